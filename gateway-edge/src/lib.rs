@@ -1,0 +1,1 @@
+//! OpenAI REST and SSE over Headgate's gRPC services

@@ -1,0 +1,1 @@
+//! Wire dialects of language model APIs as pure functions

@@ -1,0 +1,18 @@
+//! Identifiers that sort by time (UUID version 7, RFC 9562).
+
+use uuid::{Builder, Uuid};
+
+use crate::clock::Clock;
+
+/// A new UUID of the clock's present millisecond.
+#[must_use]
+pub fn uuid(clock: &Clock) -> Uuid {
+    let millis = u64::try_from(clock.unix_millis()).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
+}
+
+/// A new identifier of one kind of resource, e.g. `key_019a...`.
+#[must_use]
+pub fn prefixed(kind: &str, clock: &Clock) -> String {
+    format!("{kind}_{}", uuid(clock).simple())
+}

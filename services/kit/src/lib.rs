@@ -1,0 +1,23 @@
+//! The chassis every Headgate process shares: configuration, connections, errors, clock, ids, database, spool,
+//! telemetry, tasks and shutdown.
+//!
+//! Owns no domain word: nothing here knows what a model, a tenant or a token is. Promises that what a service builds
+//! on it behaves the same in one process and in many.
+
+pub mod clock;
+pub mod config;
+pub mod conn;
+pub mod db;
+pub mod error;
+pub mod identity;
+pub mod ids;
+pub mod metrics;
+pub mod records;
+pub mod seal;
+pub mod server;
+pub mod spool;
+pub mod tasks;
+pub mod telemetry;
+pub mod watch;
+
+pub use error::Failure;

@@ -1,0 +1,127 @@
+//! Secrets at rest: sealed with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha) under a master key from a file.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use headgate_proto::adapter::v1::SealedSecret;
+use secrecy::SecretString;
+
+const NONCE_BYTES: usize = 24;
+
+/// Seals and opens secrets. Cheap to clone; never printed.
+#[derive(Clone)]
+pub struct MasterKey {
+    id: String,
+    cipher: XChaCha20Poly1305,
+}
+
+/// Why a secret cannot be sealed or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The key file cannot be read or made.
+    #[error("master key file: {0}")]
+    File(#[from] io::Error),
+    /// The key is not 32 bytes in hexadecimal.
+    #[error("the master key must be 64 hexadecimal digits")]
+    Malformed,
+    /// The secret was sealed with another key or for another purpose, or was altered.
+    #[error("the sealed secret does not open with this master key")]
+    Wrong,
+}
+
+impl MasterKey {
+    /// Reads a key from 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn parse(text: &str) -> Result<Self, SealError> {
+        let mut key = [0_u8; 32];
+        let text = text.trim();
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(SealError::Malformed);
+        }
+        for (byte, i) in key.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[i..i + 2], 16).map_err(|_| SealError::Malformed)?;
+        }
+        // The id tells keys apart without telling anything of the key.
+        let id = format!("{:08x}", crc32fast::hash(&key));
+        Ok(Self { id, cipher: XChaCha20Poly1305::new(&key.into()) })
+    }
+
+    /// Reads the key from a file, or makes both with mode 0600.
+    ///
+    /// # Errors
+    /// When the file cannot be read, made, or understood.
+    pub fn open_or_create(path: &Path) -> Result<Self, SealError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let key = XChaCha20Poly1305::generate_key(&mut OsRng);
+                let text: String = key.iter().map(|b| format!("{b:02x}")).collect();
+                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()?;
+                Self::parse(&text)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Seals a secret for one purpose (e.g. a provider's id): it opens for no other.
+    ///
+    /// # Errors
+    /// When the cipher refuses, which it does only for secrets of gigabytes.
+    pub fn seal(&self, purpose: &str, secret: &str) -> Result<SealedSecret, SealError> {
+        let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
+        let payload = Payload { msg: secret.as_bytes(), aad: purpose.as_bytes() };
+        let sealed = self.cipher.encrypt(&nonce, payload).map_err(|_| SealError::Wrong)?;
+        let ciphertext = [nonce.as_slice(), &sealed].concat().into();
+        Ok(SealedSecret { key_id: self.id.clone(), ciphertext })
+    }
+
+    /// Opens a secret. `None` for one that is empty.
+    ///
+    /// # Errors
+    /// When it was sealed with another key or for another purpose, or was altered.
+    pub fn open(&self, purpose: &str, sealed: &SealedSecret) -> Result<Option<SecretString>, SealError> {
+        if sealed.ciphertext.is_empty() {
+            return Ok(None);
+        }
+        let (nonce, msg) = sealed.ciphertext.split_at_checked(NONCE_BYTES).ok_or(SealError::Wrong)?;
+        let payload = Payload { msg, aad: purpose.as_bytes() };
+        let plain = self.cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| SealError::Wrong)?;
+        let text = String::from_utf8(plain).map_err(|_| SealError::Wrong)?;
+        Ok(Some(SecretString::from(text)))
+    }
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MasterKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_for_its_purpose_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        let sealed = MasterKey::open_or_create(&path).unwrap().seal("provider_a", "hunter2").unwrap();
+        let key = MasterKey::open_or_create(&path).unwrap();
+        let opened = key.open("provider_a", &sealed).unwrap().unwrap();
+        assert_eq!(opened.expose_secret(), "hunter2");
+        assert!(key.open("provider_b", &sealed).is_err());
+        assert!(!sealed.ciphertext.windows(7).any(|w| w == b"hunter2"));
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

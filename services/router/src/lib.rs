@@ -1,0 +1,1 @@
+//! The inference path: authenticate, resolve, admit, attempt, record

@@ -1,0 +1,1 @@
+//! Local model files and runtimes

@@ -1,0 +1,1 @@
+//! Harness, end-to-end tests and benchmark of the whole product
