@@ -1,1 +1,147 @@
-//! stub
+//! Listeners: gRPC and ops, each bounded and drained on stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::tasks::Tasks;
+
+/// Serves gRPC until `stop` is cancelled, then lets running calls end. Callers over this listener are no peers.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_grpc(
+    listener: TcpListener,
+    routes: Routes,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let connections = TcpListenerStream::new(listener).map(|stream| {
+        if let Ok(stream) = &stream {
+            // Without it every answer waits for the client's acknowledgement of the one before.
+            if let Err(cause) = stream.set_nodelay(true) {
+                tracing::debug!(%cause, "no TCP_NODELAY");
+            }
+        }
+        stream
+    });
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(1024)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
+        .await
+}
+
+/// Whether the process can serve: ready when every part that holds a latch has released it.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    missing: Arc<Mutex<Vec<&'static str>>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// Makes the process not ready until the part calls [`Readiness::release`].
+    pub fn latch(&self, part: &'static str) {
+        self.missing.lock().push(part);
+    }
+
+    /// Says that a part can serve.
+    pub fn release(&self, part: &'static str) {
+        self.missing.lock().retain(|p| *p != part);
+    }
+
+    /// Makes the process not ready for good, since it is about to end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The parts that are missing; none means ready.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        let mut missing = self.missing.lock().clone();
+        if self.stopping.load(Ordering::SeqCst) {
+            missing.push("stopping");
+        }
+        missing
+    }
+}
+
+/// Serves `/livez`, `/readyz` and `/metrics` until `stop` is cancelled.
+pub async fn serve_ops(
+    listener: TcpListener,
+    registry: Registry,
+    ready: Readiness,
+    tasks: Tasks,
+    stop: CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (registry, ready, stop) = (registry.clone(), ready.clone(), stop.clone());
+        tasks.spawn(async move {
+            let answer = service_fn(move |request| {
+                let response = ops(&request, &registry, &ready);
+                async move { Ok::<_, std::convert::Infallible>(response) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(10))
+                .serve_connection(TokioIo::new(stream), answer);
+            tokio::select! {
+                end = connection => if let Err(cause) = end { tracing::debug!(%cause, "ops connection ended") },
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}
+
+fn ops(request: &Request<Incoming>, registry: &Registry, ready: &Readiness) -> Response<Full<Bytes>> {
+    match request.uri().path() {
+        "/livez" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => {
+            let missing = ready.missing();
+            if missing.is_empty() {
+                text(StatusCode::OK, "ok\n")
+            } else {
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", ")))
+            }
+        }
+        "/metrics" => text(StatusCode::OK, crate::metrics::render(registry)),
+        _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz or /metrics\n"),
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+}
+
+/// Binds a listener.
+///
+/// # Errors
+/// The address and why it cannot be bound.
+pub async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|e| format!("cannot listen for {what} on {address}: {e}"))
+}
