@@ -1,1 +1,130 @@
-//! Tenants and API keys: who is asking
+//! Tenants and API keys: who is asking.
+//!
+//! Owns tenants and API keys, their database `auth.db`, and the pepper `auth.pepper`. Promises:
+//!
+//! - The secret of a key is shown once and stored nowhere: the database holds HMAC-SHA-256 under the pepper, and the
+//!   pepper is not in the database.
+//! - What a change answered is durable, in force for [`Auth::authentication_service`] at once, and sent to everyone
+//!   who watches, in the order of the changes.
+//! - Verification and reading need no database: they go on while it is away, and only changes are refused.
+
+mod bootstrap;
+mod config;
+mod directory;
+mod key;
+mod metrics;
+mod model;
+mod page;
+mod pepper;
+mod registry;
+mod rpc;
+mod store;
+mod validate;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use headgate_kit::Failure;
+use headgate_kit::clock::Clock;
+use headgate_kit::db::{self, Db};
+use headgate_kit::identity::OperatorGuard;
+use headgate_kit::tasks::Tasks;
+use headgate_proto::auth::v1::api_key_service_server::ApiKeyServiceServer;
+use headgate_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
+use headgate_proto::auth::v1::tenant_service_server::TenantServiceServer;
+
+pub use bootstrap::{Bootstrap, BootstrapKey, BootstrapTenant};
+pub use config::Config;
+pub use pepper::PepperError;
+pub use rpc::{ApiKeyApi, AuthenticationApi, TenantApi};
+
+use crate::metrics::Metrics;
+use crate::pepper::Pepper;
+use crate::registry::Registry;
+use crate::store::Store;
+
+/// What the service needs from its process.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Tells the time of creation, revocation and expiry.
+    pub clock: Clock,
+    /// Where `auth.db` and `auth.pepper` stand. Must exist.
+    pub data_dir: PathBuf,
+    /// Runs changes to their end, and ends watches when it stops.
+    pub tasks: Tasks,
+    /// Where the service counts.
+    pub registry: prometheus::Registry,
+    /// Guards what only operators may do.
+    pub operator: OperatorGuard,
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The database cannot be opened or brought up to date.
+    #[error(transparent)]
+    Database(#[from] db::Error),
+    /// The database holds what this program never writes.
+    #[error("auth database: {0}")]
+    Corrupt(String),
+    /// The pepper cannot be read or made.
+    #[error(transparent)]
+    Pepper(#[from] PepperError),
+}
+
+/// The service. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Auth {
+    registry: Arc<Registry>,
+    metrics: Metrics,
+    operator: OperatorGuard,
+}
+
+impl Auth {
+    /// Opens the database and the pepper, making them on the first start, and reads all tenants and keys.
+    ///
+    /// # Errors
+    /// When either cannot be opened, or the pepper is missing although there are keys, which it alone can verify.
+    pub async fn build(_config: Config, deps: Deps) -> Result<Self, BuildError> {
+        static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/auth");
+        let store = Store::new(Db::open(&deps.data_dir.join("auth.db"), &MIGRATIONS).await?);
+        let directory = store.load().await?;
+        let pepper = Pepper::open(&deps.data_dir.join("auth.pepper"), !directory.has_keys())?;
+        let metrics = Metrics::new(&deps.registry);
+        let registry = Arc::new(Registry::new(store, directory, pepper, deps.clock, deps.tasks));
+        Ok(Self { registry, metrics, operator: deps.operator })
+    }
+
+    /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing; doing it again
+    /// changes nothing. It never activates a tenant that was suspended nor restores a key that was revoked.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST for bad values, ALREADY_EXISTS or CONFLICT where a name or key belongs to another, UNAVAILABLE
+    /// when the database is away.
+    pub async fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<(), Failure> {
+        bootstrap::apply(&self.registry, bootstrap).await
+    }
+
+    /// Serves tenants to operators.
+    #[must_use]
+    pub fn tenant_service(&self) -> TenantServiceServer<TenantApi> {
+        TenantServiceServer::new(TenantApi::new(Arc::clone(&self.registry), self.operator.clone()))
+    }
+
+    /// Serves API keys to operators.
+    #[must_use]
+    pub fn api_key_service(&self) -> ApiKeyServiceServer<ApiKeyApi> {
+        ApiKeyServiceServer::new(ApiKeyApi::new(Arc::clone(&self.registry), self.operator.clone()))
+    }
+
+    /// Serves verification and the watch of keys to peer services.
+    #[must_use]
+    pub fn authentication_service(&self) -> AuthenticationServiceServer<AuthenticationApi> {
+        let api = AuthenticationApi::new(Arc::clone(&self.registry), self.metrics.clone());
+        AuthenticationServiceServer::new(api)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Tenants and keys that the configuration names.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use headgate_kit::Failure;
+use headgate_kit::error::ErrorReason;
+use headgate_proto::auth::v1::TenantStatus;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::directory::{Batch, Directory};
+use crate::key::{self, SecretHmac};
+use crate::model::{Key, Tenant};
+use crate::pepper::Pepper;
+use crate::registry::Registry;
+use crate::validate;
+
+const MIN_SECRET: usize = 8;
+
+/// What shall exist after a start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Tenants to make, or to rename.
+    pub tenants: Vec<BootstrapTenant>,
+    /// Keys to make, or to change.
+    pub api_keys: Vec<BootstrapKey>,
+}
+
+/// A tenant that shall exist. It is made active; an existing one keeps its status.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapTenant {
+    /// 1 to 64 letters, digits, `_` and `-`.
+    pub id: String,
+    /// For people; 1 to 128 characters; unique.
+    pub name: String,
+}
+
+/// A key that shall exist. It never expires; one that was revoked stays so.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapKey {
+    /// 1 to 64 letters, digits, `_` and `-`. Unset means `key_` and the key's prefix.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The owner; among the tenants of this bootstrap or made before.
+    pub tenant_id: String,
+    /// For people; at most 128 characters.
+    #[serde(default)]
+    pub name: String,
+    /// The whole key, `sk-<prefix>.<secret>`: a prefix of 1 to 32 letters, digits, `_` and `-`, a secret of 8 to 256
+    /// visible ASCII characters. Shown as `[redacted]`.
+    #[serde(serialize_with = "redacted")]
+    pub key: SecretString,
+    /// Operations it may do: `chat`, `embeddings`. Empty means all.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+}
+
+fn redacted<S: Serializer>(_secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("[redacted]")
+}
+
+/// A key of the bootstrap, found good and without its secret.
+struct Wanted {
+    id: String,
+    tenant_id: String,
+    name: String,
+    prefix: String,
+    secret_hmac: SecretHmac,
+    scopes: Vec<String>,
+}
+
+/// Brings the registry to what the bootstrap says.
+pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Result<(), Failure> {
+    check_tenants(&bootstrap.tenants)?;
+    let keys = check_keys(&bootstrap.api_keys, &registry.pepper)?;
+    let tenants = bootstrap.tenants.clone();
+    let now_ms = registry.clock.unix_millis();
+    registry.change(move |directory| Ok((plan(directory, &tenants, keys, now_ms)?, ()))).await
+}
+
+fn check_tenants(tenants: &[BootstrapTenant]) -> Result<(), Failure> {
+    let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+    for (i, tenant) in tenants.iter().enumerate() {
+        let field = |name| format!("bootstrap.tenants[{i}].{name}");
+        validate::id(&field("id"), &tenant.id)?;
+        validate::name(&field("name"), &tenant.name)?;
+        unique(&field("id"), &mut ids, &tenant.id)?;
+        unique(&field("name"), &mut names, &tenant.name)?;
+    }
+    Ok(())
+}
+
+fn check_keys(keys: &[BootstrapKey], pepper: &Pepper) -> Result<Vec<Wanted>, Failure> {
+    let (mut ids, mut prefixes) = (HashSet::new(), HashSet::new());
+    let mut wanted = Vec::with_capacity(keys.len());
+    for (i, key) in keys.iter().enumerate() {
+        let at = format!("bootstrap.api_keys[{i}]");
+        let key = check_key(&at, key, pepper)?;
+        unique(&format!("{at}.id"), &mut ids, &key.id)?;
+        unique(&format!("{at}.key"), &mut prefixes, &key.prefix)?;
+        wanted.push(key);
+    }
+    Ok(wanted)
+}
+
+fn check_key(at: &str, key: &BootstrapKey, pepper: &Pepper) -> Result<Wanted, Failure> {
+    let field = format!("{at}.key");
+    let parts = key::parse(key.key.expose_secret()).filter(|parts| parts.secret.len() >= MIN_SECRET);
+    let parts = parts.ok_or_else(|| {
+        let form = "a key is sk-<prefix>.<secret> with a secret of 8 to 256 visible ASCII characters";
+        Failure::invalid(&field, form)
+    })?;
+    let id = key.id.clone().unwrap_or_else(|| format!("key_{}", parts.prefix));
+    validate::id(&format!("{at}.id"), &id)?;
+    validate::label(&format!("{at}.name"), &key.name)?;
+    Ok(Wanted {
+        id,
+        tenant_id: key.tenant_id.clone(),
+        name: key.name.clone(),
+        prefix: parts.prefix.to_owned(),
+        secret_hmac: pepper.hash(parts.secret),
+        scopes: validate::scopes(&format!("{at}.scopes"), &key.scopes)?,
+    })
+}
+
+fn unique(field: &str, seen: &mut HashSet<String>, value: &str) -> Result<(), Failure> {
+    if seen.insert(value.to_owned()) {
+        return Ok(());
+    }
+    Err(Failure::invalid(field, format!("{field} stands twice: {value}")))
+}
+
+/// What has to be written; nothing where all is as it shall be.
+fn plan(
+    directory: &Directory,
+    tenants: &[BootstrapTenant],
+    keys: Vec<Wanted>,
+    now_ms: i64,
+) -> Result<Batch, Failure> {
+    let mut batch = Batch::default();
+    for tenant in tenants {
+        batch.tenants.extend(plan_tenant(directory, tenant, now_ms)?);
+    }
+    for key in keys {
+        let named_here = tenants.iter().any(|tenant| tenant.id == key.tenant_id);
+        if !named_here && directory.tenant(&key.tenant_id).is_none() {
+            let message = format!("bootstrap key {}: there is no tenant {}", key.id, key.tenant_id);
+            return Err(Failure::invalid("bootstrap.api_keys", message));
+        }
+        batch.keys.extend(plan_key(directory, key, now_ms)?);
+    }
+    Ok(batch)
+}
+
+fn plan_tenant(
+    directory: &Directory,
+    wanted: &BootstrapTenant,
+    now_ms: i64,
+) -> Result<Option<Tenant>, Failure> {
+    if directory.tenant_named(&wanted.name).is_some_and(|other| other.id != wanted.id) {
+        let message = format!("bootstrap tenant {}: another tenant has this name", wanted.id);
+        return Err(Failure::new(ErrorReason::AlreadyExists, message));
+    }
+    let old = directory.tenant(&wanted.id);
+    let tenant = Tenant {
+        id: wanted.id.clone(),
+        name: wanted.name.clone(),
+        status: old.map_or(TenantStatus::Active, |old| old.status),
+        created_ms: old.map_or(now_ms, |old| old.created_ms),
+    };
+    Ok((old != Some(&tenant)).then_some(tenant))
+}
+
+fn plan_key(directory: &Directory, wanted: Wanted, now_ms: i64) -> Result<Option<Key>, Failure> {
+    if directory.key_with_prefix(&wanted.prefix).is_some_and(|other| other.id != wanted.id) {
+        let message = format!("bootstrap key {}: another key has this prefix", wanted.id);
+        return Err(Failure::new(ErrorReason::AlreadyExists, message));
+    }
+    let old = directory.key(&wanted.id);
+    if old.is_some_and(|old| old.tenant_id != wanted.tenant_id) {
+        let message = format!("bootstrap key {}: it belongs to another tenant", wanted.id);
+        return Err(Failure::new(ErrorReason::Conflict, message));
+    }
+    let key = Key {
+        id: wanted.id,
+        tenant_id: wanted.tenant_id,
+        name: wanted.name,
+        prefix: wanted.prefix,
+        secret_hmac: wanted.secret_hmac,
+        scopes: wanted.scopes,
+        expires_ms: old.and_then(|old| old.expires_ms),
+        revoked_ms: old.and_then(|old| old.revoked_ms),
+        created_ms: old.map_or(now_ms, |old| old.created_ms),
+    };
+    Ok((old != Some(&key)).then_some(key))
+}

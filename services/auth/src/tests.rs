@@ -1,0 +1,104 @@
+//! The service as its callers see it: generated clients over local connections, a real database.
+
+mod bootstrap;
+mod keys;
+mod tenants;
+mod watch;
+
+use std::path::Path;
+use std::time::Duration;
+
+use headgate_kit::conn::{Conn, local};
+use headgate_kit::error::ErrorReason;
+use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
+use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
+use headgate_proto::auth::v1::tenant_service_client::TenantServiceClient;
+use headgate_proto::auth::v1::{
+    CreateApiKeyRequest, CreateTenantRequest, SetTenantStatusRequest, TenantStatus, VerifyApiKeyRequest,
+};
+use tonic::Status;
+
+use super::*;
+
+const NOW_MICROS: i64 = 1_700_000_000_000_000;
+
+struct Fixture {
+    auth: Auth,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+impl Fixture {
+    async fn start(dir: &Path) -> Self {
+        Self::try_start(dir).await.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    async fn try_start(dir: &Path) -> Result<Self, BuildError> {
+        let (clock, tasks) = (Clock::manual(NOW_MICROS), Tasks::new());
+        let deps = Deps {
+            clock: clock.clone(),
+            data_dir: dir.to_owned(),
+            tasks: tasks.clone(),
+            registry: prometheus::Registry::new(),
+            operator: OperatorGuard::new("operator-token".into()),
+        };
+        Ok(Self { auth: Auth::build(Config::default(), deps).await?, clock, tasks })
+    }
+
+    fn tenants(&self) -> TenantServiceClient<Conn> {
+        TenantServiceClient::new(local(self.auth.tenant_service()))
+    }
+
+    fn keys(&self) -> ApiKeyServiceClient<Conn> {
+        ApiKeyServiceClient::new(local(self.auth.api_key_service()))
+    }
+
+    fn peers(&self) -> AuthenticationServiceClient<Conn> {
+        AuthenticationServiceClient::new(local(self.auth.authentication_service()))
+    }
+
+    /// Makes a tenant whose id and name are `id`.
+    async fn tenant(&self, id: &str) {
+        let request = CreateTenantRequest { name: id.into(), id: id.into() };
+        self.tenants().create_tenant(request).await.unwrap();
+    }
+
+    async fn set_status(&self, id: &str, status: TenantStatus) -> Result<(), Failure> {
+        let request = SetTenantStatusRequest { id: id.into(), status: status.into() };
+        self.tenants().set_tenant_status(request).await.map(drop).map_err(failure)
+    }
+
+    /// Makes a key; its id and the whole key.
+    async fn key(&self, tenant_id: &str) -> (String, String) {
+        let request = CreateApiKeyRequest { tenant_id: tenant_id.into(), ..Default::default() };
+        let made = self.keys().create_api_key(request).await.unwrap().into_inner();
+        (made.api_key.unwrap().id, made.secret_key)
+    }
+
+    /// The id of the key that is presented.
+    async fn verify(&self, api_key: &str) -> Result<String, ErrorReason> {
+        let request = VerifyApiKeyRequest { api_key: api_key.into() };
+        let response = self.peers().verify_api_key(request).await;
+        response.map(|r| r.into_inner().key.unwrap().key_id).map_err(|status| failure(status).reason)
+    }
+}
+
+fn failure(status: Status) -> Failure {
+    Failure::from_status(&status)
+}
+
+fn field(status: Status) -> (ErrorReason, String) {
+    let failure = failure(status);
+    (failure.reason, failure.metadata.get("field").cloned().unwrap_or_default())
+}
+
+/// Every byte the service left in its folder, except the pepper.
+fn database_bytes(dir: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.file_name().unwrap() != "auth.pepper");
+    files.flat_map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}

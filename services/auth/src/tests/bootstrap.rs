@@ -1,0 +1,98 @@
+use headgate_proto::auth::v1::RevokeApiKeyRequest;
+
+use super::*;
+
+fn demo() -> Bootstrap {
+    serde_json::from_str(
+        r#"{
+            "tenants": [{ "id": "demo", "name": "Demo" }],
+            "api_keys": [{ "tenant_id": "demo", "name": "first", "key": "sk-demo.my-secret", "scopes": ["chat"] }]
+        }"#,
+    )
+    .unwrap()
+}
+
+fn revision(fixture: &Fixture) -> u64 {
+    fixture.auth.registry.read().revision()
+}
+
+#[tokio::test]
+async fn a_bootstrap_makes_what_it_names_and_repeating_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::start(dir.path()).await;
+    fixture.auth.bootstrap(&demo()).await.unwrap();
+    assert_eq!(fixture.verify("sk-demo.my-secret").await, Ok("key_demo".into()));
+    let before = revision(&fixture);
+    fixture.clock.advance(Duration::from_secs(9));
+    fixture.auth.bootstrap(&demo()).await.unwrap();
+    assert_eq!(revision(&fixture), before);
+    assert!(!contains(&database_bytes(dir.path()), b"my-secret"));
+}
+
+#[tokio::test]
+async fn a_bootstrap_changes_keys_but_restores_neither_keys_nor_tenants() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::start(dir.path()).await;
+    fixture.auth.bootstrap(&demo()).await.unwrap();
+    let mut changed = demo();
+    changed.api_keys[0].key = "sk-demo.other-secret".into();
+    fixture.auth.bootstrap(&changed).await.unwrap();
+    assert!(fixture.verify("sk-demo.my-secret").await.is_err());
+    assert!(fixture.verify("sk-demo.other-secret").await.is_ok());
+
+    fixture.set_status("demo", TenantStatus::Suspended).await.unwrap();
+    fixture.auth.bootstrap(&changed).await.unwrap();
+    assert_eq!(fixture.verify("sk-demo.other-secret").await, Err(ErrorReason::TenantDisabled));
+    fixture.keys().revoke_api_key(RevokeApiKeyRequest { id: "key_demo".into() }).await.unwrap();
+    fixture.auth.bootstrap(&changed).await.unwrap();
+    assert_eq!(fixture.verify("sk-demo.other-secret").await, Err(ErrorReason::InvalidCredential));
+}
+
+#[tokio::test]
+async fn a_bad_bootstrap_names_the_fault_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::start(dir.path()).await;
+    type Spoil = fn(&mut Bootstrap);
+    let faults: [(Spoil, &str); 6] = [
+        (|b| b.api_keys[0].key = "sk-demo.short".into(), "bootstrap.api_keys[0].key"),
+        (|b| b.api_keys[0].key = "my-secret-key".into(), "bootstrap.api_keys[0].key"),
+        (|b| b.api_keys[0].scopes = vec!["all".into()], "bootstrap.api_keys[0].scopes"),
+        (|b| b.api_keys[0].tenant_id = "none".into(), "bootstrap.api_keys"),
+        (|b| b.api_keys.push(b.api_keys[0].clone()), "bootstrap.api_keys[1].id"),
+        (|b| b.tenants[0].id = "a b".into(), "bootstrap.tenants[0].id"),
+    ];
+    let before = revision(&fixture);
+    for (spoil, wanted) in faults {
+        let mut bootstrap = demo();
+        spoil(&mut bootstrap);
+        let fault = fixture.auth.bootstrap(&bootstrap).await.unwrap_err();
+        assert_eq!(fault.metadata["field"], wanted);
+        assert!(!fault.message.contains("secret-key") && !fault.message.contains("short"), "{fault}");
+    }
+    assert_eq!(revision(&fixture), before);
+}
+
+#[tokio::test]
+async fn a_bootstrap_takes_nothing_from_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::start(dir.path()).await;
+    fixture.auth.bootstrap(&demo()).await.unwrap();
+    fixture.tenant("other").await;
+    let reason = async |spoil: fn(&mut Bootstrap)| {
+        let mut bootstrap = demo();
+        spoil(&mut bootstrap);
+        fixture.auth.bootstrap(&bootstrap).await.unwrap_err().reason
+    };
+    assert_eq!(reason(|b| b.tenants[0].name = "other".into()).await, ErrorReason::AlreadyExists);
+    assert_eq!(reason(|b| b.api_keys[0].id = Some("mine".into())).await, ErrorReason::AlreadyExists);
+    assert_eq!(reason(|b| b.api_keys[0].tenant_id = "other".into()).await, ErrorReason::Conflict);
+}
+
+#[test]
+fn a_bootstrap_is_printed_without_its_secrets() {
+    let bootstrap = demo();
+    let shown = format!("{bootstrap:?} {}", serde_json::to_string(&bootstrap).unwrap());
+    assert!(!shown.contains("my-secret") && shown.contains("[redacted]"), "{shown}");
+    assert!(serde_json::from_str::<Bootstrap>(r#"{"tenant": []}"#).is_err(), "unknown keys are refused");
+    assert!(serde_json::from_str::<Config>(r#"{"x": 1}"#).is_err());
+}
