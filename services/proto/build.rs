@@ -9,6 +9,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 const SENSITIVE: &str = "headgate.common.v1.sensitive";
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script by environment only")]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());

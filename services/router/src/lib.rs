@@ -1,1 +1,32 @@
-//! The inference path: authenticate, resolve, admit, attempt, record
+//! The inference path: authenticate, resolve, admit, intent, attempt, record.
+//!
+//! Owns the inference API, snapshots of keys and catalog, the cooldowns of targets, and the spool of its own records.
+//! Promises that an admitted request ends as exactly one terminal record on every way out (done, error, cancelled,
+//! deadline, panic), that nothing goes upstream before its intent is in the spool, that a request is retried
+//! elsewhere only before its first byte, and that dropping a response cancels the attempt behind it.
+
+mod attempt;
+mod authenticate;
+mod call;
+pub mod config;
+mod cooldown;
+mod error;
+mod estimate;
+mod follow;
+mod grpc;
+mod headers;
+mod keeper;
+mod keys;
+mod lease;
+mod metrics;
+mod models;
+mod order;
+mod price;
+mod recovery;
+mod replay;
+mod router;
+mod settle;
+
+pub use config::Config;
+pub use grpc::Inference;
+pub use router::{Deps, Router};

@@ -1,0 +1,83 @@
+//! Step one: who is asking.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headgate_kit::clock::Clock;
+use headgate_kit::conn::Conn;
+use headgate_kit::error::{ErrorReason, Failure};
+use headgate_kit::identity::bearer;
+use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
+use headgate_proto::auth::v1::{KeyRecord, VerifyApiKeyRequest};
+use moka::sync::Cache;
+use sha2::{Digest as _, Sha256};
+use tonic::metadata::MetadataMap;
+
+use crate::error;
+use crate::keys::{Keys, Lookup, is_live, split, tenant_is_active};
+
+const CALL_DEADLINE: Duration = Duration::from_secs(2);
+/// A made-up key is asked for once in a while, not once a request. Short, so that a new key works at once.
+const REFUSED_FOR: Duration = Duration::from_millis(500);
+const REFUSED_AT_MOST: u64 = 10_000;
+
+/// Verifies keys by the snapshot, and by call where the snapshot cannot say.
+pub(crate) struct Authenticator {
+    keys: Arc<Keys>,
+    auth: AuthenticationServiceClient<Conn>,
+    refused: Cache<[u8; 32], ()>,
+    clock: Clock,
+}
+
+impl Authenticator {
+    pub(crate) fn new(keys: Arc<Keys>, auth: Conn, clock: Clock) -> Self {
+        let refused = Cache::builder().max_capacity(REFUSED_AT_MOST).time_to_live(REFUSED_FOR).build();
+        Self { keys, auth: AuthenticationServiceClient::new(auth), refused, clock }
+    }
+
+    /// The key a request came with.
+    pub(crate) async fn authenticate(&self, metadata: &MetadataMap) -> Result<Arc<KeyRecord>, Failure> {
+        let presented = bearer(metadata).filter(|t| !t.is_empty()).ok_or_else(error::missing_key)?;
+        let (prefix, secret) = split(presented).ok_or_else(error::invalid_key)?;
+        let key = match self.keys.lookup(prefix, secret, Instant::now()) {
+            Lookup::Known(key) => key,
+            Lookup::Wrong => return Err(error::invalid_key()),
+            Lookup::Unknown | Lookup::Stale => self.verify(presented).await?,
+        };
+        if !is_live(&key, self.clock.unix_millis()) {
+            return Err(error::invalid_key());
+        }
+        if !tenant_is_active(&key) {
+            return Err(error::tenant_disabled());
+        }
+        Ok(key)
+    }
+
+    async fn verify(&self, api_key: &str) -> Result<Arc<KeyRecord>, Failure> {
+        let digest: [u8; 32] = Sha256::digest(api_key).into();
+        if self.refused.contains_key(&digest) {
+            return Err(error::invalid_key());
+        }
+        let mut request = tonic::Request::new(VerifyApiKeyRequest { api_key: api_key.to_owned() });
+        request.set_timeout(CALL_DEADLINE);
+        match self.auth.clone().verify_api_key(request).await {
+            Ok(response) => response
+                .into_inner()
+                .key
+                .map(Arc::new)
+                .ok_or_else(|| Failure::internal("auth answered without a key")),
+            Err(status) => {
+                let failure = Failure::from_status(&status);
+                match failure.reason {
+                    ErrorReason::InvalidCredential => {
+                        self.refused.insert(digest, ());
+                        Err(failure)
+                    }
+                    ErrorReason::TenantDisabled => Err(failure),
+                    // Not knowing is no verdict: 503, never 401 (P10).
+                    _ => Err(Failure::unavailable("authentication", status.message())),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The inference API, one file an RPC group.
+
+mod chat;
+mod embed;
+mod models;
+mod stream_chat;
+
+use std::sync::Arc;
+
+use headgate_proto::inference::v1::inference_service_server::InferenceService;
+use headgate_proto::inference::v1::{
+    ChatRequest, ChatResponse, EmbedRequest, EmbedResponse, GetModelRequest, GetModelResponse,
+    ListModelsRequest, ListModelsResponse, StreamChatRequest,
+};
+use tonic::{Request, Response, Status};
+
+use crate::router::Parts;
+
+/// Implements `headgate.inference.v1.InferenceService`.
+pub struct Inference(pub(crate) Arc<Parts>);
+
+#[tonic::async_trait]
+impl InferenceService for Inference {
+    type StreamChatStream = stream_chat::ChatStream;
+
+    async fn chat(&self, request: Request<ChatRequest>) -> Result<Response<ChatResponse>, Status> {
+        chat::chat(&self.0, request).await
+    }
+
+    async fn stream_chat(
+        &self,
+        request: Request<StreamChatRequest>,
+    ) -> Result<Response<Self::StreamChatStream>, Status> {
+        stream_chat::stream_chat(&self.0, request).await
+    }
+
+    async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
+        embed::embed(&self.0, request).await
+    }
+
+    async fn list_models(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        models::list(&self.0, request).await
+    }
+
+    async fn get_model(
+        &self,
+        request: Request<GetModelRequest>,
+    ) -> Result<Response<GetModelResponse>, Status> {
+        models::get(&self.0, request).await
+    }
+}

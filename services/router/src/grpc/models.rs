@@ -1,0 +1,35 @@
+//! Which models a consumer may use.
+
+use std::sync::Arc;
+
+use headgate_kit::error::Failure;
+use headgate_proto::inference::v1::{
+    GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::call::Call;
+use crate::router::Parts;
+
+pub(super) async fn list(
+    parts: &Arc<Parts>,
+    request: Request<ListModelsRequest>,
+) -> Result<Response<ListModelsResponse>, Status> {
+    let call = Call::begin(parts, request.metadata()).await?;
+    let models = parts.models.current();
+    if !models.is_ready() {
+        return Err(call.refuse(Failure::unavailable("the catalog", "no snapshot yet")));
+    }
+    Ok(call.headers.response(ListModelsResponse { models: models.list(&call.key.tenant_id) }))
+}
+
+pub(super) async fn get(
+    parts: &Arc<Parts>,
+    request: Request<GetModelRequest>,
+) -> Result<Response<GetModelResponse>, Status> {
+    let call = Call::begin(parts, request.metadata()).await?;
+    match parts.models.current().resolve(&call.key.tenant_id, &request.get_ref().model) {
+        Ok(entry) => Ok(call.headers.response(GetModelResponse { model: Some(entry.info().clone()) })),
+        Err(failure) => Err(call.refuse(failure)),
+    }
+}

@@ -1,0 +1,85 @@
+//! Keeps leases alive: one task extends those of long requests before they expire, off the request's path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use headgate_kit::clock::Clock;
+use headgate_kit::conn::Conn;
+use headgate_kit::tasks::Tasks;
+use headgate_proto::budget::v1::ExtendRequest;
+use headgate_proto::budget::v1::admission_service_client::AdmissionServiceClient;
+
+const TICK: Duration = Duration::from_secs(1);
+const CALL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The leases this process holds. Bounded by the requests in flight.
+#[derive(Default)]
+pub(crate) struct Keeper(DashMap<String, Held>);
+
+struct Held {
+    since_unix_ms: i64,
+    until_unix_ms: i64,
+}
+
+impl Keeper {
+    pub(crate) fn hold(&self, lease_id: String, now_unix_ms: i64, until_unix_ms: i64) {
+        self.0.insert(lease_id, Held { since_unix_ms: now_unix_ms, until_unix_ms });
+    }
+
+    pub(crate) fn release(&self, lease_id: &str) {
+        self.0.remove(lease_id);
+    }
+
+    /// Leases half of whose time is over.
+    fn due(&self, now_unix_ms: i64) -> Vec<String> {
+        let half_over = |h: &Held| now_unix_ms - h.since_unix_ms >= (h.until_unix_ms - h.since_unix_ms) / 2;
+        self.0.iter().filter(|held| half_over(held.value())).map(|held| held.key().clone()).collect()
+    }
+
+    /// Extends leases until the tasks are stopped and every request has ended.
+    pub(crate) fn run(self: Arc<Self>, tasks: &Tasks, admission: AdmissionServiceClient<Conn>, clock: Clock) {
+        let stopping = tasks.stopping();
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = tokio::time::sleep(TICK) => {}
+                }
+                for lease_id in self.due(clock.unix_millis()) {
+                    self.extend(&admission, lease_id, &clock).await;
+                }
+            }
+        });
+    }
+
+    async fn extend(&self, admission: &AdmissionServiceClient<Conn>, lease_id: String, clock: &Clock) {
+        let mut request = tonic::Request::new(ExtendRequest { lease_id: lease_id.clone() });
+        request.set_timeout(CALL_DEADLINE);
+        match admission.clone().extend(request).await {
+            Ok(response) => {
+                // Only if it is still held: the request may have ended meanwhile.
+                if let Some(mut held) = self.0.get_mut(&lease_id) {
+                    held.since_unix_ms = clock.unix_millis();
+                    held.until_unix_ms = response.into_inner().expires_at_unix_ms;
+                }
+            }
+            Err(status) => tracing::warn!(lease_id, cause = status.message(), "lease not extended"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_due_when_half_of_its_time_is_over() {
+        let keeper = Keeper::default();
+        keeper.hold("a".into(), 1_000, 3_000);
+        assert!(keeper.due(1_999).is_empty());
+        assert_eq!(keeper.due(2_000), ["a"]);
+        keeper.release("a");
+        assert!(keeper.due(9_000).is_empty());
+    }
+}

@@ -1,0 +1,216 @@
+//! The snapshot of the catalog, kept by its watch, and step two: what a name stands for.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use headgate_kit::error::Failure;
+use headgate_proto::adapter::v1::Target;
+use headgate_proto::catalog::v1::{Model, Operation, Price, ProviderRecord, WatchCatalogResponse};
+use headgate_proto::inference::v1::ModelInfo;
+use parking_lot::Mutex;
+
+use crate::error;
+
+/// What requests are resolved against. Readers never wait.
+#[derive(Default)]
+pub(crate) struct Models {
+    raw: Mutex<Raw>,
+    current: ArcSwap<Snapshot>,
+}
+
+#[derive(Default)]
+struct Raw {
+    providers: HashMap<String, ProviderRecord>,
+    models: HashMap<String, Model>,
+    tenant_models: HashMap<String, Arc<HashSet<String>>>,
+}
+
+/// The catalog at one revision.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    ready: bool,
+    by_name: HashMap<String, Arc<Entry>>,
+    allowed: HashMap<String, Arc<HashSet<String>>>,
+}
+
+/// One model with everything an attempt needs.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) model: Model,
+    pub(crate) revision: u64,
+    pub(crate) candidates: Vec<Candidate>,
+    info: ModelInfo,
+}
+
+/// One place a request may go.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) target: Target,
+    pub(crate) weight: u32,
+    pub(crate) price: Price,
+}
+
+impl Models {
+    /// Takes in what the watch says.
+    pub(crate) fn apply(&self, message: WatchCatalogResponse) {
+        let heartbeat = !message.snapshot
+            && message.providers.is_empty()
+            && message.models.is_empty()
+            && message.tenant_models.is_empty()
+            && message.removed_provider_ids.is_empty()
+            && message.removed_model_ids.is_empty();
+        if heartbeat {
+            return;
+        }
+        let revision = message.revision;
+        let mut raw = self.raw.lock();
+        raw.take(message);
+        self.current.store(Arc::new(raw.snapshot(revision)));
+    }
+
+    /// The catalog as it is now.
+    pub(crate) fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+}
+
+impl Raw {
+    fn take(&mut self, message: WatchCatalogResponse) {
+        if message.snapshot {
+            *self = Self::default();
+        }
+        for id in &message.removed_provider_ids {
+            self.providers.remove(id);
+        }
+        for id in &message.removed_model_ids {
+            self.models.remove(id);
+        }
+        for record in message.providers {
+            let id = record.provider.as_ref().map(|p| p.id.clone()).unwrap_or_default();
+            self.providers.insert(id, record);
+        }
+        for model in message.models {
+            self.models.insert(model.id.clone(), model);
+        }
+        for list in message.tenant_models {
+            if list.restricted {
+                self.tenant_models.insert(list.tenant_id, Arc::new(list.models.into_iter().collect()));
+            } else {
+                self.tenant_models.remove(&list.tenant_id);
+            }
+        }
+    }
+
+    fn snapshot(&self, revision: u64) -> Snapshot {
+        let entries = self.models.values().map(|model| {
+            let entry = Entry {
+                candidates: self.candidates(model),
+                info: self.info(model),
+                model: model.clone(),
+                revision,
+            };
+            (model.name.clone(), Arc::new(entry))
+        });
+        Snapshot { ready: true, by_name: entries.collect(), allowed: self.tenant_models.clone() }
+    }
+
+    fn candidates(&self, model: &Model) -> Vec<Candidate> {
+        let default_price = model.price.unwrap_or_default();
+        let usable = model.targets.iter().filter_map(|t| {
+            let record = self.providers.get(&t.provider_id)?;
+            let provider = record.provider.as_ref().filter(|p| p.enabled)?;
+            let target = Target {
+                target_id: t.id.clone(),
+                provider_id: provider.id.clone(),
+                kind: provider.kind,
+                base_url: provider.base_url.clone(),
+                credential: record.credential.clone(),
+                upstream_model: t.upstream_model.clone(),
+                deadlines: provider.deadlines,
+            };
+            Some(Candidate { target, weight: t.weight, price: t.price.unwrap_or(default_price) })
+        });
+        usable.collect()
+    }
+
+    fn info(&self, model: &Model) -> ModelInfo {
+        let provider =
+            |id: &str| self.providers.get(id).and_then(|r| r.provider.as_ref()).map(|p| p.name.clone());
+        ModelInfo {
+            name: model.name.clone(),
+            enabled: model.enabled,
+            created_unix_seconds: model.create_time.map_or(0, |t| t.seconds),
+            operations: model.operations().map(|o| operation_name(o).to_owned()).collect(),
+            providers: model.targets.iter().map(|t| provider(&t.provider_id).unwrap_or_default()).collect(),
+            deployments: model.targets.iter().map(|t| t.upstream_model.clone()).collect(),
+            context_tokens: model.context_tokens,
+            max_output_tokens: model.max_output_tokens,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Whether the catalog is known at all.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// The model a tenant means by a name.
+    pub(crate) fn resolve(&self, tenant_id: &str, name: &str) -> Result<&Arc<Entry>, Failure> {
+        if !self.ready {
+            return Err(Failure::unavailable("the catalog", "no snapshot yet"));
+        }
+        let entry = self.by_name.get(name).filter(|e| e.model.enabled && self.may_use(tenant_id, name));
+        entry.ok_or_else(|| error::model_not_found(name))
+    }
+
+    /// The models a tenant may use, by name.
+    pub(crate) fn list(&self, tenant_id: &str) -> Vec<ModelInfo> {
+        let visible =
+            self.by_name.values().filter(|e| e.model.enabled && self.may_use(tenant_id, &e.model.name));
+        let mut infos: Vec<_> = visible.map(|e| e.info.clone()).collect();
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
+        infos
+    }
+
+    fn may_use(&self, tenant_id: &str, name: &str) -> bool {
+        self.allowed.get(tenant_id).is_none_or(|names| names.contains(name))
+    }
+}
+
+impl Entry {
+    /// Refuses an operation the model does not offer.
+    pub(crate) fn offers(&self, operation: Operation) -> Result<(), Failure> {
+        if self.model.operations().any(|o| o == operation) {
+            return Ok(());
+        }
+        Err(error::unsupported(&self.model.name, operation_name(operation)))
+    }
+
+    /// What consumers may know of the model.
+    pub(crate) fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// For each kind of token the price of the dearest candidate: what a hold is computed with.
+    pub(crate) fn dearest(&self) -> Price {
+        let max = |of: fn(&Price) -> i64| self.candidates.iter().map(|c| of(&c.price)).max().unwrap_or(0);
+        Price {
+            input_nano_usd_per_1k_tokens: max(|p| {
+                p.input_nano_usd_per_1k_tokens.max(p.cached_input_nano_usd_per_1k_tokens.unwrap_or(0))
+            }),
+            output_nano_usd_per_1k_tokens: max(|p| p.output_nano_usd_per_1k_tokens),
+            cached_input_nano_usd_per_1k_tokens: None,
+        }
+    }
+}
+
+/// An operation as scopes, metrics and `GET /v1/models` name it.
+pub(crate) fn operation_name(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Chat => "chat",
+        Operation::Embeddings => "embeddings",
+        Operation::Unspecified => "unspecified",
+    }
+}

@@ -1,0 +1,136 @@
+//! The service: its parts, and how they are put together.
+
+use std::sync::Arc;
+
+use headgate_kit::clock::Clock;
+use headgate_kit::conn::Conn;
+use headgate_kit::spool::{OpenEntry, Spool, SpoolError};
+use headgate_kit::tasks::Tasks;
+use headgate_proto::adapter::v1::adapter_service_client::AdapterServiceClient;
+use headgate_proto::auth::v1::WatchKeysRequest;
+use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
+use headgate_proto::budget::v1::admission_service_client::AdmissionServiceClient;
+use headgate_proto::catalog::v1::WatchCatalogRequest;
+use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
+use headgate_proto::inference::v1::inference_service_server::InferenceServiceServer;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+
+use crate::authenticate::Authenticator;
+use crate::config::Config;
+use crate::cooldown::Cooldowns;
+use crate::follow::follow;
+use crate::grpc::Inference;
+use crate::keeper::Keeper;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::models::Models;
+use crate::recovery;
+
+/// What the router needs of the process it runs in.
+pub struct Deps {
+    /// To auth.
+    pub auth: Conn,
+    /// To catalog.
+    pub catalog: Conn,
+    /// To budget.
+    pub budget: Conn,
+    /// To inference-adapter.
+    pub adapter: Conn,
+    /// Where its records go.
+    pub spool: Spool,
+    /// The spool's entries without an end, which are ended as abandoned.
+    pub unfinished: Vec<OpenEntry>,
+    /// Time.
+    pub clock: Clock,
+    /// Draws targets.
+    pub rng: StdRng,
+    /// Owns its tasks.
+    pub tasks: Tasks,
+    /// Takes its metrics.
+    pub registry: prometheus::Registry,
+}
+
+/// The router. Cheap to clone.
+#[derive(Clone)]
+pub struct Router(pub(crate) Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) models: Arc<Models>,
+    pub(crate) admission: AdmissionServiceClient<Conn>,
+    pub(crate) adapter: AdapterServiceClient<Conn>,
+    pub(crate) cooldowns: Cooldowns,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) spool: Spool,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    pub(crate) rng: Mutex<StdRng>,
+    pub(crate) tasks: Tasks,
+}
+
+impl Router {
+    /// Ends what an earlier process left open, and begins to follow auth and catalog.
+    ///
+    /// # Errors
+    /// When the spool cannot be written.
+    pub fn build(config: Config, deps: Deps) -> Result<Self, SpoolError> {
+        recovery::abandon(&deps.spool, deps.unfinished, &deps.clock)?;
+        let keys = Arc::new(Keys::default());
+        let models = Arc::new(Models::default());
+        follow_keys(&deps.tasks, AuthenticationServiceClient::new(deps.auth.clone()), keys.clone());
+        follow_catalog(&deps.tasks, CatalogWatchServiceClient::new(deps.catalog), models.clone());
+        let max = config.max_message_bytes;
+        let admission = AdmissionServiceClient::new(deps.budget).max_decoding_message_size(max);
+        let keeper = Arc::new(Keeper::default());
+        keeper.clone().run(&deps.tasks, admission.clone(), deps.clock.clone());
+        Ok(Self(Arc::new(Parts {
+            authenticator: Authenticator::new(keys.clone(), deps.auth, deps.clock.clone()),
+            keys,
+            models,
+            admission,
+            adapter: AdapterServiceClient::new(deps.adapter).max_decoding_message_size(max),
+            cooldowns: Cooldowns::default(),
+            keeper,
+            spool: deps.spool,
+            metrics: Metrics::new(&deps.registry),
+            clock: deps.clock,
+            rng: Mutex::new(deps.rng),
+            tasks: deps.tasks,
+            config,
+        })))
+    }
+
+    /// The inference API.
+    #[must_use]
+    pub fn inference_service(&self) -> InferenceServiceServer<Inference> {
+        let max = self.0.config.max_message_bytes;
+        InferenceServiceServer::new(Inference(self.0.clone())).max_decoding_message_size(max)
+    }
+
+    /// Whether keys and catalog are known, so that requests can be served.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.keys.is_ready() && self.0.models.current().is_ready()
+    }
+}
+
+fn follow_keys(tasks: &Tasks, client: AuthenticationServiceClient<Conn>, keys: Arc<Keys>) {
+    let client = client.max_decoding_message_size(usize::MAX);
+    let open = move || {
+        let mut client = client.clone();
+        async move { client.watch_keys(WatchKeysRequest {}).await }
+    };
+    follow(tasks, "keys", open, move |message| keys.apply(message, std::time::Instant::now()));
+}
+
+fn follow_catalog(tasks: &Tasks, client: CatalogWatchServiceClient<Conn>, models: Arc<Models>) {
+    let client = client.max_decoding_message_size(usize::MAX);
+    let open = move || {
+        let mut client = client.clone();
+        async move { client.watch_catalog(WatchCatalogRequest {}).await }
+    };
+    follow(tasks, "catalog", open, move |message| models.apply(message));
+}
