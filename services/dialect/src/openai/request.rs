@@ -1,0 +1,94 @@
+//! Requests: what the gateway reads of a body, and the few values it may change.
+
+mod embeddings;
+mod reader;
+mod splice;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use headgate_proto::inference::v1::BodyFacts;
+
+use crate::Invalid;
+pub use splice::{Splice, splice};
+
+/// Facts of a request body, read in one pass. Belongs to the body it was read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peek {
+    /// The model's name. Never `None` or empty on a body that was accepted.
+    pub model: Option<String>,
+    /// Whether a stream is asked for. False when the body does not say.
+    pub stream: bool,
+    /// Whether the stream's usage chunk is asked for (`stream_options.include_usage`).
+    pub include_usage: bool,
+    /// The most tokens the answer may have: `max_completion_tokens`, else `max_tokens`. `None` when neither is set.
+    pub max_output_tokens: Option<u32>,
+    /// How many answers are asked for (`n`). 1 when the body does not say.
+    pub choices: u32,
+    /// An upper bound of the prompt's tokens: the bytes of the JSON text of `messages`, `tools`, `functions`,
+    /// `response_format` and `documents`, or of `input`, without space between members. Text of `n` bytes has at most
+    /// `n` tokens and the members' names pay for a template's markers; an image given by a link is not covered.
+    pub prompt_bytes: u32,
+    /// Whether vectors are asked for in base64 (`encoding_format`). False for chat.
+    pub base64: bool,
+    spans: Spans,
+}
+
+impl Peek {
+    /// The facts as the contract carries them between services.
+    pub fn facts(&self) -> BodyFacts {
+        BodyFacts {
+            max_output_tokens: self.max_output_tokens,
+            choices: self.choices,
+            prompt_bytes: self.prompt_bytes,
+            include_usage: self.include_usage,
+        }
+    }
+}
+
+/// Where the values lie that a splice may change, as byte ranges of the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Spans {
+    /// Just after the body's opening brace.
+    open: usize,
+    /// Whether the body has no member.
+    empty: bool,
+    model: Option<Range<usize>>,
+    stream: Option<Range<usize>>,
+    max_tokens: Option<Range<usize>>,
+    max_completion_tokens: Option<Range<usize>>,
+    stream_options: Option<Options>,
+}
+
+/// Where `stream_options` lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Options {
+    value: Range<usize>,
+    /// False when it is null.
+    is_object: bool,
+    /// Whether it is an object without members.
+    empty: bool,
+    include_usage: Option<Range<usize>>,
+}
+
+/// Reads the body of `POST /v1/chat/completions`.
+///
+/// Checks what the gateway reads and nothing else: unknown members and unknown values pass.
+///
+/// # Errors
+/// When the body is not a JSON object in UTF-8, when a member that the gateway reads has a wrong type or value or
+/// stands there twice, when `model` or `messages` is missing or empty, or when a message has no role.
+pub fn peek_chat(body: &[u8]) -> Result<Peek, Invalid> {
+    reader::read(body, reader::CHAT)
+}
+
+/// Reads the body of `POST /v1/embeddings`.
+///
+/// # Errors
+/// As [`peek_chat`], with `input` instead of `messages`: it must be text, a list of texts, a list of tokens or a list
+/// of lists of tokens, nowhere empty.
+pub fn peek_embeddings(body: &[u8]) -> Result<Peek, Invalid> {
+    reader::read(body, reader::EMBEDDINGS)
+}

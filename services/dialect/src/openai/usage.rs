@@ -1,0 +1,78 @@
+//! The `usage` object, read leniently: an upstream's odd count must not cost the answer.
+
+use std::fmt;
+
+use headgate_proto::inference::v1::TokenUsage;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+/// The wire's `usage`.
+#[derive(Deserialize)]
+pub(crate) struct WireUsage {
+    prompt_tokens: Option<Count>,
+    completion_tokens: Option<Count>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<Count>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<Count>,
+}
+
+impl WireUsage {
+    /// The counts; `None` when it holds neither of the two that matter.
+    pub(crate) fn tokens(self) -> Option<TokenUsage> {
+        if self.prompt_tokens.is_none() && self.completion_tokens.is_none() {
+            return None;
+        }
+        let count = |count: Option<Count>| count.map_or(0, |Count(n)| n);
+        Some(TokenUsage {
+            prompt_tokens: count(self.prompt_tokens),
+            completion_tokens: count(self.completion_tokens),
+            cached_tokens: count(self.prompt_tokens_details.and_then(|details| details.cached_tokens)),
+            reasoning_tokens: count(
+                self.completion_tokens_details.and_then(|details| details.reasoning_tokens),
+            ),
+            estimated: false,
+        })
+    }
+}
+
+/// A count that may be written as `7` or `7.0`; saturates.
+#[derive(Clone, Copy)]
+struct Count(u32);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl Visitor<'_> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count")
+    }
+
+    fn visit_u64<E: Error>(self, n: u64) -> Result<Count, E> {
+        Ok(Count(u32::try_from(n).unwrap_or(u32::MAX)))
+    }
+
+    fn visit_i64<E: Error>(self, n: i64) -> Result<Count, E> {
+        self.visit_u64(u64::try_from(n).unwrap_or(0))
+    }
+
+    fn visit_f64<E: Error>(self, n: f64) -> Result<Count, E> {
+        // `as` saturates and takes NaN for 0.
+        Ok(Count(n as u32))
+    }
+}
