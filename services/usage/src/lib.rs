@@ -1,1 +1,105 @@
-//! The ledger of every admitted request
+//! The ledger of every admitted request.
+//!
+//! Owns the table of usage records and everything read from it. Promises that a record it was handed and acknowledged
+//! is exactly one row (by lease id), however often it is delivered; that an abandoned row gives way to the settled
+//! record that comes late, and to nothing else; and that a record is acknowledged only when it is stored.
+
+mod config;
+mod consume;
+mod ledger;
+mod metrics;
+mod pending;
+mod service;
+
+use std::path::PathBuf;
+
+use headgate_kit::clock::Clock;
+use headgate_kit::db::Db;
+use headgate_kit::identity::OperatorGuard;
+use headgate_kit::records::RecordSource;
+use headgate_kit::tasks::Tasks;
+use headgate_proto::usage::v1::usage_service_server::UsageServiceServer;
+
+pub use crate::config::Config;
+use crate::consume::Consumer;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::pending::Pending;
+pub use crate::service::UsageApi;
+
+/// What the service needs from its process.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Tells the time.
+    pub clock: Clock,
+    /// The folder of its database file, `usage.db`. Must exist.
+    pub data_dir: PathBuf,
+    /// Owns the consuming tasks.
+    pub tasks: Tasks,
+    /// Where its metrics are registered.
+    pub registry: prometheus::Registry,
+    /// Guards its RPCs.
+    pub operator: OperatorGuard,
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Its database cannot be opened or brought up to date.
+    #[error("usage: {0}")]
+    Database(#[from] headgate_kit::db::Error),
+}
+
+/// The ledger. Clones share everything.
+#[derive(Clone)]
+pub struct Usage {
+    config: Config,
+    tasks: Tasks,
+    operator: OperatorGuard,
+    ledger: Ledger,
+    metrics: Metrics,
+    pending: Pending,
+}
+
+impl Usage {
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or its schema is newer than this program.
+    pub async fn build(config: Config, deps: Deps) -> Result<Self, BuildError> {
+        let path = deps.data_dir.join("usage.db");
+        let db = Db::open(&path, &sqlx::migrate!("../../migrations/usage")).await?;
+        let pending = Pending::default();
+        Ok(Self {
+            config,
+            tasks: deps.tasks,
+            operator: deps.operator,
+            ledger: Ledger::new(db, deps.clock),
+            metrics: Metrics::new(&deps.registry, pending.clone()),
+            pending,
+        })
+    }
+
+    /// Writes the records of a source to the ledger until the process stops; call it once for every source. What lies
+    /// in the source when the process stops is still written.
+    pub fn consume(&self, source: RecordSource) {
+        self.pending.add(&source);
+        let consumer = Consumer {
+            config: self.config.clone(),
+            ledger: self.ledger.clone(),
+            metrics: self.metrics.clone(),
+            stop: self.tasks.stopping(),
+        };
+        self.tasks.spawn(consumer.run(source));
+    }
+
+    /// The gRPC service that reads the ledger.
+    #[must_use]
+    pub fn usage_service(&self) -> UsageServiceServer<UsageApi> {
+        UsageServiceServer::new(UsageApi::new(
+            self.ledger.clone(),
+            self.pending.clone(),
+            self.operator.clone(),
+        ))
+    }
+}
