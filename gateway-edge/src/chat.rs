@@ -1,0 +1,56 @@
+//! `POST /v1/chat/completions`.
+
+use bytes::Bytes;
+use headgate_dialect::openai::request::{Peek, peek_chat};
+use headgate_proto::inference::v1::{
+    ChatRequest, Dialect, DialectBody, StreamChatRequest, chat_request, chat_response,
+};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+
+use crate::body::Body;
+use crate::edge::Shared;
+use crate::events::EventStream;
+use crate::metadata;
+use crate::request_id::RequestId;
+use crate::service::{Answer, dialect_answer};
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// Tells nginx and its kin to pass events on as they come.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const NO: HeaderValue = HeaderValue::from_static("no");
+
+/// Answers a chat request as a whole or as a stream, as its body asks.
+pub(crate) async fn complete(shared: &Shared, headers: &HeaderMap, id: &RequestId, body: Bytes) -> Answer {
+    // What is wrong with a body is the router's to say, after it knows the caller: without facts it reads for itself.
+    let peek = peek_chat(&body).ok();
+    let streamed = peek.as_ref().is_some_and(|p| p.stream);
+    let facts = peek.as_ref().map(Peek::facts);
+    let model = peek.and_then(|p| p.model).unwrap_or_default();
+    let dialect = DialectBody { dialect: Dialect::OpenaiChat.into(), body };
+    let request = ChatRequest { model, facts, encoding: Some(chat_request::Encoding::Dialect(dialect)) };
+    if streamed {
+        return stream(shared, headers, id, request).await;
+    }
+    let response = shared.inference.clone().chat(metadata::request(headers, id, request)).await?;
+    let (metadata, message, _) = response.into_parts();
+    let answer = match message.encoding {
+        Some(chat_response::Encoding::Dialect(answer)) => Some(answer),
+        _ => None,
+    };
+    dialect_answer(&metadata, answer)
+}
+
+async fn stream(shared: &Shared, headers: &HeaderMap, id: &RequestId, request: ChatRequest) -> Answer {
+    let request = metadata::request(headers, id, StreamChatRequest { request: Some(request) });
+    let (metadata, messages, _) = shared.inference.clone().stream_chat(request).await?.into_parts();
+    let events = EventStream::new(messages, shared.config.keep_alive(), id.clone());
+    let mut response = Response::new(Body::Events(Box::new(events)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, NO_CACHE);
+    headers.insert(X_ACCEL_BUFFERING, NO);
+    metadata::copy_public(&metadata, headers);
+    Ok(response)
+}

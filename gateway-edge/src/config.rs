@@ -1,0 +1,93 @@
+//! What an operator may set.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the REST listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where REST is served. Default `127.0.0.1:8080`; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The largest request body, in bytes. A larger one is answered with 413. Default 16 MiB.
+    pub max_body_bytes: usize,
+    /// How many connections are open at a time; more wait in the kernel's backlog. Default 10,000.
+    pub max_connections: usize,
+    /// How long a stream may be silent before a comment line keeps it alive, in milliseconds. Default 15 s.
+    pub keep_alive_comment_ms: u64,
+    /// How long a request's head may take, in milliseconds, counted from when the connection could take it: an idle
+    /// connection is closed after the same time. Default 10 s.
+    pub header_read_timeout_ms: u64,
+    /// How long a request's body may take, in milliseconds. Default 2 min.
+    pub body_read_timeout_ms: u64,
+    /// Whether to log one line per request, without query strings, bodies and credentials. Default false.
+    pub access_log: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            max_body_bytes: 16 << 20,
+            max_connections: 10_000,
+            keep_alive_comment_ms: 15_000,
+            header_read_timeout_ms: 10_000,
+            body_read_timeout_ms: 120_000,
+            access_log: false,
+        }
+    }
+}
+
+impl Config {
+    /// Every setting that cannot work, as field and reason.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut check = |ok: bool, field, wrong: &str| {
+            if !ok {
+                problems.push((field, wrong.to_owned()));
+            }
+        };
+        // A body travels as one protobuf field, and its length as 32 bits.
+        let body_max = 1 << 30;
+        check((1..=body_max).contains(&self.max_body_bytes), "max_body_bytes", "must be 1 to 1073741824");
+        let connections_max = 1_000_000;
+        check(
+            (1..=connections_max).contains(&self.max_connections),
+            "max_connections",
+            "must be 1 to 1000000",
+        );
+        check(self.keep_alive_comment_ms > 0, "keep_alive_comment_ms", "must be at least 1");
+        check(self.header_read_timeout_ms > 0, "header_read_timeout_ms", "must be at least 1");
+        check(self.body_read_timeout_ms > 0, "body_read_timeout_ms", "must be at least 1");
+        problems
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_comment_ms)
+    }
+
+    pub(crate) fn header_read_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_read_timeout_ms)
+    }
+
+    pub(crate) fn body_read_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_read_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        let bad =
+            Config { max_body_bytes: 0, max_connections: 0, keep_alive_comment_ms: 0, ..Config::default() };
+        let fields: Vec<_> = bad.problems().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["max_body_bytes", "max_connections", "keep_alive_comment_ms"]);
+        assert_eq!(Config::default().problems(), []);
+    }
+}

@@ -1,0 +1,59 @@
+//! The edge and what it is built from.
+
+use std::sync::Arc;
+
+use headgate_kit::clock::Clock;
+use headgate_kit::conn::Conn;
+use headgate_kit::tasks::Tasks;
+use headgate_proto::inference::v1::inference_service_client::InferenceServiceClient;
+
+use crate::Config;
+use crate::metrics::Metrics;
+
+/// Room in an answer beyond what a request may have: a long answer of several choices, or vectors of many texts.
+const MIN_ANSWER_BYTES: usize = 256 << 20;
+
+/// What the edge needs from its process.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// The connection to the router's `InferenceService`.
+    pub inference: Conn,
+    /// Where metrics are registered.
+    pub registry: prometheus::Registry,
+    /// Dates request ids.
+    pub clock: Clock,
+    /// Owns the tasks of connections.
+    pub tasks: Tasks,
+}
+
+/// The REST server. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge(pub(crate) Arc<Shared>);
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) inference: InferenceServiceClient<Conn>,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
+    pub(crate) metrics: Metrics,
+}
+
+impl Edge {
+    /// An edge that answers with what `deps.inference` says. Nothing is listened on before [`Edge::serve`].
+    ///
+    /// `config` must have no [problems](Config::problems).
+    #[must_use]
+    pub fn new(config: Config, deps: Deps) -> Self {
+        let answer_bytes = MIN_ANSWER_BYTES.max(config.max_body_bytes);
+        let inference = InferenceServiceClient::new(deps.inference).max_decoding_message_size(answer_bytes);
+        let metrics = Metrics::new(&deps.registry);
+        Self(Arc::new(Shared { config, inference, clock: deps.clock, tasks: deps.tasks, metrics }))
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}

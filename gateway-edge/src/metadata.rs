@@ -1,0 +1,94 @@
+//! What passes between HTTP headers and gRPC metadata.
+
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+use tonic::metadata::MetadataMap;
+
+use crate::request_id::{RequestId, X_REQUEST_ID};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+/// Response metadata that clients may see begins with one of these.
+const PUBLIC_PREFIXES: [&str; 3] = ["x-budget-", "x-ratelimit-", "x-headgate-"];
+
+/// A call that says as much of the client as the router may know.
+pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T) -> tonic::Request<T> {
+    let mut metadata = HeaderMap::with_capacity(8);
+    metadata.insert(X_REQUEST_ID, request_id.header());
+    if let Some(credential) = credential(headers) {
+        metadata.insert(AUTHORIZATION, credential);
+    }
+    for name in [TRACEPARENT, IDEMPOTENCY_KEY] {
+        if let Some(value) = headers.get(&name) {
+            metadata.insert(name, value.clone());
+        }
+    }
+    tonic::Request::from_parts(MetadataMap::from_headers(metadata), Extensions::new(), message)
+}
+
+/// `authorization` as given, or else the key that other SDKs send bare.
+fn credential(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut credential = match headers.get(AUTHORIZATION) {
+        Some(given) => given.clone(),
+        None => {
+            let key = headers.get(X_API_KEY).or_else(|| headers.get(API_KEY))?;
+            HeaderValue::from_bytes(&[b"Bearer ", key.as_bytes()].concat()).ok()?
+        }
+    };
+    credential.set_sensitive(true);
+    Some(credential)
+}
+
+/// Copies what clients may see of response metadata.
+pub(crate) fn copy_public(metadata: &MetadataMap, headers: &mut HeaderMap) {
+    for (name, value) in metadata.as_ref() {
+        let text = name.as_str();
+        if PUBLIC_PREFIXES.iter().any(|p| text.starts_with(p)) || text == IDEMPOTENT_REPLAYED {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headgate_kit::clock::Clock;
+
+    use super::*;
+
+    fn carried(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        let headers = HeaderMap::from_iter(
+            headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))),
+        );
+        let id = RequestId::of(&headers, &Clock::manual(0));
+        request(&headers, &id, ()).into_parts().0.into_headers()
+    }
+
+    #[test]
+    fn only_what_the_router_needs_is_carried() {
+        let sent = [
+            ("authorization", "Bearer sk-a.b"),
+            ("x-request-id", "r-1"),
+            ("traceparent", "00-1-2-01"),
+            ("idempotency-key", "k"),
+            ("cookie", "session=1"),
+            ("grpc-timeout", "1n"),
+        ];
+        let carried = carried(&sent);
+        assert_eq!(carried.len(), 4);
+        for (name, value) in &sent[..4] {
+            assert_eq!(carried[*name], *value);
+        }
+        assert!(carried["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn bare_keys_become_bearer_tokens_unless_authorization_is_given() {
+        assert_eq!(carried(&[("x-api-key", "sk-a.b")])["authorization"], "Bearer sk-a.b");
+        assert_eq!(carried(&[("api-key", "sk-a.b")])["authorization"], "Bearer sk-a.b");
+        assert_eq!(carried(&[("api-key", "x"), ("authorization", "Bearer y")])["authorization"], "Bearer y");
+        assert!(!carried(&[]).contains_key("authorization"));
+    }
+}

@@ -1,0 +1,81 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`.
+
+use headgate_kit::Failure;
+use headgate_kit::error::ErrorReason;
+use headgate_proto::inference::v1::{GetModelRequest, ListModelsRequest, ModelInfo};
+use http::HeaderMap;
+use serde::Serialize;
+use tonic::metadata::MetadataMap;
+
+use crate::edge::Shared;
+use crate::metadata;
+use crate::request_id::RequestId;
+use crate::service::{Answer, JSON, whole};
+
+/// OpenAI's list of models.
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Model<'a>>,
+}
+
+/// OpenAI's model, and after `owned_by` what it has no field for.
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'a str,
+    enabled: bool,
+    operations: &'a [String],
+    providers: &'a [String],
+    deployments: &'a [String],
+    context_tokens: u32,
+    max_output_tokens: u32,
+}
+
+impl<'a> From<&'a ModelInfo> for Model<'a> {
+    fn from(info: &'a ModelInfo) -> Self {
+        Self {
+            id: &info.name,
+            object: "model",
+            created: info.created_unix_seconds,
+            owned_by: info.providers.first().map_or("headgate", String::as_str),
+            enabled: info.enabled,
+            operations: &info.operations,
+            providers: &info.providers,
+            deployments: &info.deployments,
+            context_tokens: info.context_tokens,
+            max_output_tokens: info.max_output_tokens,
+        }
+    }
+}
+
+/// Lists the models that the caller may use.
+pub(crate) async fn list(shared: &Shared, headers: &HeaderMap, id: &RequestId) -> Answer {
+    let request = metadata::request(headers, id, ListModelsRequest {});
+    let (metadata, message, _) = shared.inference.clone().list_models(request).await?.into_parts();
+    let data = message.models.iter().map(Model::from).collect();
+    json(&metadata, &List { object: "list", data })
+}
+
+/// Describes one model. `name` is `None` when the path has none that could exist.
+pub(crate) async fn get(
+    shared: &Shared,
+    headers: &HeaderMap,
+    id: &RequestId,
+    name: Option<String>,
+) -> Answer {
+    // A name that cannot exist is still asked for, so that only known callers learn that it does not.
+    let request = metadata::request(headers, id, GetModelRequest { model: name.unwrap_or_default() });
+    let (metadata, message, _) = shared.inference.clone().get_model(request).await?.into_parts();
+    let model = message.model.ok_or_else(|| Failure::new(ErrorReason::ModelNotFound, "no such model"))?;
+    json(&metadata, &Model::from(&model))
+}
+
+fn json(metadata: &MetadataMap, value: &impl Serialize) -> Answer {
+    let bytes = serde_json::to_vec(value).map_err(Failure::internal)?;
+    let mut response = whole(JSON, bytes.into());
+    metadata::copy_public(metadata, response.headers_mut());
+    Ok(response)
+}

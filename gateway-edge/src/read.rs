@@ -1,0 +1,103 @@
+//! Reads request bodies, bounded in size and time.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use headgate_kit::Failure;
+use headgate_kit::error::ErrorReason;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+/// A body's declared length is trusted with this much memory before its bytes are there.
+const RESERVE_AT_MOST: usize = 1 << 20;
+
+/// Refuses bodies that say they are something else than JSON.
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = given.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+    if essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+        return Ok(());
+    }
+    Err(Failure::new(ErrorReason::InvalidRequest, "content-type must be application/json"))
+}
+
+/// The whole body, if it has at most `limit` bytes and arrives within `patience`.
+pub(crate) async fn whole(body: &mut Incoming, limit: usize, patience: Duration) -> Result<Bytes, Failure> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    // The timer costs nothing while the bytes are there already.
+    tokio::time::timeout(patience, collect(body, limit)).await.unwrap_or_else(|_| {
+        Err(Failure::new(ErrorReason::InvalidRequest, "the request body did not arrive in time"))
+    })
+}
+
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Failure> {
+    let Some(first) = next(body, limit).await? else { return Ok(Bytes::new()) };
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let expected = first.len().saturating_add(usize::try_from(body.size_hint().lower()).unwrap_or(0));
+    let mut whole = BytesMut::with_capacity(expected.min(RESERVE_AT_MOST));
+    whole.extend_from_slice(&first);
+    while let Some(data) = next(body, limit - whole.len()).await? {
+        whole.extend_from_slice(&data);
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// The next piece of data, which may have `room` bytes.
+async fn next(body: &mut Incoming, room: usize) -> Result<Option<Bytes>, Failure> {
+    loop {
+        let Some(frame) = body.frame().await else { return Ok(None) };
+        let broken = |_| Failure::new(ErrorReason::InvalidRequest, "the request body broke off");
+        // Trailers mean nothing to us.
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if data.len() > room {
+            return Err(too_large());
+        }
+        return Ok(Some(data));
+    }
+}
+
+fn too_large() -> Failure {
+    Failure::new(ErrorReason::RequestTooLarge, "the request body is larger than this gateway accepts")
+}
+
+/// Reads on after a refusal, for a moment and up to `limit` bytes: a client that is still writing would otherwise
+/// meet a reset connection and never see why.
+pub(crate) async fn discard(mut body: Incoming, limit: usize, patience: Duration) {
+    let read = async {
+        let mut room = limit;
+        while let Ok(Some(data)) = next(&mut body, room).await {
+            room -= data.len();
+        }
+    };
+    // Either way there is nothing left to do for this client.
+    let _ = tokio::time::timeout(patience, read).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn json_is_known_by_its_essence() {
+        let accepted = |value: &'static str| {
+            require_json(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))])).is_ok()
+        };
+        assert!(accepted("application/json") && accepted("Application/JSON ; charset=utf-8"));
+        assert!(
+            !accepted("application/x-www-form-urlencoded") && !accepted("") && !accepted("application/jsonp")
+        );
+        assert!(require_json(&HeaderMap::new()).is_ok());
+    }
+}

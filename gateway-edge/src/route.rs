@@ -1,0 +1,119 @@
+//! The paths the edge knows.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+/// What a path stands for. The unit of metrics, so the list is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    ChatCompletions,
+    Embeddings,
+    Models,
+    Model,
+    Health,
+    Ping,
+    /// No path of ours.
+    Other,
+}
+
+/// Before a model's name in a path.
+const MODEL_PREFIX: &str = "/v1/models/";
+
+impl Route {
+    pub(crate) const COUNT: usize = 7;
+    const ALL: [Self; Self::COUNT] = [
+        Self::ChatCompletions,
+        Self::Embeddings,
+        Self::Models,
+        Self::Model,
+        Self::Health,
+        Self::Ping,
+        Self::Other,
+    ];
+
+    /// Every route, each at its own `index`.
+    pub(crate) fn all() -> [Self; Self::COUNT] {
+        Self::ALL
+    }
+
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/v1/chat/completions" => Self::ChatCompletions,
+            "/v1/embeddings" => Self::Embeddings,
+            "/v1/models" => Self::Models,
+            "/health" | "/healthz" | "/api/health" => Self::Health,
+            "/ping" => Self::Ping,
+            _ if path.strip_prefix(MODEL_PREFIX).is_some_and(|name| !name.is_empty()) => Self::Model,
+            _ => Self::Other,
+        }
+    }
+
+    /// Its place in arrays that have one entry per route.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The path as metrics show it, never what a client sent.
+    pub(crate) fn template(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "/v1/chat/completions",
+            Self::Embeddings => "/v1/embeddings",
+            Self::Models => "/v1/models",
+            Self::Model => "/v1/models/{id}",
+            Self::Health => "/health",
+            Self::Ping => "/ping",
+            Self::Other => "other",
+        }
+    }
+
+    /// The value of `Allow`.
+    pub(crate) fn allowed(self) -> &'static str {
+        match self {
+            Self::ChatCompletions | Self::Embeddings => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    pub(crate) fn allows(self, method: &Method) -> bool {
+        match self {
+            Self::ChatCompletions | Self::Embeddings => method == Method::POST,
+            _ => method == Method::GET || method == Method::HEAD,
+        }
+    }
+}
+
+/// The model's name in the path of [`Route::Model`], which may hold slashes, escaped or not. `None` when it is not
+/// UTF-8: no model has such a name.
+pub(crate) fn model_name(path: &str) -> Option<String> {
+    let escaped = path.strip_prefix(MODEL_PREFIX)?;
+    Some(percent_decode_str(escaped).decode_utf8().ok()?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_are_positions() {
+        for (position, route) in Route::all().into_iter().enumerate() {
+            assert_eq!(route.index(), position);
+        }
+    }
+
+    #[test]
+    fn paths_match_whole_or_not_at_all() {
+        assert_eq!(Route::of("/v1/models"), Route::Models);
+        assert_eq!(Route::of("/v1/models/"), Route::Other);
+        assert_eq!(Route::of("/v1/models/a/b"), Route::Model);
+        assert_eq!(Route::of("/v1/chat/completions/"), Route::Other);
+        assert_eq!(Route::of("/V1/models"), Route::Other);
+    }
+
+    #[test]
+    fn model_names_are_unescaped_once() {
+        assert_eq!(model_name("/v1/models/org%2Fname%20x").as_deref(), Some("org/name x"));
+        assert_eq!(model_name("/v1/models/org/na%252Fme").as_deref(), Some("org/na%2Fme"));
+        assert_eq!(model_name("/v1/models/100%").as_deref(), Some("100%"));
+        assert_eq!(model_name("/v1/models/%ff"), None);
+    }
+}

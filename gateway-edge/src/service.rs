@@ -1,0 +1,129 @@
+//! What all requests have in common: id, headers, measurement, the choice of the operation.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use headgate_kit::Failure;
+use headgate_kit::error::ErrorReason;
+use headgate_proto::inference::v1::DialectBody;
+use http::header::{CONTENT_TYPE, EXPECT, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tonic::metadata::MetadataMap;
+
+use crate::body::Body;
+use crate::edge::Shared;
+use crate::error::Refusal;
+use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::route::{Route, model_name};
+use crate::{chat, embeddings, metadata, models, read};
+
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const DENY: HeaderValue = HeaderValue::from_static("DENY");
+const STRICT_ORIGIN: HeaderValue = HeaderValue::from_static("strict-origin-when-cross-origin");
+/// How long a refused client may go on writing.
+const DISCARD_FOR: Duration = Duration::from_secs(2);
+
+/// An answer, or why there is none.
+pub(crate) type Answer = Result<Response<Body>, Refusal>;
+
+/// One request whose body is still to be read.
+struct Call<'a> {
+    head: &'a Parts,
+    body: &'a mut Incoming,
+    id: &'a RequestId,
+}
+
+impl Shared {
+    /// Answers one request, whatever it is.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (head, mut body) = request.into_parts();
+        let route = Route::of(head.uri.path());
+        let mut measurement = self.metrics.begin(route);
+        let id = RequestId::of(&head.headers, &self.clock);
+        let call = Call { head: &head, body: &mut body, id: &id };
+        let mut response = match self.dispatch(route, call).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                self.discard(&head.headers, body);
+                refusal.into_response(&id)
+            }
+        };
+        add_common_headers(response.headers_mut(), &id);
+        measurement.answered(response.status());
+        if self.config.access_log {
+            tracing::info!(
+                target: "headgate::access",
+                request_id = id.as_str(),
+                method = %head.method,
+                path = head.uri.path(),
+                status = response.status().as_u16(),
+                micros = measurement.elapsed_micros(),
+                "request"
+            );
+        }
+        response
+    }
+
+    async fn dispatch(&self, route: Route, call: Call<'_>) -> Answer {
+        if route != Route::Other && !route.allows(&call.head.method) {
+            return Err(Refusal::method_not_allowed(route));
+        }
+        let (headers, id) = (&call.head.headers, call.id);
+        match route {
+            Route::ChatCompletions => {
+                let body = self.read_json(call).await?;
+                chat::complete(self, headers, id, body).await
+            }
+            Route::Embeddings => {
+                let body = self.read_json(call).await?;
+                embeddings::embed(self, headers, id, body).await
+            }
+            Route::Models => models::list(self, headers, id).await,
+            Route::Model => models::get(self, headers, id, model_name(call.head.uri.path())).await,
+            Route::Health => Ok(whole(JSON, Bytes::from_static(br#"{"status":"ok"}"#))),
+            Route::Ping => Ok(whole(TEXT, Bytes::from_static(b"pong"))),
+            Route::Other => Err(Failure::new(ErrorReason::NotFound, "no such path").into()),
+        }
+    }
+
+    async fn read_json(&self, call: Call<'_>) -> Result<Bytes, Failure> {
+        read::require_json(&call.head.headers)?;
+        read::whole(call.body, self.config.max_body_bytes, self.config.body_read_timeout()).await
+    }
+
+    fn discard(&self, headers: &HeaderMap, body: Incoming) {
+        // A client that waits for 100 Continue has not begun to write.
+        if !body.is_end_stream() && !headers.contains_key(EXPECT) {
+            self.tasks.spawn(read::discard(body, self.config.max_body_bytes, DISCARD_FOR));
+        }
+    }
+}
+
+fn add_common_headers(headers: &mut HeaderMap, id: &RequestId) {
+    headers.insert(X_REQUEST_ID, id.header());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(X_FRAME_OPTIONS, DENY);
+    headers.insert(REFERRER_POLICY, STRICT_ORIGIN);
+}
+
+/// A complete answer with status 200.
+pub(crate) fn whole(content_type: HeaderValue, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// The body of a public API as the router gave it.
+pub(crate) fn dialect_answer(metadata: &MetadataMap, answer: Option<DialectBody>) -> Answer {
+    let Some(answer) = answer else {
+        return Err(Failure::internal("a dialect request was not answered in its dialect").into());
+    };
+    let mut response = whole(JSON, answer.body);
+    metadata::copy_public(metadata, response.headers_mut());
+    Ok(response)
+}

@@ -1,0 +1,8 @@
+//! The edge over a real socket, in front of a scripted `InferenceService` that stands for the router.
+
+mod chat;
+mod connections;
+mod rest;
+mod router;
+mod server;
+mod streams;
