@@ -1,0 +1,182 @@
+//! Moves records into the durable spend, and from there into memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use headgate_kit::records::{RecordBatch, RecordSource};
+use headgate_proto::record::v1::{Outcome, UsageRecord};
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::engine::finish::Booking;
+use crate::store::Store;
+use crate::store::spend::{self, LeaseSpend};
+
+/// Records handled together, at most.
+const BATCH: usize = 1000;
+/// How long records may gather while the last batch was not full: a row in a large batch costs less.
+const LINGER: Duration = Duration::from_millis(300);
+/// How long to wait after a failure.
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// Applies records, from whichever source.
+#[derive(Clone, Debug)]
+pub(crate) struct Consumer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Store,
+    /// Sources that have not yet been read up to where they stood at the start.
+    pub(crate) behind: Arc<AtomicUsize>,
+}
+
+impl Consumer {
+    /// Reads a source until the process stops.
+    pub(crate) async fn run(self, mut source: RecordSource, stop: CancellationToken) {
+        let mut backlog = Some(source.lag());
+        loop {
+            if let Some(left) = backlog
+                && (left == 0 || source.lag() == 0)
+            {
+                backlog = None;
+                self.behind.fetch_sub(1, Ordering::AcqRel);
+            }
+            let next = tokio::select! {
+                () = stop.cancelled() => return,
+                next = source.next(BATCH) => next,
+            };
+            let handled = match next {
+                Ok(batch) => self.handle(&mut source, &batch, &stop).await,
+                Err(cause) => {
+                    tracing::warn!(%cause, "records cannot be read, trying again");
+                    None
+                }
+            };
+            let pause = match handled {
+                None => Some(BACK_OFF),
+                Some(count) => {
+                    backlog = backlog.map(|left| left.saturating_sub(count as u64));
+                    (backlog.is_none() && count < BATCH).then_some(LINGER)
+                }
+            };
+            if let Some(pause) = pause
+                && sleep(pause, &stop).await.is_none()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Applies and acknowledges a batch, however often it takes; `None` when the process stops first.
+    async fn handle(
+        &self,
+        source: &mut RecordSource,
+        batch: &RecordBatch,
+        stop: &CancellationToken,
+    ) -> Option<usize> {
+        let records = self.decode(batch);
+        while let Err(cause) = self.apply_records(&records).await {
+            tracing::warn!(%cause, "records cannot be booked, trying again");
+            sleep(BACK_OFF, stop).await?;
+        }
+        // Not acknowledged means that they come again, and change nothing then.
+        if let Err(cause) = source.ack(batch) {
+            tracing::warn!(%cause, "records cannot be acknowledged");
+        }
+        Some(batch.records.len())
+    }
+
+    fn decode(&self, batch: &RecordBatch) -> Vec<UsageRecord> {
+        let decoded = batch.records.iter().filter_map(|bytes| match UsageRecord::decode(bytes.clone()) {
+            Ok(record) if is_whole(&record) => Some(record),
+            outcome => {
+                self.engine.metrics.unreadable_records.inc();
+                let cause = outcome.err().map_or_else(|| "a field is missing".to_owned(), |e| e.to_string());
+                tracing::error!(%cause, "unreadable record passed over");
+                None
+            }
+        });
+        decoded.collect()
+    }
+
+    /// Books records in one transaction, and then tells memory. Idempotent by lease id, in any order.
+    pub(crate) async fn apply_records(&self, records: &[UsageRecord]) -> Result<(), sqlx::Error> {
+        let now_ms = self.engine.clock.unix_millis();
+        let (records, rows) = self.once_each(records, now_ms);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // The writer is kept until memory knows, so that batches of several sources cannot overtake each other.
+        let mut writer = self.store.writer().await?;
+        let changes = spend::book(&mut writer, &rows, now_ms).await?;
+        for (record, change) in records.into_iter().zip(changes) {
+            let booking = change.map(|(delta, window_start)| Booking { delta, window_start });
+            self.engine.recorded(record, booking);
+        }
+        drop(writer);
+        Ok(())
+    }
+
+    /// The record of each lease that counts, and its row.
+    fn once_each<'a>(
+        &self,
+        records: &'a [UsageRecord],
+        now_ms: i64,
+    ) -> (Vec<&'a UsageRecord>, Vec<LeaseSpend>) {
+        let mut places: HashMap<String, usize> = HashMap::with_capacity(records.len());
+        let (mut kept, mut rows): (Vec<&UsageRecord>, Vec<LeaseSpend>) = (Vec::new(), Vec::new());
+        let mut window = self.engine.months.at(now_ms);
+        for record in records {
+            // Nothing was admitted in the future, whatever another machine's clock says.
+            let started = record.started_at_unix_ms.min(now_ms);
+            if !(window.start..window.end).contains(&started) {
+                window = self.engine.months.at(started);
+            }
+            let row = row(record, window.start);
+            match places.get(&row.lease_id).copied() {
+                None => {
+                    places.insert(row.lease_id.clone(), rows.len());
+                    kept.push(record);
+                    rows.push(row);
+                }
+                Some(place) => {
+                    let (Some(kept), Some(before)) = (kept.get_mut(place), rows.get_mut(place)) else {
+                        continue;
+                    };
+                    if before.abandoned && !row.abandoned {
+                        (*kept, *before) = (record, row);
+                    }
+                }
+            }
+        }
+        (kept, rows)
+    }
+}
+
+fn row(record: &UsageRecord, window_start: i64) -> LeaseSpend {
+    let lease_id =
+        Uuid::try_parse(&record.lease_id).map_or_else(|_| record.lease_id.clone(), |id| id.to_string());
+    LeaseSpend {
+        lease_id,
+        key_id: record.key_id.clone(),
+        tenant_id: record.tenant_id.clone(),
+        cost: record.cost_nano_usd,
+        abandoned: record.outcome() == Outcome::Abandoned,
+        window_start,
+    }
+}
+
+fn is_whole(record: &UsageRecord) -> bool {
+    let named = !record.lease_id.is_empty() && !record.key_id.is_empty() && !record.tenant_id.is_empty();
+    named && record.cost_nano_usd >= 0
+}
+
+/// `None` when the process stops first.
+async fn sleep(pause: Duration, stop: &CancellationToken) -> Option<()> {
+    tokio::select! {
+        () = stop.cancelled() => None,
+        () = tokio::time::sleep(pause) => Some(()),
+    }
+}

@@ -1,0 +1,229 @@
+//! Every live counter of this process: limits, holds, leases, idempotency keys.
+//!
+//! A tenant's counters lie behind one lock, which is held for a few microseconds and never across an await. Locks are
+//! taken in this order: a tenant's, then a map's.
+
+pub(crate) mod admit;
+pub(crate) mod finish;
+pub(crate) mod lease;
+pub(crate) mod tenant;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use headgate_kit::clock::Clock;
+use headgate_proto::record::v1::UsageRecord;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::metrics::Metrics;
+use crate::policy::{Budget, Policies, Scope};
+use crate::replays::Replays;
+use crate::window::Months;
+use admit::{Answer, Ask, Decision, Now};
+use finish::{Booking, Due, Effect, Settlement};
+use tenant::{Covering, Standing, Tenant};
+
+type Cell = Arc<Mutex<Tenant>>;
+
+/// The in-memory engine.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) policies: Policies,
+    pub(crate) months: Months,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+    replays: Replays,
+    ttl_ms: i64,
+    tenants: DashMap<String, Cell>,
+    /// Whose tenant a key is.
+    homes: DashMap<String, Cell>,
+    leases: DashMap<Uuid, Slot>,
+}
+
+/// Where a lease is, and when to look at it, in milliseconds: its deadline or earlier.
+#[derive(Clone, Debug)]
+struct Slot {
+    cell: Cell,
+    tenant_id: Arc<str>,
+    key_id: Arc<str>,
+    look_at: i64,
+}
+
+/// A lease whose end nobody reported, and the record that says so.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    pub(crate) id: Uuid,
+    pub(crate) record: Box<UsageRecord>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        policies: Policies,
+        months: Months,
+        clock: Clock,
+        metrics: Metrics,
+        replays: Replays,
+        ttl_ms: i64,
+    ) -> Self {
+        let (tenants, homes, leases) = (DashMap::new(), DashMap::new(), DashMap::new());
+        Self { policies, months, clock, metrics, replays, ttl_ms, tenants, homes, leases }
+    }
+
+    /// What a store remembers of the present window.
+    pub(crate) fn restore(&self, tenant_id: &str, scope: &Scope, spent: i64) {
+        let cell = self.cell(tenant_id);
+        cell.lock().restore(scope, spent);
+        if let Scope::Key(id) = scope {
+            self.homes.insert(id.clone(), cell);
+        }
+    }
+
+    /// Decides a request, and holds what it may take.
+    pub(crate) fn admit(&self, ask: Ask) -> Answer {
+        let (id, now) = (ask.lease, self.now());
+        let key_id: Arc<str> = ask.intent.key_id.as_str().into();
+        let tenant_id: Arc<str> = ask.intent.tenant_id.as_str().into();
+        if self.leases.get(&id).is_some_and(|slot| slot.tenant_id != tenant_id) {
+            return Answer { decision: Decision::Ended, budget: None };
+        }
+        let cell = self.cell(&tenant_id);
+        let mut tenant = cell.lock();
+        tenant.roll(now.millis, &self.months);
+        let covering = self.covering(&key_id, &tenant_id);
+        let known = tenant.knows(&key_id);
+        let answer = tenant.admit(ask, &covering, &self.replays, now, self.ttl_ms);
+        if let Decision::Admitted { expires_at, is_new: true, .. } = answer.decision {
+            if !known {
+                self.homes.insert(key_id.to_string(), cell.clone());
+            }
+            let slot = Slot { cell: cell.clone(), tenant_id, key_id, look_at: expires_at };
+            self.leases.insert(id, slot);
+            self.metrics.open_leases.inc();
+        }
+        answer
+    }
+
+    /// Keeps a lease alive and tells until when; `None` when it has ended or expired.
+    pub(crate) fn extend(&self, id: Uuid) -> Option<i64> {
+        let slot = self.slot(id)?;
+        slot.cell.lock().extend(id, self.clock.unix_millis(), self.ttl_ms)
+    }
+
+    /// Ends a lease as its holder reports. One that is not known is no error.
+    pub(crate) fn settle(&self, id: Uuid, settlement: Settlement) {
+        let Some(slot) = self.slot(id) else { return };
+        let (now, covering) = (self.now(), self.covering(&slot.key_id, &slot.tenant_id));
+        let mut tenant = slot.cell.lock();
+        tenant.roll(now.millis, &self.months);
+        let effect = tenant.settle(id, settlement, &covering, &self.replays, now);
+        self.follow(Some(id), effect);
+    }
+
+    /// A record was stored. `booking` says how it changed the spend, if it did.
+    pub(crate) fn recorded(&self, record: &UsageRecord, booking: Option<Booking>) {
+        let (id, now) = (Uuid::try_parse(&record.lease_id).ok(), self.now());
+        let cell = self.cell(&record.tenant_id);
+        let mut tenant = cell.lock();
+        tenant.roll(now.millis, &self.months);
+        let covering = self.covering(&record.key_id, &record.tenant_id);
+        let known = tenant.knows(&record.key_id);
+        let effect = tenant.recorded(id, record, booking, &covering, now);
+        if !known && tenant.knows(&record.key_id) {
+            self.homes.insert(record.key_id.clone(), cell.clone());
+        }
+        self.follow(id, effect);
+    }
+
+    /// Ends what is past its deadline. What is returned must be written, and comes again until `written` is called.
+    pub(crate) fn overdue(&self) -> Vec<Overdue> {
+        let now_ms = self.clock.unix_millis();
+        let due: Vec<(Uuid, Cell)> = self
+            .leases
+            .iter()
+            .filter(|slot| slot.look_at <= now_ms)
+            .map(|slot| (*slot.key(), slot.cell.clone()))
+            .collect();
+        due.into_iter().filter_map(|(id, cell)| self.look(id, &cell, now_ms)).collect()
+    }
+
+    fn look(&self, id: Uuid, cell: &Cell, now_ms: i64) -> Option<Overdue> {
+        let mut tenant = cell.lock();
+        tenant.roll(now_ms, &self.months);
+        match tenant.due(id, now_ms) {
+            Due::At(deadline) => self.look_again(id, deadline),
+            Due::Gone => self.follow(Some(id), Effect { closed: false, gone: true }),
+            Due::Write { record, closed } => {
+                self.follow(Some(id), Effect { closed, gone: false });
+                if closed {
+                    self.metrics.expired_leases.inc();
+                }
+                return Some(Overdue { id, record });
+            }
+        }
+        None
+    }
+
+    /// An overdue lease's record is safely written.
+    pub(crate) fn written(&self, id: Uuid) {
+        if let Some(slot) = self.slot(id) {
+            slot.cell.lock().written(id);
+            self.look_again(id, i64::MAX);
+        }
+    }
+
+    /// Where a scope's budget stands.
+    pub(crate) fn standing(&self, scope: &Scope, budget: Budget) -> Standing {
+        let now_ms = self.clock.unix_millis();
+        let cell = match scope {
+            Scope::Key(id) => self.homes.get(id).map(|c| c.clone()),
+            Scope::Tenant(id) => self.tenants.get(id).map(|c| c.clone()),
+        };
+        let Some(cell) = cell else {
+            let window = self.months.at(now_ms);
+            return Standing { scope: scope.clone(), budget, window, spent: 0, held: 0 };
+        };
+        let mut tenant = cell.lock();
+        tenant.roll(now_ms, &self.months);
+        tenant.standing(scope, budget)
+    }
+
+    /// What an end means for the process as a whole. The tenant's lock is held.
+    fn follow(&self, id: Option<Uuid>, effect: Effect) {
+        if effect.closed {
+            self.metrics.open_leases.dec();
+        }
+        if let Some(id) = id.filter(|_| effect.gone) {
+            self.leases.remove(&id);
+        }
+    }
+
+    fn look_again(&self, id: Uuid, at: i64) {
+        if let Some(mut slot) = self.leases.get_mut(&id) {
+            slot.look_at = at;
+        }
+    }
+
+    fn covering(&self, key_id: &str, tenant_id: &str) -> Covering {
+        Covering { key: self.policies.of_key(key_id), tenant: self.policies.of_tenant(tenant_id) }
+    }
+
+    fn slot(&self, id: Uuid) -> Option<Slot> {
+        self.leases.get(&id).map(|slot| slot.clone())
+    }
+
+    fn now(&self) -> Now {
+        let micros = self.clock.unix_micros();
+        Now { micros, millis: micros / 1000 }
+    }
+
+    fn cell(&self, tenant_id: &str) -> Cell {
+        if let Some(cell) = self.tenants.get(tenant_id) {
+            return cell.clone();
+        }
+        let new = || Arc::new(Mutex::new(Tenant::new(self.months.at(self.clock.unix_millis()))));
+        self.tenants.entry(tenant_id.to_owned()).or_insert_with(new).clone()
+    }
+}

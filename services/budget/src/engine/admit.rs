@@ -1,0 +1,196 @@
+//! The decision: may a request run, and what does it hold?
+
+use bytes::Bytes;
+use headgate_kit::error::ErrorReason;
+use headgate_proto::budget::v1::CapTerms;
+use headgate_proto::record::v1::IntentRecord;
+use uuid::Uuid;
+
+use crate::account;
+use crate::engine::lease::{Charged, Idempotency, Lease, State};
+use crate::engine::tenant::{Covering, Standing, Tenant};
+use crate::limits::Refusal;
+use crate::money::Usd;
+use crate::replays::Replays;
+
+/// A request that wants to run.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) lease: Uuid,
+    pub(crate) intent: Box<IntentRecord>,
+    /// What the token limits are charged.
+    pub(crate) limit_tokens: u32,
+    /// Set where a shorter answer may be agreed on.
+    pub(crate) cap_terms: Option<CapTerms>,
+    pub(crate) idempotency: Option<Idempotency>,
+}
+
+/// What was decided.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It may run.
+    Admitted { expires_at: i64, cap: Option<u32>, is_new: bool },
+    /// It ran before.
+    Replay(Bytes),
+    /// It may not run, and holds nothing.
+    Refused(Refusal),
+    /// Its lease was admitted before and has ended.
+    Ended,
+}
+
+/// The decision, and where the nearest budget stands after it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) decision: Decision,
+    pub(crate) budget: Option<Standing>,
+}
+
+/// Now, in the units that are needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) micros: i64,
+    pub(crate) millis: i64,
+}
+
+impl Tenant {
+    /// Decides and, where it may run, holds everything at once. The window must have been rolled.
+    pub(crate) fn admit(
+        &mut self,
+        ask: Ask,
+        covering: &Covering,
+        replays: &Replays,
+        now: Now,
+        ttl_ms: i64,
+    ) -> Answer {
+        let (key_id, tenant_id) = (ask.intent.key_id.clone(), ask.intent.tenant_id.clone());
+        let decision = self.decide(ask, covering, replays, now, ttl_ms);
+        Answer { decision, budget: self.nearest(&key_id, &tenant_id, covering) }
+    }
+
+    fn decide(
+        &mut self,
+        ask: Ask,
+        covering: &Covering,
+        replays: &Replays,
+        now: Now,
+        ttl_ms: i64,
+    ) -> Decision {
+        if let Some(lease) = self.leases.get(&ask.lease) {
+            return repeated(lease, &ask);
+        }
+        if let Some(decision) = ask.idempotency.as_ref().and_then(|i| self.ran_before(i, replays, now)) {
+            return decision;
+        }
+        if let Some(refusal) = self.over_limit(&ask, covering, now) {
+            return Decision::Refused(refusal);
+        }
+        match self.affordable(&ask, covering) {
+            Ok((hold, cap)) => self.grant(ask, hold, cap, covering, now, ttl_ms),
+            Err(refusal) => Decision::Refused(refusal),
+        }
+    }
+
+    fn ran_before(&self, ask: &Idempotency, replays: &Replays, now: Now) -> Option<Decision> {
+        if let Some((_, request_sha256)) = self.running.get(&ask.key) {
+            return Some(Decision::Refused(if *request_sha256 == ask.request_sha256 {
+                let text = "a request with this idempotency key is still running";
+                Refusal::new(ErrorReason::IdempotencyInProgress, text)
+            } else {
+                mismatch()
+            }));
+        }
+        let stored = replays.get(&ask.key, now.millis)?;
+        Some(if stored.request_sha256 == ask.request_sha256 {
+            Decision::Replay(stored.response)
+        } else {
+            Decision::Refused(mismatch())
+        })
+    }
+
+    /// Parallel requests first, then the rates; of several rates the one that takes longest speaks, so that coming
+    /// back when told is not in vain.
+    fn over_limit(&self, ask: &Ask, covering: &Covering, now: Now) -> Option<Refusal> {
+        let key = self.keys.get(&ask.intent.key_id).map(|k| k.counters).unwrap_or_default();
+        let (key_limits, tenant_limits) = (&covering.key.limits, &covering.tenant.limits);
+        let parallel = key.parallel_refusal(key_limits, "key");
+        if let Some(refusal) =
+            parallel.or_else(|| self.own.counters.parallel_refusal(tenant_limits, "tenant"))
+        {
+            return Some(refusal);
+        }
+        let key = key.rate_refusal(key_limits, ask.limit_tokens, now.micros, "key");
+        let tenant = self.own.counters.rate_refusal(tenant_limits, ask.limit_tokens, now.micros, "tenant");
+        let slowest = tenant.into_iter().chain(key).max_by_key(|(wait, _)| *wait);
+        slowest.map(|(_, refusal)| refusal)
+    }
+
+    /// What to hold, and how many tokens of answer that allows where it is less than was asked for.
+    fn affordable(&self, ask: &Ask, covering: &Covering) -> Result<(i64, Option<u32>), Refusal> {
+        let hold = ask.intent.hold_nano_usd;
+        let account = self.keys.get(&ask.intent.key_id).map(|k| k.account).unwrap_or_default();
+        let key = covering.key.budget.map(|b| (account.remaining(b.limit), b.limit, "key"));
+        let tenant = covering.tenant.budget.map(|b| (self.own.account.remaining(b.limit), b.limit, "tenant"));
+        let smallest = key.into_iter().chain(tenant).min_by_key(|(remaining, ..)| *remaining);
+        let Some((remaining, limit, whom)) = smallest else { return Ok((hold, None)) };
+        if hold == 0 || hold <= remaining {
+            return Ok((hold, None));
+        }
+        if let Some((tokens, capped)) = ask.cap_terms.and_then(|terms| account::cap(remaining, &terms)) {
+            return Ok((capped.min(hold), Some(tokens)));
+        }
+        let left = Usd::from_nano(remaining.max(0));
+        let limit = Usd::from_nano(limit);
+        Err(Refusal::new(
+            ErrorReason::BudgetExceeded,
+            format!("budget of ${limit} for this {whom} has ${left} left, less than the request may cost"),
+        ))
+    }
+
+    fn grant(
+        &mut self,
+        ask: Ask,
+        hold: i64,
+        cap: Option<u32>,
+        covering: &Covering,
+        now: Now,
+        ttl_ms: i64,
+    ) -> Decision {
+        let key = self.keys.entry(ask.intent.key_id.clone()).or_default();
+        let charged = Charged {
+            key: key.counters.take(&covering.key.limits, ask.limit_tokens, now.micros),
+            tenant: self.own.counters.take(&covering.tenant.limits, ask.limit_tokens, now.micros),
+        };
+        key.account.hold(hold);
+        self.own.account.hold(hold);
+        if let Some(idempotency) = &ask.idempotency {
+            self.running.insert(idempotency.key.clone(), (ask.lease, idempotency.request_sha256));
+        }
+        let expires_at = now.millis.saturating_add(ttl_ms);
+        let lease = Lease {
+            id: ask.lease,
+            intent: ask.intent,
+            hold,
+            cap,
+            expires_at,
+            window_start: self.window.start,
+            charged,
+            idempotency: ask.idempotency,
+            state: State::Open,
+        };
+        self.leases.insert(ask.lease, lease);
+        Decision::Admitted { expires_at, cap, is_new: true }
+    }
+}
+
+/// The same answer again for a lease that runs, to the one who holds it.
+fn repeated(lease: &Lease, ask: &Ask) -> Decision {
+    if lease.state == State::Open && lease.intent.key_id == ask.intent.key_id {
+        return Decision::Admitted { expires_at: lease.expires_at, cap: lease.cap, is_new: false };
+    }
+    Decision::Ended
+}
+
+fn mismatch() -> Refusal {
+    let text = "the idempotency key was used with another request";
+    Refusal::new(ErrorReason::IdempotencyMismatch, text)
+}

@@ -1,0 +1,165 @@
+//! What operators set for a scope, and the defaults behind it.
+
+use dashmap::DashMap;
+use headgate_proto::budget::v1 as pb;
+use serde::{Deserialize, Serialize};
+
+/// Whom a limit or a budget covers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// One API key, by id.
+    Key(String),
+    /// One tenant with all its keys, by id.
+    Tenant(String),
+}
+
+impl Scope {
+    /// As the tables name it: kind and id.
+    pub(crate) fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Key(id) => (KEY, id),
+            Self::Tenant(id) => (TENANT, id),
+        }
+    }
+
+    /// From a row; `None` for a kind of a newer version.
+    pub(crate) fn from_parts(kind: &str, id: String) -> Option<Self> {
+        match kind {
+            KEY => Some(Self::Key(id)),
+            TENANT => Some(Self::Tenant(id)),
+            _ => None,
+        }
+    }
+}
+
+/// The name of key scopes in tables.
+pub(crate) const KEY: &str = "key";
+/// The name of tenant scopes in tables.
+pub(crate) const TENANT: &str = "tenant";
+
+/// How much at once. An unset limit takes the default behind it, or is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests per second, at least 1.
+    pub requests_per_second: Option<u32>,
+    /// Requests per minute, at least 1.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens per minute, at least 1.
+    pub tokens_per_minute: Option<u32>,
+    /// Requests running at the same time, at least 1.
+    pub parallel_requests: Option<u32>,
+}
+
+impl Limits {
+    /// The first limit that is 0, by name.
+    pub(crate) fn zero(&self) -> Option<&'static str> {
+        let named = [
+            ("requests_per_second", self.requests_per_second),
+            ("requests_per_minute", self.requests_per_minute),
+            ("tokens_per_minute", self.tokens_per_minute),
+            ("parallel_requests", self.parallel_requests),
+        ];
+        named.into_iter().find(|(_, limit)| *limit == Some(0)).map(|(name, _)| name)
+    }
+
+    fn or(self, default: Self) -> Self {
+        Self {
+            requests_per_second: self.requests_per_second.or(default.requests_per_second),
+            requests_per_minute: self.requests_per_minute.or(default.requests_per_minute),
+            tokens_per_minute: self.tokens_per_minute.or(default.tokens_per_minute),
+            parallel_requests: self.parallel_requests.or(default.parallel_requests),
+        }
+    }
+}
+
+impl From<pb::Limits> for Limits {
+    fn from(limits: pb::Limits) -> Self {
+        Self {
+            requests_per_second: limits.requests_per_second,
+            requests_per_minute: limits.requests_per_minute,
+            tokens_per_minute: limits.tokens_per_minute,
+            parallel_requests: limits.parallel_requests,
+        }
+    }
+}
+
+impl From<Limits> for pb::Limits {
+    fn from(limits: Limits) -> Self {
+        Self {
+            requests_per_second: limits.requests_per_second,
+            requests_per_minute: limits.requests_per_minute,
+            tokens_per_minute: limits.tokens_per_minute,
+            parallel_requests: limits.parallel_requests,
+        }
+    }
+}
+
+/// How much may be spent in a calendar month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// In nano-USD, not negative.
+    pub(crate) limit: i64,
+    /// From which share of the limit on to warn, in percent.
+    pub(crate) warning_percent: u32,
+}
+
+/// What holds for one scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub(crate) limits: Limits,
+    pub(crate) budget: Option<Budget>,
+}
+
+/// Every scope's policy, as set.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    keys: DashMap<String, Policy>,
+    tenants: DashMap<String, Policy>,
+    key_defaults: Limits,
+    tenant_defaults: Limits,
+}
+
+impl Policies {
+    pub(crate) fn new(key_defaults: Limits, tenant_defaults: Limits) -> Self {
+        Self { keys: DashMap::new(), tenants: DashMap::new(), key_defaults, tenant_defaults }
+    }
+
+    /// What holds for a key, defaults filled in.
+    pub(crate) fn of_key(&self, id: &str) -> Policy {
+        effective(self.keys.get(id).map(|p| *p), self.key_defaults)
+    }
+
+    /// What holds for a tenant, defaults filled in.
+    pub(crate) fn of_tenant(&self, id: &str) -> Policy {
+        effective(self.tenants.get(id).map(|p| *p), self.tenant_defaults)
+    }
+
+    /// What was set for a scope.
+    pub(crate) fn get(&self, scope: &Scope) -> Policy {
+        let (map, id) = self.place(scope);
+        map.get(id).map(|p| *p).unwrap_or_default()
+    }
+
+    pub(crate) fn set_limits(&self, scope: &Scope, limits: Limits) {
+        let (map, id) = self.place(scope);
+        map.entry(id.to_owned()).or_default().limits = limits;
+    }
+
+    pub(crate) fn set_budget(&self, scope: &Scope, budget: Option<Budget>) {
+        let (map, id) = self.place(scope);
+        map.entry(id.to_owned()).or_default().budget = budget;
+    }
+
+    fn place<'a>(&'a self, scope: &'a Scope) -> (&'a DashMap<String, Policy>, &'a str) {
+        match scope {
+            Scope::Key(id) => (&self.keys, id),
+            Scope::Tenant(id) => (&self.tenants, id),
+        }
+    }
+}
+
+fn effective(set: Option<Policy>, defaults: Limits) -> Policy {
+    let set = set.unwrap_or_default();
+    Policy { limits: set.limits.or(defaults), budget: set.budget }
+}

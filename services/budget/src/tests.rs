@@ -1,0 +1,381 @@
+//! The whole service, over its own connection, with a real database and a real spool.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headgate_kit::clock::Clock;
+use headgate_kit::conn::{Conn, local};
+use headgate_kit::error::{ErrorReason, Failure};
+use headgate_kit::identity::OperatorGuard;
+use headgate_kit::records::RecordSource;
+use headgate_kit::spool::{Options, Spool};
+use headgate_kit::tasks::Tasks;
+use headgate_proto::budget::v1 as pb;
+use headgate_proto::budget::v1::admission_service_client::AdmissionServiceClient;
+use headgate_proto::budget::v1::admission_service_server::AdmissionService as _;
+use headgate_proto::budget::v1::budget_service_client::BudgetServiceClient;
+use headgate_proto::budget::v1::budget_service_server::BudgetService as _;
+use headgate_proto::catalog::v1::Price;
+use headgate_proto::record::v1::{IntentRecord, Outcome, UsageRecord};
+use pb::admit_response::Outcome as Decision;
+use prost::Message as _;
+use uuid::Uuid;
+
+use crate::{Bootstrap, Budget, Config, Deps, upkeep};
+
+const CENT: i64 = 10_000_000;
+const USD: i64 = 100 * CENT;
+
+struct Service {
+    budget: Budget,
+    clock: Clock,
+    tasks: Tasks,
+    outbox: Spool,
+}
+
+impl Service {
+    async fn start(dir: &Path, clock: &Clock) -> Self {
+        let options = Options {
+            dir: dir.join("outbox"),
+            segment_bytes: 1 << 20,
+            cap_bytes: 1 << 24,
+            consumers: vec!["budget".into()],
+        };
+        let (outbox, _) = Spool::open(options).unwrap();
+        let tasks = Tasks::new();
+        let deps = Deps {
+            clock: clock.clone(),
+            data_dir: dir.to_owned(),
+            tasks: tasks.clone(),
+            registry: prometheus::Registry::new(),
+            operator: OperatorGuard::new("operator".to_owned().into()),
+            outbox: outbox.clone(),
+        };
+        let budget = Budget::build(Config::default(), deps).await.unwrap();
+        Self { budget, clock: clock.clone(), tasks, outbox }
+    }
+
+    async fn stop(self) {
+        assert!(self.tasks.shutdown(Duration::from_secs(5)).await);
+        self.budget.store.db.close().await;
+    }
+
+    fn admission(&self) -> AdmissionServiceClient<Conn> {
+        AdmissionServiceClient::new(local(self.budget.admission_service()))
+    }
+
+    fn budgets(&self) -> BudgetServiceClient<Conn> {
+        BudgetServiceClient::new(local(self.budget.budget_service()))
+    }
+
+    async fn set_budget(&self, scope: pb::Scope, limit_nano_usd: i64) {
+        let window = pb::BudgetWindow::CalendarMonth.into();
+        let budget = pb::Budget { scope: Some(scope), window, limit_nano_usd, warning_percent: 0 };
+        self.budgets().set_budget(pb::SetBudgetRequest { budget: Some(budget) }).await.unwrap();
+    }
+
+    async fn status(&self, scope: pb::Scope) -> pb::BudgetStatus {
+        let answer = self.budgets().get_budget(pb::GetBudgetRequest { scope: Some(scope) }).await;
+        answer.unwrap().into_inner().status.unwrap()
+    }
+
+    async fn admit(&self, request: pb::AdmitRequest) -> Decision {
+        self.admission().admit(request).await.unwrap().into_inner().outcome.unwrap()
+    }
+
+    async fn settle(&self, n: u128, cost_nano_usd: i64, response: Option<&'static [u8]>) {
+        let response = response.map(Bytes::from_static);
+        let request = pb::SettleRequest { lease_id: id(n), cost_nano_usd, tokens: 0, response };
+        self.admission().settle(request).await.unwrap();
+    }
+
+    async fn apply(&self, records: &[UsageRecord]) {
+        self.budget.consumer().apply_records(records).await.unwrap();
+    }
+
+    fn record(&self, n: u128, cost_nano_usd: i64, outcome: Outcome) -> UsageRecord {
+        UsageRecord {
+            lease_id: id(n),
+            tenant_id: "tenant".into(),
+            key_id: "key".into(),
+            cost_nano_usd,
+            outcome: outcome.into(),
+            started_at_unix_ms: self.clock.unix_millis(),
+            ..UsageRecord::default()
+        }
+    }
+
+    fn request(&self, n: u128, hold_nano_usd: i64) -> pb::AdmitRequest {
+        let intent = IntentRecord {
+            lease_id: id(n),
+            tenant_id: "tenant".into(),
+            key_id: "key".into(),
+            started_at_unix_ms: self.clock.unix_millis(),
+            hold_nano_usd,
+            prompt_tokens_estimate: 1000,
+            price: Some(Price { input_nano_usd_per_1k_tokens: CENT / 4, ..Price::default() }),
+            ..IntentRecord::default()
+        };
+        pb::AdmitRequest { intent: Some(intent), ..pb::AdmitRequest::default() }
+    }
+}
+
+fn clock() -> Clock {
+    Clock::manual(1_795_237_200_000_000)
+}
+
+fn id(n: u128) -> String {
+    Uuid::from_u128(n).to_string()
+}
+
+fn key() -> pb::Scope {
+    pb::Scope { scope: Some(pb::scope::Scope::KeyId("key".into())) }
+}
+
+fn tenant() -> pb::Scope {
+    pb::Scope { scope: Some(pb::scope::Scope::TenantId("tenant".into())) }
+}
+
+fn sums(status: &pb::BudgetStatus) -> (i64, i64) {
+    (status.spent_nano_usd, status.held_nano_usd)
+}
+
+async fn until(mut reached: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if reached().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("not reached in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_a_hundred_of_five_hundred_cents_fit_into_a_dollar() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Arc::new(Service::start(dir.path(), &clock()).await);
+    service.set_budget(tenant(), USD).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..500 {
+        let service = service.clone();
+        calls.spawn(async move { service.admit(service.request(n, CENT)).await });
+    }
+    let decisions = calls.join_all().await;
+    assert_eq!(decisions.iter().filter(|d| matches!(d, Decision::Admitted(_))).count(), 100);
+    assert_eq!(sums(&service.status(tenant()).await), (0, USD));
+}
+
+#[tokio::test]
+async fn spend_is_counted_once_per_lease_and_survives_a_restart() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let service = Service::start(dir.path(), &clock).await;
+    service.set_budget(key(), USD).await;
+    for n in 1..=3 {
+        assert!(matches!(service.admit(service.request(n, 10 * CENT)).await, Decision::Admitted(_)));
+    }
+    service.settle(1, 4 * CENT, None).await;
+    assert_eq!(sums(&service.status(key()).await), (4 * CENT, 20 * CENT));
+    let first = service.record(1, 4 * CENT, Outcome::Succeeded);
+    let second = service.record(2, 5 * CENT, Outcome::Cancelled);
+    service.apply(&[first.clone(), second.clone(), first.clone()]).await;
+    service.apply(&[second]).await;
+    service.settle(2, 5 * CENT, None).await;
+    assert_eq!(sums(&service.status(key()).await), (9 * CENT, 10 * CENT));
+    service.stop().await;
+
+    let service = Service::start(dir.path(), &clock).await;
+    assert_eq!(sums(&service.status(key()).await), (9 * CENT, 0));
+    service.apply(&[first]).await;
+    // A budget that is set later finds what the window has cost already.
+    service.set_budget(tenant(), USD).await;
+    assert_eq!(sums(&service.status(tenant()).await), (9 * CENT, 0));
+    let refused = service.admit(service.request(9, 92 * CENT)).await;
+    assert!(matches!(refused, Decision::Refused(_)), "{refused:?}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_late_end_supersedes_an_abandoned_one_and_never_the_other_way_round() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let service = Service::start(dir.path(), &clock).await;
+    service.set_budget(key(), USD).await;
+    let record = |n, cost, outcome| service.record(n, cost, outcome);
+    service.apply(&[record(1, 2 * CENT, Outcome::Abandoned)]).await;
+    service.apply(&[record(1, 3 * CENT, Outcome::Abandoned)]).await;
+    assert_eq!(sums(&service.status(key()).await), (2 * CENT, 0));
+    service.apply(&[record(1, 7 * CENT, Outcome::Succeeded)]).await;
+    service.apply(&[record(1, 9 * CENT, Outcome::Succeeded), record(1, CENT, Outcome::Abandoned)]).await;
+    assert_eq!(sums(&service.status(key()).await), (7 * CENT, 0));
+    // Within one batch the abandoned one does not count, whichever comes first; and it may cost less.
+    service.apply(&[record(2, 5 * CENT, Outcome::Abandoned), record(2, CENT, Outcome::Failed)]).await;
+    service.apply(&[record(3, CENT, Outcome::Failed), record(3, 5 * CENT, Outcome::Abandoned)]).await;
+    service.apply(&[record(4, 5 * CENT, Outcome::Abandoned)]).await;
+    service.apply(&[record(4, CENT, Outcome::Failed)]).await;
+    assert_eq!(sums(&service.status(key()).await), (10 * CENT, 0));
+    service.stop().await;
+    let service = Service::start(dir.path(), &clock).await;
+    assert_eq!(sums(&service.status(key()).await), (10 * CENT, 0));
+}
+
+#[tokio::test]
+async fn records_belong_to_the_month_they_started_in() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let service = Service::start(dir.path(), &clock).await;
+    service.set_budget(key(), USD).await;
+    let november = service.record(1, CENT, Outcome::Succeeded);
+    clock.advance(Duration::from_secs(15 * 86_400));
+    let mut ahead = service.record(2, 2 * CENT, Outcome::Succeeded);
+    ahead.started_at_unix_ms += 60 * 86_400_000;
+    service.apply(&[november, ahead]).await;
+    let status = service.status(key()).await;
+    assert_eq!(sums(&status), (2 * CENT, 0));
+    assert_eq!(status.window_start_unix_ms, 1_796_083_200_000, "2026-12-01 in UTC");
+    service.stop().await;
+    let service = Service::start(dir.path(), &clock).await;
+    assert_eq!(sums(&service.status(key()).await), (2 * CENT, 0));
+}
+
+#[tokio::test]
+async fn an_expired_lease_goes_to_the_outbox_and_gives_its_hold_back() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let service = Service::start(dir.path(), &clock).await;
+    service.set_budget(key(), 10 * CENT).await;
+    assert!(matches!(service.admit(service.request(1, 10 * CENT)).await, Decision::Admitted(_)));
+    clock.advance(Duration::from_millis(120_000));
+    upkeep::reap_once(&service.budget.engine, &service.outbox).unwrap();
+    upkeep::reap_once(&service.budget.engine, &service.outbox).unwrap();
+    assert_eq!(sums(&service.status(key()).await), (CENT / 4, 0));
+    let (records, _) = service.outbox.reader("budget").unwrap().next(10).await.unwrap();
+    let record = UsageRecord::decode(records[0].clone()).unwrap();
+    assert_eq!((records.len(), record.outcome(), &record.lease_id), (1, Outcome::Abandoned, &id(1)));
+
+    service.budget.consume(RecordSource::spool(service.outbox.reader("budget").unwrap()));
+    until(async || service.budget.ready() && service.outbox.reader("budget").unwrap().lag() == 0).await;
+    assert_eq!(sums(&service.status(key()).await), (CENT / 4, 0));
+    service.apply(&[service.record(1, 9 * CENT, Outcome::Succeeded)]).await;
+    assert_eq!(sums(&service.status(key()).await), (9 * CENT, 0));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_admitted_before_the_backlog_is_booked() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let service = Service::start(dir.path(), &clock).await;
+    service.set_budget(key(), USD).await;
+    service.outbox.end(Uuid::from_u128(77), b"\xff\xffnot a record").unwrap();
+    for n in 0..2500 {
+        let record = service.record(n, 1, Outcome::Succeeded).encode_to_vec();
+        service.outbox.end(Uuid::from_u128(n), &record).unwrap();
+    }
+    assert!(service.budget.ready());
+    service.budget.consume(RecordSource::spool(service.outbox.reader("budget").unwrap()));
+    assert!(!service.budget.ready());
+    let early = service.admission().admit(service.request(9999, 1)).await.unwrap_err();
+    assert_eq!(Failure::from_status(&early).reason, ErrorReason::Unavailable);
+    until(async || service.budget.ready()).await;
+    assert_eq!(sums(&service.status(key()).await), (2500, 0));
+    assert!(matches!(service.admit(service.request(9999, 1)).await, Decision::Admitted(_)));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_response_is_replayed_after_a_restart() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let request = |service: &Service, n, byte| {
+        let idempotency = pb::Idempotency { key: "k".into(), request_sha256: vec![byte; 32].into() };
+        pb::AdmitRequest { idempotency: Some(idempotency), ..service.request(n, 0) }
+    };
+    let service = Service::start(dir.path(), &clock).await;
+    assert!(matches!(service.admit(request(&service, 1, 1)).await, Decision::Admitted(_)));
+    service.settle(1, 0, Some(b"{\"a\":1}")).await;
+    service.stop().await;
+
+    let service = Service::start(dir.path(), &clock).await;
+    let replay = Decision::Replay(pb::Replay { response: Bytes::from_static(b"{\"a\":1}") });
+    assert_eq!(service.admit(request(&service, 2, 1)).await, replay);
+    let Decision::Refused(refused) = service.admit(request(&service, 2, 2)).await else { panic!() };
+    assert_eq!(refused.reason(), ErrorReason::IdempotencyMismatch);
+    clock.advance(Duration::from_secs(86_400));
+    service.budget.store.prune_replays(clock.unix_millis()).await.unwrap();
+    service.stop().await;
+    let service = Service::start(dir.path(), &clock).await;
+    assert!(matches!(service.admit(request(&service, 2, 2)).await, Decision::Admitted(_)));
+}
+
+#[tokio::test]
+async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let service = Service::start(dir.path(), &clock).await;
+    let limits = pb::Limits { parallel_requests: Some(1), ..pb::Limits::default() };
+    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
+    service.budgets().set_limits(set).await.unwrap();
+    service.set_budget(key(), CENT).await;
+    service.stop().await;
+    let service = Service::start(dir.path(), &clock).await;
+    let got = service.budgets().get_limits(pb::GetLimitsRequest { scope: Some(key()) }).await.unwrap();
+    assert_eq!(got.into_inner().limits, Some(limits));
+    let status = service.status(key()).await.budget.unwrap();
+    assert_eq!((status.limit_nano_usd, status.warning_percent), (CENT, 80));
+    assert!(matches!(service.admit(service.request(1, 1)).await, Decision::Admitted(_)));
+    assert!(matches!(service.admit(service.request(2, 1)).await, Decision::Refused(_)));
+    let none = pb::SetLimitsRequest { scope: Some(key()), limits: Some(pb::Limits::default()) };
+    service.budgets().set_limits(none).await.unwrap();
+    assert!(matches!(service.admit(service.request(2, 1)).await, Decision::Admitted(_)));
+    assert!(matches!(service.admit(service.request(3, CENT)).await, Decision::Refused(_)));
+    let delete = pb::DeleteBudgetRequest { scope: Some(key()) };
+    service.budgets().delete_budget(delete.clone()).await.unwrap();
+    assert!(matches!(service.admit(service.request(3, CENT)).await, Decision::Admitted(_)));
+    let again = service.budgets().delete_budget(delete).await.unwrap_err();
+    assert_eq!(Failure::from_status(&again).reason, ErrorReason::NotFound);
+}
+
+#[tokio::test]
+async fn bad_values_name_their_field_and_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path(), &clock()).await;
+    let zero = pb::Limits { tokens_per_minute: Some(0), ..pb::Limits::default() };
+    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(zero) };
+    let failure = Failure::from_status(&service.budgets().set_limits(set).await.unwrap_err());
+    assert_eq!(failure.metadata["field"], "limits.tokens_per_minute");
+    let request = pb::AdmitRequest { intent: None, ..pb::AdmitRequest::default() };
+    let failure = Failure::from_status(&service.admission().admit(request).await.unwrap_err());
+    assert_eq!((failure.reason, failure.metadata["field"].as_str()), (ErrorReason::InvalidRequest, "intent"));
+    let mut request = service.request(1, -1);
+    request.intent.as_mut().unwrap().hold_nano_usd = -1;
+    let failure = Failure::from_status(&service.admission().admit(request).await.unwrap_err());
+    assert_eq!(failure.metadata["field"], "intent.hold_nano_usd");
+    let extend = pb::ExtendRequest { lease_id: id(1) };
+    let failure = Failure::from_status(&service.admission().extend(extend).await.unwrap_err());
+    assert_eq!(failure.reason, ErrorReason::NotFound);
+}
+
+#[tokio::test]
+async fn strangers_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path(), &clock()).await;
+    let admission = crate::Admissions(service.budget.clone());
+    let status = admission.admit(tonic::Request::new(service.request(1, 0))).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unauthenticated);
+    let request = tonic::Request::new(pb::GetLimitsRequest { scope: Some(key()) });
+    let status = crate::Budgets(service.budget.clone()).get_limits(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_bootstrap_may_be_applied_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path(), &clock()).await;
+    let text = r#"{"limits": [{"key_id": "key", "requests_per_minute": 60}],
+                   "budgets": [{"tenant_id": "tenant", "limit_usd": "100.00", "warning_percent": 50}]}"#;
+    let bootstrap: Bootstrap = serde_json::from_str(text).unwrap();
+    service.budget.bootstrap(&bootstrap).await.unwrap();
+    service.budget.bootstrap(&bootstrap).await.unwrap();
+    let budget = service.status(tenant()).await.budget.unwrap();
+    assert_eq!((budget.limit_nano_usd, budget.warning_percent), (100 * USD, 50));
+    let both = r#"{"budgets": [{"tenant_id": "t", "key_id": "k", "limit_usd": 1}]}"#;
+    let failure = service.budget.bootstrap(&serde_json::from_str(both).unwrap()).await.unwrap_err();
+    assert_eq!(failure.reason, ErrorReason::InvalidRequest);
+    assert!(serde_json::from_str::<Bootstrap>(r#"{"budget": []}"#).is_err());
+}
