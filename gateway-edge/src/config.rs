@@ -18,7 +18,7 @@ pub struct Config {
     /// How long a stream may be silent before a comment line keeps it alive, in milliseconds. Default 15 s.
     pub keep_alive_comment_ms: u64,
     /// How long a request's head may take, in milliseconds, counted from when the connection could take it: an idle
-    /// connection is closed after the same time. Default 10 s.
+    /// connection is closed after the same time, so it should be more than a load balancer keeps one. Default 75 s.
     pub header_read_timeout_ms: u64,
     /// How long a request's body may take, in milliseconds. Default 2 min.
     pub body_read_timeout_ms: u64,
@@ -33,7 +33,7 @@ impl Default for Config {
             max_body_bytes: 16 << 20,
             max_connections: 10_000,
             keep_alive_comment_ms: 15_000,
-            header_read_timeout_ms: 10_000,
+            header_read_timeout_ms: 75_000,
             body_read_timeout_ms: 120_000,
             access_log: false,
         }

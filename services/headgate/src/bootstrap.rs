@@ -1,0 +1,49 @@
+//! What exists after a start: what the configuration names, or the demo on a new folder.
+
+use headgate_kit::Failure;
+use serde_json::json;
+
+use crate::compose::Services;
+use crate::settings::Bootstrap;
+
+/// Seeds every service. Doing it again changes nothing.
+pub(crate) async fn apply(services: &Services, seed: &Bootstrap) -> Result<(), Failure> {
+    let auth = headgate_auth::Bootstrap { tenants: seed.tenants.clone(), api_keys: seed.api_keys.clone() };
+    services.auth.bootstrap(&auth).await?;
+    let catalog = headgate_catalog::Bootstrap {
+        providers: seed.providers.clone(),
+        models: seed.models.clone(),
+        tenant_models: seed.tenant_models.clone(),
+    };
+    services.catalog.bootstrap(&catalog).await?;
+    let budget = headgate_budget::Bootstrap { limits: seed.limits.clone(), budgets: seed.budgets.clone() };
+    services.budget.bootstrap(&budget).await
+}
+
+/// A tenant, the key `sk-demo.my-secret`, and the built-in model `echo`.
+///
+/// # Errors
+/// Never: a test reads it.
+pub(crate) fn demo() -> Result<Bootstrap, serde_json::Error> {
+    serde_json::from_value(json!({
+        "tenants": [{"id": "demo", "name": "Demo"}],
+        "api_keys": [{"tenant_id": "demo", "name": "demo", "key": "sk-demo.my-secret"}],
+        "providers": [{"id": "echo", "name": "echo", "kind": "echo"}],
+        "models": [{
+            "name": "echo",
+            "operations": ["chat", "embeddings"],
+            "price": {"input_usd_per_1m_tokens": "0.10", "output_usd_per_1m_tokens": "0.20"},
+            "targets": [{"provider": "echo", "upstream_model": "echo"}],
+            "max_output_tokens": 1024,
+            "context_tokens": 8192,
+        }],
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_demo_is_well_formed() {
+        assert!(!super::demo().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{config_command, healthcheck, serve};
+
+/// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
+pub(crate) const EXIT_CONFIG: u8 = 64;
+
+/// One governed, metered door in front of every language model.
+#[derive(Parser)]
+#[command(name = "headgate", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every service in this process.
+    Serve {
+        /// The configuration file (YAML). Every value can be overridden by HEADGATE__SECTION__KEY.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Look at configurations.
+    #[command(subcommand)]
+    Config(config_command::Command),
+    /// Ask a running process whether it is ready; exit code 0 if so.
+    Healthcheck {
+        /// The address of its ops listener.
+        #[arg(long, default_value = "127.0.0.1:9090")]
+        ops: std::net::SocketAddr,
+    },
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve { config } => serve::run(config.as_deref()),
+        Command::Config(command) => config_command::run(&command),
+        Command::Healthcheck { ops } => healthcheck::run(ops),
+    }
+}
+
+/// Writes one line for a person to standard error.
+#[expect(clippy::print_stderr, reason = "a command line speaks to a person")]
+pub(crate) fn complain(line: impl std::fmt::Display) {
+    eprintln!("{line}");
+}
+
+/// Writes what was asked for to standard output.
+#[expect(clippy::print_stdout, reason = "a command line speaks to a person")]
+pub(crate) fn say(text: impl std::fmt::Display) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

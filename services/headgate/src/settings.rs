@@ -1,0 +1,158 @@
+//! The whole configuration.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use headgate_kit::config::{self, Problem};
+use headgate_kit::telemetry;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// Everything an operator can set. `headgate config default` prints it with comments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    #[serde(skip_serializing)]
+    pub(crate) operator_token: Option<SecretString>,
+    #[serde(skip_serializing)]
+    pub(crate) master_key: Option<SecretString>,
+    pub(crate) log: telemetry::Config,
+    pub(crate) edge: headgate_edge::Config,
+    pub(crate) grpc: Grpc,
+    pub(crate) ops: Ops,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) auth: headgate_auth::Config,
+    pub(crate) catalog: headgate_catalog::Config,
+    pub(crate) router: headgate_router::Config,
+    pub(crate) adapter: headgate_inference_adapter::Config,
+    pub(crate) budget: headgate_budget::Config,
+    pub(crate) usage: headgate_usage::Config,
+    pub(crate) runtime: headgate_runtime_manager::Config,
+    pub(crate) bootstrap: Bootstrap,
+}
+
+/// The gRPC listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Grpc {
+    pub(crate) listen: SocketAddr,
+}
+
+/// The ops listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ops {
+    pub(crate) listen: SocketAddr,
+}
+
+/// How a process ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Shutdown {
+    pub(crate) drain_ms: u64,
+    pub(crate) grace_ms: u64,
+}
+
+/// What exists after a start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Bootstrap {
+    pub(crate) tenants: Vec<headgate_auth::BootstrapTenant>,
+    pub(crate) api_keys: Vec<headgate_auth::BootstrapKey>,
+    pub(crate) providers: Vec<headgate_catalog::BootstrapProvider>,
+    pub(crate) models: Vec<headgate_catalog::BootstrapModel>,
+    pub(crate) tenant_models: BTreeMap<String, Vec<String>>,
+    pub(crate) limits: Vec<headgate_budget::bootstrap::LimitsEntry>,
+    pub(crate) budgets: Vec<headgate_budget::bootstrap::BudgetEntry>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: "./data".into(),
+            operator_token: None,
+            master_key: None,
+            log: telemetry::Config::default(),
+            edge: headgate_edge::Config::default(),
+            grpc: Grpc::default(),
+            ops: Ops::default(),
+            shutdown: Shutdown::default(),
+            auth: headgate_auth::Config::default(),
+            catalog: headgate_catalog::Config::default(),
+            router: headgate_router::Config::default(),
+            adapter: headgate_inference_adapter::Config::default(),
+            budget: headgate_budget::Config::default(),
+            usage: headgate_usage::Config::default(),
+            runtime: headgate_runtime_manager::Config::default(),
+            bootstrap: Bootstrap::default(),
+        }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 50051)) }
+    }
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain_ms: 3_000, grace_ms: 30_000 }
+    }
+}
+
+impl Settings {
+    /// Reads file and environment.
+    ///
+    /// # Errors
+    /// Every fault there is: unknown keys, values of the wrong type, and, where there are none of those, values that
+    /// cannot be.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let settings: Self = config::load(file)?;
+        let problems = settings.problems();
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// Whether everything is served to this machine only.
+    pub(crate) fn is_loopback(&self) -> bool {
+        [self.edge.listen, self.grpc.listen, self.ops.listen].iter().all(|a| a.ip().is_loopback())
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut add = |section: &str, faults: Vec<(&'static str, String)>| {
+            problems.extend(faults.into_iter().map(|(f, m)| Problem::new(format!("{section}.{f}"), m)));
+        };
+        add("log", self.log.problems());
+        add("edge", self.edge.problems());
+        add("auth", self.auth.problems());
+        add("catalog", self.catalog.problems());
+        add("router", self.router.problems());
+        add("adapter", self.adapter.problems());
+        add("budget", self.budget.problems());
+        add("usage", self.usage.problems());
+        add("runtime", self.runtime.problems());
+        problems
+    }
+}
+
+impl Bootstrap {
+    /// Whether nothing is to be seeded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tenants.is_empty()
+            && self.api_keys.is_empty()
+            && self.providers.is_empty()
+            && self.models.is_empty()
+            && self.tenant_models.is_empty()
+            && self.limits.is_empty()
+            && self.budgets.is_empty()
+    }
+}
