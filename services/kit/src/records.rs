@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::spool::{Reader, SpoolError};
+use crate::spool::{LagHandle, Reader, SpoolError};
 
 /// A stream of records for one named consumer: at least once, in order, acknowledged in batches.
 pub struct RecordSource {
@@ -45,5 +45,11 @@ impl RecordSource {
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.reader.lag()
+    }
+
+    /// Tells the lag while the source is at work elsewhere.
+    #[must_use]
+    pub fn lag_handle(&self) -> LagHandle {
+        self.reader.lag_handle()
     }
 }
