@@ -1,0 +1,155 @@
+//! When segments go, who may open, and what is on the disk.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+fn ack_all(spool: &Spool) {
+    for name in ["ledger", "spend"] {
+        let mut reader = spool.reader(name).unwrap();
+        let (got, position) = take(&mut reader, usize::MAX);
+        if !got.is_empty() {
+            reader.ack(position).unwrap();
+        }
+    }
+}
+
+#[test]
+fn segments_go_when_the_last_consumer_has_acknowledged_them() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    work(&spool, 0..40);
+    let all = segments(&dir);
+    assert!(all.len() > 8);
+    let mut ledger = spool.reader("ledger").unwrap();
+    let (_, position) = take(&mut ledger, 40);
+    ledger.ack(position).unwrap();
+    assert_eq!(segments(&dir), all, "spend still needs them");
+    let mut spend = spool.reader("spend").unwrap();
+    let (_, position) = take(&mut spend, 20);
+    spend.ack(position).unwrap();
+    let half = segments(&dir);
+    assert!(half.len() < all.len() && half.len() > 2);
+    assert!(all.ends_with(&half), "only the oldest go");
+    assert_eq!(spool.size_bytes(), size_on_disk(&dir));
+    ack_all(&spool);
+    assert_eq!(segments(&dir), all[all.len() - 1..]);
+}
+
+#[test]
+fn an_open_entry_keeps_its_segment_and_those_after_it() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    work(&spool, 0..20);
+    spool.begin(key(100), b"long").unwrap();
+    spool.note(key(100), b"halfway").unwrap();
+    let with_begin = segments(&dir).pop().unwrap();
+    work(&spool, 20..40);
+    let all = segments(&dir);
+    ack_all(&spool);
+    let kept = segments(&dir);
+    assert_eq!(kept[0], with_begin);
+    assert!(all.ends_with(&kept));
+    drop(spool);
+    let (spool, open) = reopen(&dir);
+    assert_eq!(open, [entry(100, "long", Some("halfway"))]);
+    assert_eq!(segments(&dir), kept);
+    spool.end(key(100), b"100").unwrap();
+    ack_all(&spool);
+    assert_eq!(segments(&dir), kept[kept.len() - 1..]);
+    drop(spool);
+    assert_eq!(reopen(&dir).1, []);
+}
+
+#[test]
+fn without_consumers_full_segments_go() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = Spool::open(Options { consumers: vec![], ..options(dir.path()) }).unwrap();
+    work(&spool, 0..100);
+    assert!(segments(&dir).len() <= 2);
+}
+
+#[test]
+fn a_directory_is_opened_once() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    work(&spool, 0..1);
+    let reader = spool.reader("ledger").unwrap();
+    let locked = |dir: &TempDir| matches!(Spool::open(options(dir.path())), Err(SpoolError::Locked(_)));
+    assert!(locked(&dir));
+    drop(spool);
+    assert!(locked(&dir), "a reader holds it too");
+    drop(reader);
+    assert!(!locked(&dir));
+}
+
+#[test]
+fn only_the_owner_may_look() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    work(&spool, 0..20);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = options(dir.path()).dir;
+    assert_eq!(mode(&folder), 0o700);
+    for file in fs::read_dir(&folder).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+    }
+}
+
+#[test]
+fn names_that_are_no_file_names_are_refused() {
+    let dir = TempDir::new().unwrap();
+    for names in [&["../up"][..], &[""], &["a", "a"], &["A"], &["a.b"]] {
+        let consumers = names.iter().map(ToString::to_string).collect();
+        let opened = Spool::open(Options { consumers, ..options(dir.path()) });
+        assert!(matches!(opened, Err(SpoolError::BadConsumer(_))), "{names:?}");
+    }
+}
+
+#[test]
+fn a_record_that_is_too_large_is_refused_and_the_largest_is_not() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    let large = vec![b'1'; MAX_RECORD_BYTES + 1];
+    assert!(matches!(spool.end(key(1), &large), Err(SpoolError::TooLarge(_))));
+    assert_eq!(spool.size_bytes(), 0);
+    spool.end(key(1), &large[1..]).unwrap();
+    assert!(matches!(spool.begin(key(2), b"begun"), Err(SpoolError::Full)));
+    for name in ["ledger", "spend"] {
+        let mut reader = spool.reader(name).unwrap();
+        let (records, position) = reader.next(9).now_or_never().unwrap().unwrap();
+        assert_eq!(records.iter().map(Bytes::len).collect::<Vec<_>>(), [MAX_RECORD_BYTES]);
+        reader.ack(position).unwrap();
+    }
+    spool.begin(key(2), b"begun").unwrap();
+}
+
+#[tokio::test]
+async fn what_was_written_is_synced_while_running_and_when_stopped() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(spool.clone().run(stop.clone()));
+    work(&spool, 0..20);
+    assert!(!spool.0.log.lock().is_synced());
+    while !spool.0.log.lock().is_synced() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    work(&spool, 20..40);
+    stop.cancel();
+    running.await.unwrap();
+    assert!(spool.0.log.lock().is_synced());
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_has_taken_nothing_and_a_reader_may_move_to_a_task() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    let mut reader = spool.reader("ledger").unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(20), reader.next(1)).await.is_err());
+    let waiting = tokio::spawn(async move { reader.next(5).await.map(|(records, _)| records) });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    spool.end(key(1), b"1").unwrap();
+    let records = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("woken").unwrap();
+    assert_eq!(records.unwrap(), ["1"]);
+}
