@@ -1,1 +1,131 @@
-//! Providers, models and prices: what can be asked for
+//! Providers, models and prices: what can be asked for.
+//!
+//! Owns providers with their sealed credentials, models with their prices and targets, the tenants' allowlists, and
+//! their database `catalog.db`. Promises:
+//!
+//! - A provider's credential is sealed before it is stored, opens for that provider only, and is returned by no call
+//!   but the watch, where it stays sealed.
+//! - The revision rises with every change, in the change's own transaction, so that it never repeats, not even over a
+//!   restart, and a revision names one set of prices.
+//! - What a change answered is durable and sent to everyone who watches, in the order of the changes.
+//! - Reading and watching need no database: they go on while it is away, and only changes are refused.
+
+mod bootstrap;
+mod change;
+mod config;
+mod credential;
+mod metrics;
+mod page;
+mod plan;
+mod price;
+mod registry;
+mod rpc;
+mod state;
+mod store;
+mod validate;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use headgate_kit::Failure;
+use headgate_kit::clock::Clock;
+use headgate_kit::db::{self, Db};
+use headgate_kit::identity::OperatorGuard;
+use headgate_kit::seal::MasterKey;
+use headgate_kit::tasks::Tasks;
+use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServiceServer;
+use headgate_proto::catalog::v1::model_service_server::ModelServiceServer;
+use headgate_proto::catalog::v1::provider_service_server::ProviderServiceServer;
+
+pub use bootstrap::{
+    Bootstrap, BootstrapDeadlines, BootstrapKind, BootstrapModel, BootstrapOperation, BootstrapPrice,
+    BootstrapProvider, BootstrapTarget,
+};
+pub use config::Config;
+pub use price::UsdPerMillionTokens;
+pub use rpc::{ModelApi, ProviderApi, WatchApi};
+
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::store::Store;
+
+/// What the service needs from its process.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Tells the time of creation.
+    pub clock: Clock,
+    /// Where `catalog.db` stands. Must exist.
+    pub data_dir: PathBuf,
+    /// Runs changes to their end, and ends watches when it stops.
+    pub tasks: Tasks,
+    /// Where the service counts.
+    pub registry: prometheus::Registry,
+    /// Guards what only operators may do.
+    pub operator: OperatorGuard,
+    /// Seals the providers' credentials.
+    pub master_key: MasterKey,
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The database cannot be opened or brought up to date.
+    #[error(transparent)]
+    Database(#[from] db::Error),
+    /// The database holds what this program never writes.
+    #[error("catalog database: {0}")]
+    Corrupt(String),
+}
+
+/// The service. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Catalog {
+    registry: Arc<Registry>,
+    operator: OperatorGuard,
+}
+
+impl Catalog {
+    /// Opens the database, making it on the first start, and reads all of the catalog.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or understood.
+    pub async fn build(_config: Config, deps: Deps) -> Result<Self, BuildError> {
+        static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/catalog");
+        let store = Store::new(Db::open(&deps.data_dir.join("catalog.db"), &MIGRATIONS).await?);
+        let state = store.load().await?;
+        let metrics = Metrics::new(&deps.registry);
+        let registry = Registry::new(store, state, deps.master_key, deps.clock, deps.tasks, metrics);
+        Ok(Self { registry: Arc::new(registry), operator: deps.operator })
+    }
+
+    /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing, as one
+    /// revision; doing it again changes nothing. What it does not name stays.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST for bad values, ALREADY_EXISTS where a name belongs to another, UNAVAILABLE when the database
+    /// is away.
+    pub async fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<(), Failure> {
+        bootstrap::apply(&self.registry, bootstrap).await
+    }
+
+    /// Serves providers to operators.
+    #[must_use]
+    pub fn provider_service(&self) -> ProviderServiceServer<ProviderApi> {
+        ProviderServiceServer::new(ProviderApi::new(Arc::clone(&self.registry), self.operator.clone()))
+    }
+
+    /// Serves models and allowlists to operators.
+    #[must_use]
+    pub fn model_service(&self) -> ModelServiceServer<ModelApi> {
+        ModelServiceServer::new(ModelApi::new(Arc::clone(&self.registry), self.operator.clone()))
+    }
+
+    /// Serves the watch to peer services.
+    #[must_use]
+    pub fn watch_service(&self) -> CatalogWatchServiceServer<WatchApi> {
+        CatalogWatchServiceServer::new(WatchApi::new(Arc::clone(&self.registry)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Providers, models and allowlists that the configuration names.
+
+mod form;
+mod plan;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headgate_kit::Failure;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::price::UsdPerMillionTokens;
+use crate::registry::Registry;
+
+/// What shall exist after a start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Providers to make, or to change, by id.
+    pub providers: Vec<BootstrapProvider>,
+    /// Models to make, or to replace, by name.
+    pub models: Vec<BootstrapModel>,
+    /// The only models that a tenant may use, by the tenant's id. Tenants that do not stand here are left as they are.
+    pub tenant_models: BTreeMap<String, Vec<String>>,
+}
+
+/// A provider that shall exist. It is made enabled; an existing one stays as enabled as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapProvider {
+    /// 1 to 64 letters, digits, `_` and `-`.
+    pub id: String,
+    /// For people; 1 to 128 characters; unique.
+    pub name: String,
+    /// How it is spoken to.
+    pub kind: BootstrapKind,
+    /// The URL below which the API's paths stand, http or https. Required unless the kind is built in.
+    #[serde(default)]
+    pub base_url: String,
+    /// The API key it wants, shown as `[redacted]`. Unset leaves what is stored; empty removes it.
+    #[serde(default, serialize_with = "redacted", skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretString>,
+    /// How long each phase of an attempt may take.
+    #[serde(default)]
+    pub deadlines: BootstrapDeadlines,
+}
+
+/// How a provider is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootstrapKind {
+    /// OpenAI's API.
+    Openai,
+    /// Built in: says back what it is told.
+    Echo,
+}
+
+/// Deadlines in milliseconds. 0, as when unset, means the adapter's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BootstrapDeadlines {
+    /// Until the connection stands.
+    pub connect_ms: u32,
+    /// From the request to the first content of the answer.
+    pub first_byte_ms: u32,
+    /// Between two pieces of a stream.
+    pub inter_chunk_ms: u32,
+    /// The whole attempt.
+    pub total_ms: u32,
+}
+
+/// A model that shall exist.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapModel {
+    /// As requests give it: 1 to 128 letters, digits and `._:/@-`.
+    pub name: String,
+    /// What it is for. At least one.
+    pub operations: Vec<BootstrapOperation>,
+    /// What it costs. Unset means that it is free.
+    #[serde(default)]
+    pub price: BootstrapPrice,
+    /// Where it runs. At least one.
+    pub targets: Vec<BootstrapTarget>,
+    /// The longest answer, in tokens. Required for chat.
+    #[serde(default)]
+    pub max_output_tokens: u32,
+    /// Prompt and answer together, in tokens. 0, as when unset, means not known.
+    #[serde(default)]
+    pub context_tokens: u32,
+    /// Whether requests are taken. Unset means yes.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootstrapOperation {
+    /// Chat completions.
+    Chat,
+    /// Embeddings.
+    Embeddings,
+}
+
+/// What tokens cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BootstrapPrice {
+    /// A prompt token not read from a cache.
+    pub input_usd_per_1m_tokens: UsdPerMillionTokens,
+    /// An answer's token.
+    pub output_usd_per_1m_tokens: UsdPerMillionTokens,
+    /// A prompt token read from a cache. Unset means the same as any prompt token.
+    pub cached_input_usd_per_1m_tokens: Option<UsdPerMillionTokens>,
+}
+
+/// One place where a model runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapTarget {
+    /// The id of the provider that runs it; in this bootstrap or made before.
+    pub provider: String,
+    /// The model's name there.
+    pub upstream_model: String,
+    /// Its share of the requests, relative to the other targets' weights. Unset means 1; 0 keeps it as a last resort.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// What it costs there. Unset means the model's price.
+    #[serde(default)]
+    pub price: Option<BootstrapPrice>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn redacted<S: Serializer>(_secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("[redacted]")
+}
+
+/// Brings the catalog to what the bootstrap says.
+pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Result<(), Failure> {
+    let wanted = form::check(bootstrap)?;
+    let (master_key, clock) = (registry.master_key.clone(), registry.clock.clone());
+    registry.change(move |state| Ok((plan::plan(state, wanted, &master_key, &clock)?, ()))).await
+}

@@ -1,0 +1,66 @@
+//! What a change consists of: the same facts are written, taken into memory and published.
+
+use headgate_proto::adapter::v1::SealedSecret;
+use headgate_proto::catalog::v1::{self as proto, Model, ProviderRecord, TenantModels, WatchCatalogResponse};
+
+/// A provider and its sealed credential.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Provider {
+    /// As shown; `has_credential` is in step with `credential`.
+    pub shown: proto::Provider,
+    pub credential: Option<SealedSecret>,
+}
+
+impl Provider {
+    pub(crate) fn new(mut shown: proto::Provider, credential: Option<SealedSecret>) -> Self {
+        shown.has_credential = credential.is_some();
+        Self { shown, credential }
+    }
+
+    pub(crate) fn to_record(&self) -> ProviderRecord {
+        ProviderRecord { provider: Some(self.shown.clone()), credential: self.credential.clone() }
+    }
+}
+
+/// Rows to write together: new ones, and changed ones in full. Models always have a price.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Change {
+    pub providers: Vec<Provider>,
+    pub models: Vec<Model>,
+    pub tenant_models: Vec<TenantModels>,
+    pub removed_provider_ids: Vec<String>,
+    pub removed_model_ids: Vec<String>,
+}
+
+impl Change {
+    pub(crate) fn provider(provider: Provider) -> Self {
+        Self { providers: vec![provider], ..Self::default() }
+    }
+
+    pub(crate) fn model(model: Model) -> Self {
+        Self { models: vec![model], ..Self::default() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How the watch tells it.
+    pub(crate) fn to_message(&self, revision: u64) -> WatchCatalogResponse {
+        WatchCatalogResponse {
+            revision,
+            snapshot: false,
+            providers: self.providers.iter().map(Provider::to_record).collect(),
+            models: self.models.clone(),
+            tenant_models: self.tenant_models.clone(),
+            removed_provider_ids: self.removed_provider_ids.clone(),
+            removed_model_ids: self.removed_model_ids.clone(),
+        }
+    }
+}
+
+/// A time as the contract shows it.
+pub(crate) fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
+    prost_types::Timestamp { seconds: unix_ms.div_euclid(1000), nanos }
+}

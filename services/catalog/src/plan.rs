@@ -1,0 +1,100 @@
+//! What a request changes, given the catalog as it is. Pure, but for new ids.
+
+use headgate_kit::clock::Clock;
+use headgate_kit::error::ErrorReason;
+use headgate_kit::{Failure, ids};
+use headgate_proto::catalog::v1::{Model, ModelTarget, TenantModels};
+
+use crate::change::{Change, Provider, timestamp};
+use crate::state::State;
+
+/// That there is no such thing.
+pub(crate) fn no_such(kind: &str) -> Failure {
+    Failure::new(ErrorReason::NotFound, format!("there is no such {kind}"))
+}
+
+fn taken(kind: &str, field: &str) -> Failure {
+    let message = format!("a {kind} with this {field} exists");
+    Failure::new(ErrorReason::AlreadyExists, message).with("field", field)
+}
+
+/// Adds a provider whose id and name are free.
+pub(crate) fn create_provider(state: &State, provider: Provider) -> Result<Change, Failure> {
+    if state.provider(&provider.shown.id).is_some() {
+        return Err(taken("provider", "id"));
+    }
+    put_provider(state, provider)
+}
+
+/// Puts a provider in, in place of the one of its id; an empty change where that is the same.
+pub(crate) fn put_provider(state: &State, provider: Provider) -> Result<Change, Failure> {
+    let id = &provider.shown.id;
+    if state.provider_named(&provider.shown.name).is_some_and(|other| other.shown.id != *id) {
+        return Err(taken("provider", "name"));
+    }
+    let same = state.provider(id) == Some(&provider);
+    Ok(if same { Change::default() } else { Change::provider(provider) })
+}
+
+/// Removes a provider that no model needs.
+pub(crate) fn delete_provider(state: &State, id: &str) -> Result<Change, Failure> {
+    state.provider(id).ok_or_else(|| no_such("provider"))?;
+    if state.is_targeted(id) {
+        return Err(Failure::new(ErrorReason::Conflict, "a model has a target at this provider"));
+    }
+    Ok(Change { removed_provider_ids: vec![id.to_owned()], ..Change::default() })
+}
+
+/// Gives a model the id, time and target ids of the one it replaces, and new ones to what is new. Targets are the
+/// same where provider and upstream model are.
+pub(crate) fn with_ids(mut model: Model, old: Option<&Model>, clock: &Clock) -> Model {
+    model.id = old.map_or_else(|| ids::prefixed("model", clock), |old| old.id.clone());
+    model.create_time = old.map_or_else(|| Some(timestamp(clock.unix_millis())), |old| old.create_time);
+    let known = old.map_or(&[][..], |old| &old.targets);
+    for target in &mut model.targets {
+        let same = |other: &&ModelTarget| {
+            other.provider_id == target.provider_id && other.upstream_model == target.upstream_model
+        };
+        let id = known.iter().find(same).map(|other| other.id.clone());
+        target.id = id.unwrap_or_else(|| ids::prefixed("target", clock));
+    }
+    model
+}
+
+/// Refuses targets at providers that are not there.
+pub(crate) fn check_providers(
+    field: &str,
+    model: &Model,
+    exists: impl Fn(&str) -> bool,
+) -> Result<(), Failure> {
+    match model.targets.iter().position(|target| !exists(&target.provider_id)) {
+        None => Ok(()),
+        Some(i) => {
+            let field = format!("{field}.targets[{i}].provider_id");
+            Err(Failure::invalid(&field, format!("{field} names no provider")))
+        }
+    }
+}
+
+/// Puts a model in, in place of the one of its id; an empty change where that is the same.
+pub(crate) fn put_model(state: &State, model: Model) -> Result<Change, Failure> {
+    if state.model_named(&model.name).is_some_and(|other| other.id != model.id) {
+        return Err(taken("model", "name"));
+    }
+    let same = state.model(&model.id) == Some(&model);
+    Ok(if same { Change::default() } else { Change::model(model) })
+}
+
+/// Removes a model.
+pub(crate) fn delete_model(state: &State, name: &str) -> Result<Change, Failure> {
+    let model = state.model_named(name).ok_or_else(|| no_such("model"))?;
+    Ok(Change { removed_model_ids: vec![model.id.clone()], ..Change::default() })
+}
+
+/// Sets a tenant's allowlist; an empty change where it is the same. The names are sorted and each stands once.
+pub(crate) fn put_tenant_models(state: &State, list: TenantModels) -> Change {
+    if state.tenant_models(&list.tenant_id) == list {
+        return Change::default();
+    }
+    Change { tenant_models: vec![list], ..Change::default() }
+}

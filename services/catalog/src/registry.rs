@@ -1,0 +1,99 @@
+//! The one place where changes go through: database, then memory, then the watch.
+
+use std::sync::Arc;
+
+use futures_util::Stream;
+use headgate_kit::Failure;
+use headgate_kit::clock::Clock;
+use headgate_kit::seal::MasterKey;
+use headgate_kit::tasks::Tasks;
+use headgate_kit::watch::Feed;
+use headgate_proto::catalog::v1::WatchCatalogResponse;
+use parking_lot::{RwLock, RwLockReadGuard};
+use tokio::sync::{Mutex, oneshot};
+use tonic::Status;
+
+use crate::change::Change;
+use crate::metrics::Metrics;
+use crate::state::State;
+use crate::store::Store;
+
+/// The catalog, and all that depends on the order of its changes.
+pub(crate) struct Registry {
+    pub clock: Clock,
+    pub master_key: MasterKey,
+    store: Store,
+    state: Arc<RwLock<State>>,
+    feed: Feed<WatchCatalogResponse>,
+    // Held from the decision to the publication, so that changes are written and published in one order.
+    writing: Mutex<()>,
+    tasks: Tasks,
+    metrics: Metrics,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        store: Store,
+        state: State,
+        master_key: MasterKey,
+        clock: Clock,
+        tasks: Tasks,
+        metrics: Metrics,
+    ) -> Self {
+        metrics.at(state.revision());
+        let feed = Feed::new(tasks.stopping());
+        let state = Arc::new(RwLock::new(state));
+        Self { clock, master_key, store, state, feed, writing: Mutex::new(()), tasks, metrics }
+    }
+
+    /// To look things up. Not to be held across an await.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    /// Makes a change. `plan` sees the catalog as it is and nobody else changes it until the plan is carried out; it
+    /// answers what to write and what to tell the caller. An empty change is no change. A caller who goes away does
+    /// not stop a change half-way.
+    pub(crate) async fn change<T, P>(self: &Arc<Self>, plan: P) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        P: FnOnce(&State) -> Result<(Change, T), Failure> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            // An error means that the caller went away; the change stands.
+            let _gone = answer.send(this.change_now(plan).await);
+        });
+        answered.await.unwrap_or_else(|_| Err(Failure::internal("a change of the catalog broke off")))
+    }
+
+    async fn change_now<T, P>(&self, plan: P) -> Result<T, Failure>
+    where
+        P: FnOnce(&State) -> Result<(Change, T), Failure>,
+    {
+        let _writing = self.writing.lock().await;
+        let (change, answer) = plan(&self.read())?;
+        if !change.is_empty() {
+            let revision = self.store.put(&change).await?;
+            self.publish(&change, revision);
+        }
+        Ok(answer)
+    }
+
+    fn publish(&self, change: &Change, revision: u64) {
+        self.feed.publish(|| {
+            self.state.write().apply(change, revision);
+            change.to_message(revision)
+        });
+        self.metrics.at(revision);
+    }
+
+    /// A snapshot of everything, then the changes.
+    pub(crate) fn follow(&self) -> impl Stream<Item = Result<WatchCatalogResponse, Status>> + Send + use<> {
+        let (all, latest) = (Arc::clone(&self.state), Arc::clone(&self.state));
+        let heartbeat =
+            move || WatchCatalogResponse { revision: latest.read().revision(), ..Default::default() };
+        self.feed.follow(move || all.read().snapshot(), heartbeat)
+    }
+}

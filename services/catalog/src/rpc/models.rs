@@ -1,0 +1,133 @@
+//! `ModelService`.
+
+use std::sync::Arc;
+
+use headgate_kit::Failure;
+use headgate_kit::identity::OperatorGuard;
+use headgate_proto::catalog::v1::model_service_server::ModelService;
+use headgate_proto::catalog::v1::{
+    CreateModelRequest, CreateModelResponse, DeleteModelRequest, DeleteModelResponse, GetModelRequest,
+    GetModelResponse, GetTenantModelsRequest, GetTenantModelsResponse, ListModelsRequest, ListModelsResponse,
+    Model, SetTenantModelsRequest, SetTenantModelsResponse, TenantModels, UpdateModelRequest,
+    UpdateModelResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::change::Change;
+use crate::page::Page;
+use crate::plan::{self, no_such};
+use crate::registry::Registry;
+use crate::state::State;
+use crate::validate;
+
+/// Serves models and allowlists to operators.
+#[derive(Clone)]
+pub struct ModelApi {
+    registry: Arc<Registry>,
+    operator: OperatorGuard,
+}
+
+impl ModelApi {
+    pub(crate) fn new(registry: Arc<Registry>, operator: OperatorGuard) -> Self {
+        Self { registry, operator }
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for ModelApi {
+    async fn create_model(
+        &self,
+        request: Request<CreateModelRequest>,
+    ) -> Result<Response<CreateModelResponse>, Status> {
+        self.operator.check(&request)?;
+        let model = validate::model("model", given(request.into_inner().model)?)?;
+        let model = plan::with_ids(model, None, &self.registry.clock);
+        let model = self.registry.change(move |state| put(state, model)).await?;
+        Ok(Response::new(CreateModelResponse { model: Some(model) }))
+    }
+
+    async fn get_model(
+        &self,
+        request: Request<GetModelRequest>,
+    ) -> Result<Response<GetModelResponse>, Status> {
+        self.operator.check(&request)?;
+        let model = self.registry.read().model_named(&request.get_ref().name).cloned();
+        let model = model.ok_or_else(|| no_such("model"))?;
+        Ok(Response::new(GetModelResponse { model: Some(model) }))
+    }
+
+    async fn list_models(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        self.operator.check(&request)?;
+        let ListModelsRequest { page_size, page_token } = request.into_inner();
+        let page = Page::parse(page_size, &page_token)?;
+        let state = self.registry.read();
+        let (rows, next_page_token) = page.cut(state.models_after(&page.after), |model| &model.name);
+        let models = rows.into_iter().cloned().collect();
+        Ok(Response::new(ListModelsResponse { models, next_page_token }))
+    }
+
+    async fn update_model(
+        &self,
+        request: Request<UpdateModelRequest>,
+    ) -> Result<Response<UpdateModelResponse>, Status> {
+        self.operator.check(&request)?;
+        let model = validate::model("model", given(request.into_inner().model)?)?;
+        let clock = self.registry.clock.clone();
+        let replace = move |state: &State| {
+            let old = state.model(&model.id).ok_or_else(|| no_such("model"))?;
+            let model = plan::with_ids(model, Some(old), &clock);
+            put(state, model)
+        };
+        let model = self.registry.change(replace).await?;
+        Ok(Response::new(UpdateModelResponse { model: Some(model) }))
+    }
+
+    async fn delete_model(
+        &self,
+        request: Request<DeleteModelRequest>,
+    ) -> Result<Response<DeleteModelResponse>, Status> {
+        self.operator.check(&request)?;
+        let name = request.into_inner().name;
+        self.registry.change(move |state| Ok((plan::delete_model(state, &name)?, ()))).await?;
+        Ok(Response::new(DeleteModelResponse {}))
+    }
+
+    async fn get_tenant_models(
+        &self,
+        request: Request<GetTenantModelsRequest>,
+    ) -> Result<Response<GetTenantModelsResponse>, Status> {
+        self.operator.check(&request)?;
+        let tenant_id = &request.get_ref().tenant_id;
+        validate::id("tenant_id", tenant_id)?;
+        let TenantModels { restricted, models, .. } = self.registry.read().tenant_models(tenant_id);
+        Ok(Response::new(GetTenantModelsResponse { restricted, models }))
+    }
+
+    async fn set_tenant_models(
+        &self,
+        request: Request<SetTenantModelsRequest>,
+    ) -> Result<Response<SetTenantModelsResponse>, Status> {
+        self.operator.check(&request)?;
+        let SetTenantModelsRequest { tenant_id, restricted, models } = request.into_inner();
+        validate::id("tenant_id", &tenant_id)?;
+        if !restricted && !models.is_empty() {
+            return Err(Failure::invalid("models", "models must be empty unless restricted").into());
+        }
+        let models = validate::model_names("models", &models)?;
+        let list = TenantModels { tenant_id, restricted, models: models.clone() };
+        self.registry.change(move |state| Ok((plan::put_tenant_models(state, list), ()))).await?;
+        Ok(Response::new(SetTenantModelsResponse { restricted, models }))
+    }
+}
+
+fn given(model: Option<Model>) -> Result<Model, Failure> {
+    model.ok_or_else(|| Failure::invalid("model", "model is required"))
+}
+
+fn put(state: &State, model: Model) -> Result<(Change, Model), Failure> {
+    plan::check_providers("model", &model, |id| state.provider(id).is_some())?;
+    Ok((plan::put_model(state, model.clone())?, model))
+}

@@ -1,0 +1,146 @@
+//! `ProviderService`.
+
+use std::sync::Arc;
+
+use headgate_kit::identity::OperatorGuard;
+use headgate_kit::seal::MasterKey;
+use headgate_kit::{Failure, ids};
+use headgate_proto::catalog::v1::provider_service_server::ProviderService;
+use headgate_proto::catalog::v1::{
+    CreateProviderRequest, CreateProviderResponse, DeleteProviderRequest, DeleteProviderResponse,
+    GetProviderRequest, GetProviderResponse, ListProvidersRequest, ListProvidersResponse,
+    Provider as ShownProvider, UpdateProviderRequest, UpdateProviderResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::change::{Change, Provider, timestamp};
+use crate::page::Page;
+use crate::plan::{self, no_such};
+use crate::registry::Registry;
+use crate::state::State;
+use crate::{credential, validate};
+
+/// Serves providers to operators.
+#[derive(Clone)]
+pub struct ProviderApi {
+    registry: Arc<Registry>,
+    operator: OperatorGuard,
+}
+
+impl ProviderApi {
+    pub(crate) fn new(registry: Arc<Registry>, operator: OperatorGuard) -> Self {
+        Self { registry, operator }
+    }
+
+    fn draw_up(&self, request: CreateProviderRequest) -> Result<Provider, Failure> {
+        let clock = &self.registry.clock;
+        let id = if request.id.is_empty() { ids::prefixed("provider", clock) } else { request.id };
+        validate::id("id", &id)?;
+        validate::label("name", &request.name)?;
+        let kind = validate::kind("kind", request.kind)?;
+        let base_url = validate::base_url("base_url", kind, &request.base_url)?;
+        credential::check("api_key", &request.api_key)?;
+        let sealed = credential::seal(&self.registry.master_key, &id, &request.api_key, None)?;
+        let shown = ShownProvider {
+            id,
+            name: request.name,
+            kind: kind.into(),
+            base_url,
+            has_credential: sealed.is_some(),
+            enabled: true,
+            deadlines: validate::deadlines(request.deadlines),
+            create_time: Some(timestamp(clock.unix_millis())),
+        };
+        Ok(Provider::new(shown, sealed))
+    }
+}
+
+#[tonic::async_trait]
+impl ProviderService for ProviderApi {
+    async fn create_provider(
+        &self,
+        request: Request<CreateProviderRequest>,
+    ) -> Result<Response<CreateProviderResponse>, Status> {
+        self.operator.check(&request)?;
+        let provider = self.draw_up(request.into_inner())?;
+        let shown = provider.shown.clone();
+        self.registry.change(move |state| Ok((plan::create_provider(state, provider)?, ()))).await?;
+        Ok(Response::new(CreateProviderResponse { provider: Some(shown) }))
+    }
+
+    async fn get_provider(
+        &self,
+        request: Request<GetProviderRequest>,
+    ) -> Result<Response<GetProviderResponse>, Status> {
+        self.operator.check(&request)?;
+        let provider = self.registry.read().provider(&request.get_ref().id).map(|p| p.shown.clone());
+        let provider = provider.ok_or_else(|| no_such("provider"))?;
+        Ok(Response::new(GetProviderResponse { provider: Some(provider) }))
+    }
+
+    async fn list_providers(
+        &self,
+        request: Request<ListProvidersRequest>,
+    ) -> Result<Response<ListProvidersResponse>, Status> {
+        self.operator.check(&request)?;
+        let ListProvidersRequest { page_size, page_token } = request.into_inner();
+        let page = Page::parse(page_size, &page_token)?;
+        let state = self.registry.read();
+        let (rows, next_page_token) = page.cut(state.providers_after(&page.after), |p| &p.shown.id);
+        let providers = rows.into_iter().map(|provider| provider.shown.clone()).collect();
+        Ok(Response::new(ListProvidersResponse { providers, next_page_token }))
+    }
+
+    async fn update_provider(
+        &self,
+        request: Request<UpdateProviderRequest>,
+    ) -> Result<Response<UpdateProviderResponse>, Status> {
+        self.operator.check(&request)?;
+        let request = request.into_inner();
+        let master_key = self.registry.master_key.clone();
+        let provider = self.registry.change(move |state| update(state, request, &master_key)).await?;
+        Ok(Response::new(UpdateProviderResponse { provider: Some(provider) }))
+    }
+
+    async fn delete_provider(
+        &self,
+        request: Request<DeleteProviderRequest>,
+    ) -> Result<Response<DeleteProviderResponse>, Status> {
+        self.operator.check(&request)?;
+        let id = request.into_inner().id;
+        self.registry.change(move |state| Ok((plan::delete_provider(state, &id)?, ()))).await?;
+        Ok(Response::new(DeleteProviderResponse {}))
+    }
+}
+
+fn update(
+    state: &State,
+    request: UpdateProviderRequest,
+    master_key: &MasterKey,
+) -> Result<(Change, ShownProvider), Failure> {
+    let old = state.provider(&request.id).ok_or_else(|| no_such("provider"))?;
+    let mut shown = old.shown.clone();
+    if let Some(name) = request.name {
+        validate::label("name", &name)?;
+        shown.name = name;
+    }
+    if let Some(url) = request.base_url {
+        shown.base_url = validate::base_url("base_url", shown.kind(), &url)?;
+    }
+    if let Some(enabled) = request.enabled {
+        shown.enabled = enabled;
+    }
+    if request.deadlines.is_some() {
+        shown.deadlines = validate::deadlines(request.deadlines);
+    }
+    let sealed = match request.api_key {
+        None => old.credential.clone(),
+        Some(secret) => {
+            credential::check("api_key", &secret)?;
+            credential::seal(master_key, &request.id, &secret, old.credential.as_ref())?
+        }
+    };
+    let provider = Provider::new(shown, sealed);
+    let shown = provider.shown.clone();
+    Ok((plan::put_provider(state, provider)?, shown))
+}

@@ -1,0 +1,110 @@
+//! The whole catalog in memory: what reading looks at, and what a watch describes. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use headgate_proto::catalog::v1::{Model, TenantModels, WatchCatalogResponse};
+
+use crate::change::{Change, Provider};
+
+/// Providers, models and allowlists, by everything they are looked up by.
+#[derive(Default)]
+pub(crate) struct State {
+    revision: u64,
+    providers: BTreeMap<String, Provider>,
+    models: BTreeMap<String, Model>,
+    model_names: HashMap<String, String>,
+    allowlists: BTreeMap<String, Vec<String>>,
+}
+
+impl State {
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub(crate) fn provider(&self, id: &str) -> Option<&Provider> {
+        self.providers.get(id)
+    }
+
+    pub(crate) fn provider_named(&self, name: &str) -> Option<&Provider> {
+        // Providers are few, and asked for by name only when one is made or renamed.
+        self.providers.values().find(|provider| provider.shown.name == name)
+    }
+
+    /// Providers by id, beginning behind `after`.
+    pub(crate) fn providers_after(&self, after: &str) -> impl Iterator<Item = &Provider> {
+        self.providers.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, p)| p)
+    }
+
+    pub(crate) fn model_named(&self, name: &str) -> Option<&Model> {
+        self.models.get(name)
+    }
+
+    pub(crate) fn model(&self, id: &str) -> Option<&Model> {
+        self.models.get(self.model_names.get(id)?)
+    }
+
+    /// Models by name, beginning behind `after`.
+    pub(crate) fn models_after(&self, after: &str) -> impl Iterator<Item = &Model> {
+        self.models.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, model)| model)
+    }
+
+    /// Whether a model has a target at the provider.
+    pub(crate) fn is_targeted(&self, provider_id: &str) -> bool {
+        self.models.values().flat_map(|model| &model.targets).any(|target| target.provider_id == provider_id)
+    }
+
+    /// The models a tenant may use.
+    pub(crate) fn tenant_models(&self, tenant_id: &str) -> TenantModels {
+        let models = self.allowlists.get(tenant_id);
+        TenantModels {
+            tenant_id: tenant_id.to_owned(),
+            restricted: models.is_some(),
+            models: models.cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Everything there is, as the watch tells it.
+    pub(crate) fn snapshot(&self) -> WatchCatalogResponse {
+        WatchCatalogResponse {
+            revision: self.revision,
+            snapshot: true,
+            providers: self.providers.values().map(Provider::to_record).collect(),
+            models: self.models.values().cloned().collect(),
+            tenant_models: self.allowlists.keys().map(|tenant| self.tenant_models(tenant)).collect(),
+            ..Default::default()
+        }
+    }
+
+    /// Takes a change in.
+    pub(crate) fn apply(&mut self, change: &Change, revision: u64) {
+        self.revision = revision;
+        for id in &change.removed_model_ids {
+            self.remove_model(id);
+        }
+        for id in &change.removed_provider_ids {
+            self.providers.remove(id);
+        }
+        for provider in &change.providers {
+            self.providers.insert(provider.shown.id.clone(), provider.clone());
+        }
+        for model in &change.models {
+            self.remove_model(&model.id);
+            self.model_names.insert(model.id.clone(), model.name.clone());
+            self.models.insert(model.name.clone(), model.clone());
+        }
+        for list in &change.tenant_models {
+            if list.restricted {
+                self.allowlists.insert(list.tenant_id.clone(), list.models.clone());
+            } else {
+                self.allowlists.remove(&list.tenant_id);
+            }
+        }
+    }
+
+    fn remove_model(&mut self, id: &str) {
+        if let Some(name) = self.model_names.remove(id) {
+            self.models.remove(&name);
+        }
+    }
+}

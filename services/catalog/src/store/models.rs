@@ -1,0 +1,182 @@
+//! Tables `models` and `model_targets`.
+
+use std::collections::HashMap;
+
+use headgate_kit::db;
+use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
+
+use super::{Tx, unix_ms, unsigned};
+use crate::BuildError;
+use crate::change::timestamp;
+
+#[derive(sqlx::FromRow)]
+struct ModelRow {
+    id: String,
+    name: String,
+    enabled: bool,
+    operations: String,
+    input_price: i64,
+    output_price: i64,
+    cached_input_price: Option<i64>,
+    max_output_tokens: i64,
+    context_tokens: i64,
+    created_at_unix_ms: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct TargetRow {
+    id: String,
+    model_id: String,
+    provider_id: String,
+    upstream_model: String,
+    weight: i64,
+    input_price: Option<i64>,
+    output_price: Option<i64>,
+    cached_input_price: Option<i64>,
+}
+
+pub(super) async fn load(tx: &mut Tx<'_>) -> Result<Vec<Model>, BuildError> {
+    let rows: Vec<ModelRow> =
+        sqlx::query_as("SELECT * FROM models").fetch_all(&mut **tx).await.map_err(db::Error::from)?;
+    let targets: Vec<TargetRow> = sqlx::query_as(
+        "SELECT id, model_id, provider_id, upstream_model, weight, input_price, output_price, cached_input_price
+         FROM model_targets ORDER BY model_id, position",
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(db::Error::from)?;
+    let mut by_model: HashMap<String, Vec<ModelTarget>> = HashMap::new();
+    for row in targets {
+        by_model.entry(row.model_id.clone()).or_default().push(row.try_into()?);
+    }
+    let with_targets = |row: ModelRow| {
+        let targets = by_model.remove(&row.id).unwrap_or_default();
+        Ok(Model { targets, ..row.try_into()? })
+    };
+    rows.into_iter().map(with_targets).collect()
+}
+
+pub(super) async fn put(tx: &mut Tx<'_>, model: &Model) -> Result<(), sqlx::Error> {
+    let price = model.price.unwrap_or_default();
+    sqlx::query(
+        "INSERT INTO models (id, name, enabled, operations, input_price, output_price, cached_input_price,
+             max_output_tokens, context_tokens, created_at_unix_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, enabled = excluded.enabled,
+             operations = excluded.operations, input_price = excluded.input_price,
+             output_price = excluded.output_price, cached_input_price = excluded.cached_input_price,
+             max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens",
+    )
+    .bind(&model.id)
+    .bind(&model.name)
+    .bind(model.enabled)
+    .bind(operations_text(model))
+    .bind(price.input_nano_usd_per_1k_tokens)
+    .bind(price.output_nano_usd_per_1k_tokens)
+    .bind(price.cached_input_nano_usd_per_1k_tokens)
+    .bind(i64::from(model.max_output_tokens))
+    .bind(i64::from(model.context_tokens))
+    .bind(unix_ms(model.create_time.as_ref()))
+    .execute(&mut **tx)
+    .await?;
+    remove_targets(tx, &model.id).await?;
+    for (position, target) in (0_i64..).zip(&model.targets) {
+        put_target(tx, &model.id, position, target).await?;
+    }
+    Ok(())
+}
+
+async fn put_target(
+    tx: &mut Tx<'_>,
+    model_id: &str,
+    position: i64,
+    target: &ModelTarget,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO model_targets (id, model_id, position, provider_id, upstream_model, weight,
+             input_price, output_price, cached_input_price)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&target.id)
+    .bind(model_id)
+    .bind(position)
+    .bind(&target.provider_id)
+    .bind(&target.upstream_model)
+    .bind(i64::from(target.weight))
+    .bind(target.price.map(|price| price.input_nano_usd_per_1k_tokens))
+    .bind(target.price.map(|price| price.output_nano_usd_per_1k_tokens))
+    .bind(target.price.and_then(|price| price.cached_input_nano_usd_per_1k_tokens))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn remove(tx: &mut Tx<'_>, id: &str) -> Result<(), sqlx::Error> {
+    remove_targets(tx, id).await?;
+    sqlx::query("DELETE FROM models WHERE id = $1").bind(id).execute(&mut **tx).await?;
+    Ok(())
+}
+
+async fn remove_targets(tx: &mut Tx<'_>, model_id: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM model_targets WHERE model_id = $1").bind(model_id).execute(&mut **tx).await?;
+    Ok(())
+}
+
+fn operations_text(model: &Model) -> String {
+    let name = |operation| match operation {
+        Operation::Embeddings => "embeddings",
+        // Unspecified never gets here: it is refused.
+        Operation::Chat | Operation::Unspecified => "chat",
+    };
+    model.operations().map(name).collect::<Vec<_>>().join(",")
+}
+
+fn operations(text: &str) -> Result<Vec<i32>, BuildError> {
+    let number = |name| match name {
+        "chat" => Ok(Operation::Chat.into()),
+        "embeddings" => Ok(Operation::Embeddings.into()),
+        other => Err(BuildError::Corrupt(format!("operation {other:?}"))),
+    };
+    text.split(',').map(number).collect()
+}
+
+impl TryFrom<ModelRow> for Model {
+    type Error = BuildError;
+
+    fn try_from(row: ModelRow) -> Result<Self, BuildError> {
+        Ok(Self {
+            operations: operations(&row.operations)?,
+            id: row.id,
+            name: row.name,
+            enabled: row.enabled,
+            price: Some(Price {
+                input_nano_usd_per_1k_tokens: row.input_price,
+                output_nano_usd_per_1k_tokens: row.output_price,
+                cached_input_nano_usd_per_1k_tokens: row.cached_input_price,
+            }),
+            targets: Vec::new(),
+            max_output_tokens: unsigned(row.max_output_tokens)?,
+            context_tokens: unsigned(row.context_tokens)?,
+            create_time: Some(timestamp(row.created_at_unix_ms)),
+        })
+    }
+}
+
+impl TryFrom<TargetRow> for ModelTarget {
+    type Error = BuildError;
+
+    fn try_from(row: TargetRow) -> Result<Self, BuildError> {
+        let price = row.input_price.zip(row.output_price).map(|(input, output)| Price {
+            input_nano_usd_per_1k_tokens: input,
+            output_nano_usd_per_1k_tokens: output,
+            cached_input_nano_usd_per_1k_tokens: row.cached_input_price,
+        });
+        Ok(Self {
+            id: row.id,
+            provider_id: row.provider_id,
+            upstream_model: row.upstream_model,
+            weight: unsigned(row.weight)?,
+            price,
+        })
+    }
+}

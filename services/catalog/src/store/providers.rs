@@ -1,0 +1,109 @@
+//! Table `providers`.
+
+use headgate_kit::db;
+use headgate_proto::adapter::v1::{Deadlines, ProviderKind, SealedSecret};
+use headgate_proto::catalog::v1 as proto;
+
+use super::{Tx, unix_ms, unsigned};
+use crate::BuildError;
+use crate::change::{Provider, timestamp};
+use crate::validate;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    kind: String,
+    base_url: String,
+    credential_key_id: Option<String>,
+    credential: Option<Vec<u8>>,
+    enabled: bool,
+    connect_ms: i64,
+    first_byte_ms: i64,
+    inter_chunk_ms: i64,
+    total_ms: i64,
+    created_at_unix_ms: i64,
+}
+
+pub(super) async fn load(tx: &mut Tx<'_>) -> Result<Vec<Provider>, BuildError> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM providers").fetch_all(&mut **tx).await.map_err(db::Error::from)?;
+    rows.into_iter().map(Provider::try_from).collect()
+}
+
+pub(super) async fn put(tx: &mut Tx<'_>, provider: &Provider) -> Result<(), sqlx::Error> {
+    let shown = &provider.shown;
+    let deadlines = shown.deadlines.unwrap_or_default();
+    let credential = provider.credential.as_ref();
+    sqlx::query(
+        "INSERT INTO providers (id, name, kind, base_url, credential_key_id, credential, enabled,
+             connect_ms, first_byte_ms, inter_chunk_ms, total_ms, created_at_unix_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
+             base_url = excluded.base_url, credential_key_id = excluded.credential_key_id,
+             credential = excluded.credential, enabled = excluded.enabled,
+             connect_ms = excluded.connect_ms, first_byte_ms = excluded.first_byte_ms,
+             inter_chunk_ms = excluded.inter_chunk_ms, total_ms = excluded.total_ms",
+    )
+    .bind(&shown.id)
+    .bind(&shown.name)
+    .bind(kind_text(shown.kind()))
+    .bind(&shown.base_url)
+    .bind(credential.map(|sealed| &sealed.key_id))
+    .bind(credential.map(|sealed| sealed.ciphertext.as_ref()))
+    .bind(shown.enabled)
+    .bind(i64::from(deadlines.connect_ms))
+    .bind(i64::from(deadlines.first_byte_ms))
+    .bind(i64::from(deadlines.inter_chunk_ms))
+    .bind(i64::from(deadlines.total_ms))
+    .bind(unix_ms(shown.create_time.as_ref()))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn remove(tx: &mut Tx<'_>, id: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM providers WHERE id = $1").bind(id).execute(&mut **tx).await?;
+    Ok(())
+}
+
+fn kind_text(kind: ProviderKind) -> &'static str {
+    match kind {
+        ProviderKind::Echo => "echo",
+        // Unspecified never gets here: it is refused.
+        ProviderKind::Openai | ProviderKind::Unspecified => "openai",
+    }
+}
+
+impl TryFrom<Row> for Provider {
+    type Error = BuildError;
+
+    fn try_from(row: Row) -> Result<Self, BuildError> {
+        let kind = match row.kind.as_str() {
+            "openai" => ProviderKind::Openai,
+            "echo" => ProviderKind::Echo,
+            other => return Err(BuildError::Corrupt(format!("provider {}: kind {other:?}", row.id))),
+        };
+        let deadlines = Deadlines {
+            connect_ms: unsigned(row.connect_ms)?,
+            first_byte_ms: unsigned(row.first_byte_ms)?,
+            inter_chunk_ms: unsigned(row.inter_chunk_ms)?,
+            total_ms: unsigned(row.total_ms)?,
+        };
+        let credential = row
+            .credential_key_id
+            .zip(row.credential)
+            .map(|(key_id, ciphertext)| SealedSecret { key_id, ciphertext: ciphertext.into() });
+        let shown = proto::Provider {
+            id: row.id,
+            name: row.name,
+            kind: kind.into(),
+            base_url: row.base_url,
+            has_credential: credential.is_some(),
+            enabled: row.enabled,
+            deadlines: validate::deadlines(Some(deadlines)),
+            create_time: Some(timestamp(row.created_at_unix_ms)),
+        };
+        Ok(Provider::new(shown, credential))
+    }
+}

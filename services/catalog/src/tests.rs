@@ -1,0 +1,123 @@
+//! The service as its callers see it: generated clients over local connections, a real database.
+
+mod bootstrap;
+mod models;
+mod providers;
+mod watch;
+
+use std::path::Path;
+
+use headgate_kit::conn::{Conn, local};
+use headgate_kit::error::ErrorReason;
+use headgate_proto::adapter::v1::ProviderKind;
+use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
+use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
+use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
+use headgate_proto::catalog::v1::{
+    CreateModelRequest, CreateProviderRequest, Model, ModelTarget, Operation, Price, Provider,
+    WatchCatalogResponse,
+};
+use tonic::Status;
+
+use super::*;
+
+const NOW_MICROS: i64 = 1_700_000_000_000_000;
+const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+struct Fixture {
+    catalog: Catalog,
+    master_key: MasterKey,
+    clock: Clock,
+}
+
+impl Fixture {
+    async fn start(dir: &Path) -> Self {
+        let (clock, master_key) = (Clock::manual(NOW_MICROS), MasterKey::parse(MASTER_KEY).unwrap());
+        let deps = Deps {
+            clock: clock.clone(),
+            data_dir: dir.to_owned(),
+            tasks: Tasks::new(),
+            registry: prometheus::Registry::new(),
+            operator: OperatorGuard::new("operator-token".into()),
+            master_key: master_key.clone(),
+        };
+        let catalog = Catalog::build(Config::default(), deps).await.unwrap();
+        Self { catalog, master_key, clock }
+    }
+
+    fn providers(&self) -> ProviderServiceClient<Conn> {
+        ProviderServiceClient::new(local(self.catalog.provider_service()))
+    }
+
+    fn models(&self) -> ModelServiceClient<Conn> {
+        ModelServiceClient::new(local(self.catalog.model_service()))
+    }
+
+    fn peers(&self) -> CatalogWatchServiceClient<Conn> {
+        CatalogWatchServiceClient::new(local(self.catalog.watch_service()))
+    }
+
+    /// Makes a provider whose id and name are `id`.
+    async fn provider(&self, id: &str, api_key: &str) -> Provider {
+        let request = openai(id, api_key);
+        self.providers().create_provider(request).await.unwrap().into_inner().provider.unwrap()
+    }
+
+    async fn model(&self, model: Model) -> Result<Model, Status> {
+        let request = CreateModelRequest { model: Some(model) };
+        self.models().create_model(request).await.map(|made| made.into_inner().model.unwrap())
+    }
+
+    /// All of the catalog.
+    fn everything(&self) -> WatchCatalogResponse {
+        self.catalog.registry.read().snapshot()
+    }
+}
+
+fn openai(id: &str, api_key: &str) -> CreateProviderRequest {
+    CreateProviderRequest {
+        name: id.into(),
+        kind: ProviderKind::Openai.into(),
+        base_url: "https://api.example.com/v1/".into(),
+        api_key: api_key.into(),
+        deadlines: None,
+        id: id.into(),
+    }
+}
+
+fn chat_model(name: &str, targets: &[(&str, &str)]) -> Model {
+    let target = |&(provider, upstream): &(&str, &str)| ModelTarget {
+        provider_id: provider.into(),
+        upstream_model: upstream.into(),
+        weight: 1,
+        ..Default::default()
+    };
+    Model {
+        name: name.into(),
+        enabled: true,
+        operations: vec![Operation::Chat.into()],
+        price: Some(Price { input_nano_usd_per_1k_tokens: 150_000, ..Default::default() }),
+        targets: targets.iter().map(target).collect(),
+        max_output_tokens: 4096,
+        ..Default::default()
+    }
+}
+
+fn failure(status: Status) -> Failure {
+    Failure::from_status(&status)
+}
+
+fn field(status: Status) -> (ErrorReason, String) {
+    let failure = failure(status);
+    (failure.reason, failure.metadata.get("field").cloned().unwrap_or_default())
+}
+
+/// Every byte the service left in its folder.
+fn database_bytes(dir: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.flat_map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}

@@ -1,0 +1,74 @@
+use headgate_proto::catalog::v1::{
+    DeleteModelRequest, DeleteProviderRequest, SetTenantModelsRequest, WatchCatalogRequest,
+};
+use tonic::Streaming;
+
+use super::*;
+
+/// The next message that is not a heartbeat.
+async fn news(stream: &mut Streaming<WatchCatalogResponse>) -> WatchCatalogResponse {
+    loop {
+        let message = stream.message().await.unwrap().unwrap();
+        let beat = WatchCatalogResponse { revision: message.revision, ..Default::default() };
+        if message != beat {
+            return message;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_begins_with_everything_and_follows_each_change_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::start(dir.path()).await;
+    fixture.provider("p", "sk-secret").await;
+    let mut stream = fixture.peers().watch_catalog(WatchCatalogRequest {}).await.unwrap().into_inner();
+    let snapshot = news(&mut stream).await;
+    assert_eq!(snapshot, fixture.everything());
+    assert!(snapshot.snapshot && snapshot.providers[0].credential.is_some());
+
+    let model = fixture.model(chat_model("m", &[("p", "a")])).await.unwrap();
+    let list = SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
+    fixture.models().set_tenant_models(list).await.unwrap();
+    fixture.models().delete_model(DeleteModelRequest { name: "m".into() }).await.unwrap();
+    fixture.providers().delete_provider(DeleteProviderRequest { id: "p".into() }).await.unwrap();
+    let changes =
+        [news(&mut stream).await, news(&mut stream).await, news(&mut stream).await, news(&mut stream).await];
+    assert_eq!(changes[0].models, [model.clone()]);
+    assert!(changes[1].tenant_models[0].restricted);
+    assert_eq!(changes[1].tenant_models[0].models, ["m"]);
+    assert_eq!(changes[2].removed_model_ids, [model.id]);
+    assert_eq!(changes[3].removed_provider_ids, ["p"]);
+    for (change, revision) in changes.iter().zip(snapshot.revision + 1..) {
+        assert_eq!((change.revision, change.snapshot), (revision, false));
+    }
+    let beat = stream.message().await.unwrap().unwrap();
+    assert_eq!(beat, WatchCatalogResponse { revision: changes[3].revision, ..Default::default() });
+}
+
+#[tokio::test]
+async fn many_changes_at_once_are_published_in_the_order_of_their_revisions() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::start(dir.path()).await;
+    let mut stream = fixture.peers().watch_catalog(WatchCatalogRequest {}).await.unwrap().into_inner();
+    let start = news(&mut stream).await.revision;
+    let made: Vec<_> = (0..20)
+        .map(|i| {
+            let mut providers = fixture.providers();
+            async move { providers.create_provider(openai(&format!("p{i}"), "")).await.unwrap() }
+        })
+        .collect();
+    futures_util::future::join_all(made).await;
+    for revision in start + 1..=start + 20 {
+        let change = news(&mut stream).await;
+        assert_eq!((change.revision, change.providers.len()), (revision, 1));
+    }
+}
+
+#[tokio::test]
+async fn only_peers_watch() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::start(dir.path()).await;
+    let mut outsider = CatalogWatchServiceClient::new(fixture.catalog.watch_service());
+    let refusal = outsider.watch_catalog(WatchCatalogRequest {}).await.map(drop).unwrap_err();
+    assert_eq!(refusal.code(), tonic::Code::Unauthenticated);
+}

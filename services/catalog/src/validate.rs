@@ -1,0 +1,160 @@
+//! What requests may say of providers and models. Pure.
+
+use std::collections::HashSet;
+
+use headgate_kit::Failure;
+use headgate_proto::adapter::v1::{Deadlines, ProviderKind};
+use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
+
+use crate::price::MAX_NANO_USD_PER_1K_TOKENS;
+
+const MAX_ID: usize = 64;
+const MAX_NAME: usize = 128;
+const MAX_UPSTREAM_MODEL: usize = 256;
+const MAX_URL: usize = 2048;
+const MAX_TARGETS: usize = 64;
+/// Keeps the sum over a model's targets within 32 bits.
+const MAX_WEIGHT: u32 = 1_000_000;
+
+/// An id that somebody chose: 1 to 64 letters, digits, `_` and `-`.
+pub(crate) fn id(field: &str, id: &str) -> Result<(), Failure> {
+    let chars = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    require(chars && (1..=MAX_ID).contains(&id.len()), field, || {
+        format!("must be 1 to {MAX_ID} letters, digits, '_' or '-'")
+    })
+}
+
+/// A name for people: 1 to 128 characters, none of them a control character.
+pub(crate) fn label(field: &str, name: &str) -> Result<(), Failure> {
+    let good =
+        !name.trim().is_empty() && name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
+    require(good, field, || format!("must be 1 to {MAX_NAME} characters, no control characters"))
+}
+
+/// A model's name: 1 to 128 letters, digits and `._:/@-`.
+pub(crate) fn model_name(field: &str, name: &str) -> Result<(), Failure> {
+    let chars = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b));
+    require(chars && (1..=MAX_NAME).contains(&name.len()), field, || {
+        format!("must be 1 to {MAX_NAME} letters, digits or any of . _ : / @ -")
+    })
+}
+
+/// Names of models, sorted and each once.
+pub(crate) fn model_names(field: &str, names: &[String]) -> Result<Vec<String>, Failure> {
+    for (i, name) in names.iter().enumerate() {
+        model_name(&format!("{field}[{i}]"), name)?;
+    }
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// A kind of provider that is known.
+pub(crate) fn kind(field: &str, kind: i32) -> Result<ProviderKind, Failure> {
+    match ProviderKind::try_from(kind) {
+        Ok(kind @ (ProviderKind::Openai | ProviderKind::Echo)) => Ok(kind),
+        _ => Err(Failure::invalid(field, format!("{field} must be a known kind of provider"))),
+    }
+}
+
+/// A base URL fit for its kind, without a slash at its end: an http or https URL of a host and a path, or nothing for
+/// a kind that is built in.
+pub(crate) fn base_url(field: &str, kind: ProviderKind, url: &str) -> Result<String, Failure> {
+    if kind == ProviderKind::Echo {
+        require(url.is_empty(), field, || "must be empty for a built-in kind".into())?;
+        return Ok(String::new());
+    }
+    let message = || "must be an http or https URL without user, query or fragment".into();
+    require(url.len() <= MAX_URL && is_base_url(url), field, message)?;
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn is_base_url(url: &str) -> bool {
+    // `Uri` drops a fragment without a word.
+    if url.contains(['?', '#']) {
+        return false;
+    }
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
+    // Putting it together again leaves out a user, and a port that is none.
+    let plain = match authority.port_u16() {
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    };
+    matches!(scheme, "http" | "https") && !plain.is_empty() && plain == authority.as_str()
+}
+
+/// Deadlines as they are kept: nothing where all of them are the default.
+pub(crate) fn deadlines(given: Option<Deadlines>) -> Option<Deadlines> {
+    given.filter(|deadlines| *deadlines != Deadlines::default())
+}
+
+/// A model fit to be kept, whatever its ids and providers: operations sorted and each once, a price always.
+pub(crate) fn model(field: &str, mut model: Model) -> Result<Model, Failure> {
+    model_name(&format!("{field}.name"), &model.name)?;
+    model.operations = operations(&format!("{field}.operations"), &model.operations)?;
+    let chat = model.operations().any(|operation| operation == Operation::Chat);
+    require(!chat || model.max_output_tokens >= 1, &format!("{field}.max_output_tokens"), || {
+        "must be at least 1 for chat".into()
+    })?;
+    let model_price = model.price.unwrap_or_default();
+    price(&format!("{field}.price"), &model_price)?;
+    model.price = Some(model_price);
+    targets(&format!("{field}.targets"), &model.targets)?;
+    Ok(model)
+}
+
+fn operations(field: &str, given: &[i32]) -> Result<Vec<i32>, Failure> {
+    let known = |operation: &i32| {
+        matches!(Operation::try_from(*operation), Ok(Operation::Chat | Operation::Embeddings))
+    };
+    require(!given.is_empty() && given.iter().all(known), field, || {
+        "must name at least one operation, all of them known".into()
+    })?;
+    let mut operations = given.to_vec();
+    operations.sort_unstable();
+    operations.dedup();
+    Ok(operations)
+}
+
+fn price(field: &str, price: &Price) -> Result<(), Failure> {
+    let parts = [
+        Some(price.input_nano_usd_per_1k_tokens),
+        Some(price.output_nano_usd_per_1k_tokens),
+        price.cached_input_nano_usd_per_1k_tokens,
+    ];
+    let range = 0..=MAX_NANO_USD_PER_1K_TOKENS;
+    require(parts.into_iter().flatten().all(|part| range.contains(&part)), field, || {
+        format!("must be 0 to {MAX_NANO_USD_PER_1K_TOKENS} nano-USD per 1,000 tokens")
+    })
+}
+
+fn targets(field: &str, targets: &[ModelTarget]) -> Result<(), Failure> {
+    require((1..=MAX_TARGETS).contains(&targets.len()), field, || {
+        format!("must be 1 to {MAX_TARGETS} targets")
+    })?;
+    let mut seen = HashSet::new();
+    for (i, target) in targets.iter().enumerate() {
+        let field = |name| format!("{field}[{i}].{name}");
+        let upstream = &target.upstream_model;
+        let good =
+            (1..=MAX_UPSTREAM_MODEL).contains(&upstream.len()) && !upstream.chars().any(char::is_control);
+        require(good, &field("upstream_model"), || {
+            format!("must be 1 to {MAX_UPSTREAM_MODEL} bytes of text")
+        })?;
+        require(target.weight <= MAX_WEIGHT, &field("weight"), || format!("must be at most {MAX_WEIGHT}"))?;
+        price(&field("price"), &target.price.unwrap_or_default())?;
+        require(seen.insert((&target.provider_id, upstream)), &field("upstream_model"), || {
+            "stands twice for the same provider".into()
+        })?;
+    }
+    Ok(())
+}
+
+fn require(good: bool, field: &str, what: impl FnOnce() -> String) -> Result<(), Failure> {
+    if good { Ok(()) } else { Err(Failure::invalid(field, format!("{field} {}", what()))) }
+}
+
+#[cfg(test)]
+mod tests;
