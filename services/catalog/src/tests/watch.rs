@@ -33,7 +33,7 @@ async fn a_watch_begins_with_everything_and_follows_each_change_in_order() {
     fixture.providers().delete_provider(DeleteProviderRequest { id: "p".into() }).await.unwrap();
     let changes =
         [news(&mut stream).await, news(&mut stream).await, news(&mut stream).await, news(&mut stream).await];
-    assert_eq!(changes[0].models, [model.clone()]);
+    assert_eq!(changes[0].models, std::slice::from_ref(&model));
     assert!(changes[1].tenant_models[0].restricted);
     assert_eq!(changes[1].tenant_models[0].models, ["m"]);
     assert_eq!(changes[2].removed_model_ids, [model.id]);
