@@ -109,7 +109,7 @@ impl Services {
     ) -> Result<headgate_router::Router, ComposeError> {
         let deps = headgate_router::Deps {
             auth: local(self.auth.authentication_service()),
-            catalog: local(self.catalog.catalog_watch_service()),
+            catalog: local(self.catalog.watch_service()),
             budget: local(self.budget.admission_service()),
             adapter: local(self.adapter.adapter_service()),
             spool: self.records.router.clone(),
@@ -144,7 +144,7 @@ impl Services {
             .add_service(self.auth.authentication_service())
             .add_service(self.catalog.provider_service())
             .add_service(self.catalog.model_service())
-            .add_service(self.catalog.catalog_watch_service())
+            .add_service(self.catalog.watch_service())
             .add_service(self.budget.budget_service())
             .add_service(self.budget.admission_service())
             .add_service(self.usage.usage_service())
@@ -250,13 +250,7 @@ impl Context {
     }
 
     fn runtime(&self, data_dir: &Path) -> headgate_runtime_manager::Deps {
-        headgate_runtime_manager::Deps {
-            clock: self.clock.clone(),
-            data_dir: data_dir.to_owned(),
-            tasks: self.front.clone(),
-            registry: self.registry.clone(),
-            operator: self.operator.clone(),
-        }
+        headgate_runtime_manager::Deps { data_dir: data_dir.to_owned(), operator: self.operator.clone() }
     }
 
     fn adapter(&self) -> headgate_inference_adapter::Deps {

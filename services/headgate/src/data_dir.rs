@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use headgate_kit::seal::{MasterKey, SealError};
-use rand::RngCore as _;
 use rand::rngs::OsRng;
+use rand::{RngCore as _, TryRngCore as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::settings::Settings;
