@@ -1,1 +1,17 @@
-//! Harness, end-to-end tests and benchmark of the whole product
+//! Harness of the end-to-end tests and of the benchmark: the real `headgate` process, a mock upstream that speaks
+//! OpenAI's documented protocol and fails as told, and raw clients that see bytes and times.
+//!
+//! Owns no product code. Promises that nothing outlives the test that started it, that every listener is on a port of
+//! the kernel's choice, and that a step that cannot be done fails the test with a reason.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
+
+pub mod cluster;
+pub mod http;
+pub mod llama;
+pub mod operator;
+pub mod prompts;
+pub mod repo;
+pub mod setup;
+pub mod sse;
+pub mod upstream;
+pub mod wait;

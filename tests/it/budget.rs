@@ -1,0 +1,186 @@
+//! P1: a budget is never overrun by requests whose worst case is known, whatever runs in parallel.
+
+use std::time::Duration;
+
+use headgate_proto::budget::v1::budget_service_client::BudgetServiceClient;
+use headgate_proto::budget::v1::scope::Scope as Kind;
+use headgate_proto::budget::v1::{
+    Budget, BudgetStatus, BudgetWindow, GetBudgetRequest, Scope, SetBudgetRequest,
+};
+use headgate_tests::cluster::Headgate;
+use headgate_tests::prompts;
+use headgate_tests::setup::{KEY_ID, OTHER_KEY, Setup, TENANT};
+use headgate_tests::upstream::{Answer, Upstream};
+use headgate_tests::wait::eventually;
+use serde_json::{Value, json};
+
+const USD: i64 = 1_000_000_000;
+const CENT: i64 = USD / 100;
+/// How long a settled request's spend may take to be counted on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A model whose 100 tokens of answer cost a cent, and whose prompts are free.
+fn cent_model(upstream: &Upstream) -> Setup {
+    Setup::with_model("m", upstream).model_with(&json!({
+        "price": {"input_usd_per_1m_tokens": "0", "output_usd_per_1m_tokens": "100"},
+        "max_output_tokens": 1000,
+    }))
+}
+
+/// A request that costs a cent, and cannot cost more.
+fn cent_request() -> Value {
+    prompts::chat_with("m", &json!({"max_tokens": 100}))
+}
+
+fn tenant_scope() -> Scope {
+    Scope { scope: Some(Kind::TenantId(TENANT.into())) }
+}
+
+fn key_scope() -> Scope {
+    Scope { scope: Some(Kind::KeyId(KEY_ID.into())) }
+}
+
+async fn status(headgate: &Headgate, scope: &Scope) -> BudgetStatus {
+    let mut budgets = BudgetServiceClient::new(headgate.operator().await);
+    let request = GetBudgetRequest { scope: Some(scope.clone()) };
+    budgets.get_budget(request).await.unwrap().into_inner().status.unwrap()
+}
+
+/// Where the budget stands once nothing is held any more.
+async fn settled(headgate: &Headgate, scope: &Scope) -> i64 {
+    eventually(SOON, "every hold to be settled", || async {
+        Some(status(headgate, scope).await).filter(|status| status.held_nano_usd == 0)
+    })
+    .await
+    .spent_nano_usd
+}
+
+/// The statuses of so many requests at once, sorted.
+async fn flood(headgate: &Headgate, requests: usize) -> Vec<u16> {
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..requests {
+        let client = headgate.client();
+        running.spawn(async move { client.chat(&cent_request()).await.status });
+    }
+    let mut statuses = running.join_all().await;
+    statuses.sort_unstable();
+    statuses
+}
+
+fn passed_then_refused(passed: usize, refused: usize) -> Vec<u16> {
+    [vec![200; passed], vec![403; refused]].concat()
+}
+
+#[tokio::test]
+async fn of_500_parallel_requests_at_a_cent_a_dollar_lets_exactly_100_pass() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer { chunks: 100, first_delay: Duration::from_millis(50), ..Answer::default() });
+    let setup = cent_model(&upstream).budget(json!({"tenant_id": TENANT, "limit_usd": "1.00"}));
+    let mut headgate = Headgate::start(&setup).await;
+
+    assert_eq!(flood(&headgate, 500).await, passed_then_refused(100, 400));
+    assert_eq!(upstream.journal().len(), 100);
+    assert_eq!(settled(&headgate, &tenant_scope()).await, USD);
+    let rows = headgate.rows(100).await;
+    assert!(rows.iter().all(|row| row.cost_nano_usd == CENT && row.overrun_nano_usd == 0));
+
+    // A crash forgives no debt.
+    headgate.kill();
+    headgate.restart().await;
+    let refused = headgate.client().chat(&cent_request()).await.expect(403);
+    assert_eq!(refused.error_code(), "budget_exceeded");
+    assert_eq!(status(&headgate, &tenant_scope()).await.spent_nano_usd, USD);
+}
+
+#[tokio::test]
+async fn a_refusal_says_why_and_where_the_budget_stands() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer { chunks: 100, ..Answer::default() });
+    let setup = cent_model(&upstream).budget(json!({"key_id": KEY_ID, "limit_usd": "0.01"}));
+    let headgate = Headgate::start(&setup).await;
+
+    let passed = headgate.client().chat(&cent_request()).await.expect(200);
+    assert_eq!(passed.header("x-budget-limit"), Some("0.01"));
+    assert_eq!(settled(&headgate, &key_scope()).await, CENT);
+    let refused = headgate.client().chat(&cent_request()).await.expect(403);
+    assert_eq!(refused.error_code(), "budget_exceeded");
+    assert_eq!(refused.json()["error"]["type"], "insufficient_quota");
+    assert_eq!(refused.header("x-budget-remaining"), Some("0.00"));
+    assert_eq!(refused.header("x-budget-exceeded"), Some("true"));
+    assert_eq!(refused.header("retry-after"), None);
+    let streamed = headgate.client().stream(&prompts::stream("m")).await;
+    assert_eq!(streamed.status, 403);
+
+    // It is this key's budget, and an operator can raise it.
+    headgate.anonymous().with_key(OTHER_KEY).chat(&cent_request()).await.expect(200);
+    let mut budgets = BudgetServiceClient::new(headgate.operator().await);
+    let budget = Budget {
+        scope: Some(key_scope()),
+        window: BudgetWindow::CalendarMonth.into(),
+        limit_nano_usd: USD,
+        warning_percent: 0,
+    };
+    budgets.set_budget(SetBudgetRequest { budget: Some(budget) }).await.unwrap();
+    headgate.client().chat(&cent_request()).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_hold_is_the_worst_case_and_what_is_not_spent_comes_back() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer { chunks: 10, first_delay: Duration::from_millis(800), ..Answer::default() });
+    let setup = cent_model(&upstream).budget(json!({"tenant_id": TENANT, "limit_usd": "1.00"}));
+    let headgate = Headgate::start(&setup).await;
+    let client = headgate.client();
+    let running = tokio::spawn(async move { client.chat(&cent_request()).await.status });
+    let held = eventually(SOON, "the hold", || async {
+        Some(status(&headgate, &tenant_scope()).await.held_nano_usd).filter(|held| *held > 0)
+    })
+    .await;
+    assert_eq!(held, CENT);
+    assert_eq!(running.await.unwrap(), 200);
+    assert_eq!(settled(&headgate, &tenant_scope()).await, CENT / 10);
+}
+
+#[tokio::test]
+async fn without_max_tokens_a_cap_is_spliced_in_when_less_than_the_maximum_is_left() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer { chunks: 1000, ..Answer::default() });
+    let setup = cent_model(&upstream).budget(json!({"tenant_id": TENANT, "limit_usd": "0.15"}));
+    let headgate = Headgate::start(&setup).await;
+
+    // 1000 tokens would be 10 cents, and there are 15.
+    let first = headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    assert_eq!(first.header("x-headgate-output-cap"), None);
+    settled(&headgate, &tenant_scope()).await;
+    let second = headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    assert_eq!(second.header("x-headgate-output-cap"), Some("500"));
+    assert_eq!(second.json()["usage"]["completion_tokens"], 500);
+
+    let journal = upstream.journal();
+    let limits = |n: usize| {
+        let sent = journal[n].json();
+        [sent["max_tokens"].clone(), sent["max_completion_tokens"].clone()]
+    };
+    assert_eq!(limits(0), [Value::Null, Value::Null], "a limit nobody asked for");
+    assert!(limits(1).contains(&json!(500)), "{:?}", limits(1));
+    assert_eq!(settled(&headgate, &tenant_scope()).await, 15 * CENT);
+    let third = headgate.client().chat(&prompts::chat("m")).await.expect(403);
+    assert_eq!(third.error_code(), "budget_exceeded");
+}
+
+#[tokio::test]
+async fn what_an_upstream_bills_beyond_the_hold_is_booked_as_overrun() {
+    let upstream = Upstream::start().await;
+    let setup = cent_model(&upstream).budget(json!({"tenant_id": TENANT, "limit_usd": "1.00"}));
+    let headgate = Headgate::start(&setup).await;
+    let usage = json!({"prompt_tokens": 7, "completion_tokens": 250, "total_tokens": 257});
+    let body = json!({
+        "id": "x", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "long"}, "finish_reason": "stop"}],
+    });
+    upstream.script("m", headgate_tests::upstream::Behaviour::status(200, &body.to_string()));
+    headgate.client().chat(&cent_request()).await.expect(200);
+    let row = headgate.only_row().await;
+    assert_eq!((row.cost_nano_usd, row.overrun_nano_usd), (CENT * 5 / 2, CENT * 3 / 2));
+    assert_eq!(settled(&headgate, &tenant_scope()).await, CENT * 5 / 2);
+}

@@ -1,0 +1,74 @@
+//! A repeat of a request with an idempotency key gets the first one's answer, and the upstream is asked once.
+
+use std::time::Duration;
+
+use headgate_tests::cluster::Headgate;
+use headgate_tests::prompts;
+use headgate_tests::setup::{OTHER_KEY, Setup};
+use headgate_tests::upstream::{Answer, Behaviour, Upstream};
+use serde_json::json;
+
+const HEADER: &str = "idempotency-key";
+
+#[tokio::test]
+async fn the_same_request_gets_the_same_answer_once() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let client = headgate.client().with_header(HEADER, "first");
+    let first = client.chat(&prompts::chat("m")).await.expect(200);
+    headgate.rows(1).await;
+    upstream.script("m", Answer { chunks: 9, ..Answer::default() });
+    let again = client.chat(&prompts::chat("m")).await.expect(200);
+    assert_eq!(again.body, first.body);
+    assert_eq!(upstream.journal().len(), 1);
+
+    // Another key of the gateway, or another idempotency key, is another request.
+    let other = headgate.anonymous().with_key(OTHER_KEY).with_header(HEADER, "first");
+    assert_ne!(other.chat(&prompts::chat("m")).await.expect(200).body, first.body);
+    headgate.client().with_header(HEADER, "second").chat(&prompts::chat("m")).await.expect(200);
+    assert_eq!(upstream.journal().len(), 3);
+    headgate.rows(3).await;
+}
+
+#[tokio::test]
+async fn another_request_with_the_same_key_is_refused() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let client = headgate.client().with_header(HEADER, "k");
+    client.chat(&prompts::chat("m")).await.expect(200);
+    let other = prompts::chat_with("m", &json!({"temperature": 1}));
+    let refused = client.chat(&other).await.expect(422);
+    assert_eq!(refused.error_code(), "idempotency_mismatch");
+    assert_eq!(upstream.journal().len(), 1);
+}
+
+#[tokio::test]
+async fn parallel_repeats_ask_the_upstream_once() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer { first_delay: Duration::from_millis(500), ..Answer::default() });
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let client = headgate.client().with_header(HEADER, "k");
+        running.spawn(async move { client.chat(&prompts::chat("m")).await });
+    }
+    let replies = running.join_all().await;
+    assert!(replies.iter().any(|reply| reply.status == 200));
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        assert_eq!((reply.status, reply.error_code().as_str()), (409, "idempotency_in_progress"));
+    }
+    assert_eq!(upstream.journal().len(), 1);
+    headgate.only_row().await;
+}
+
+#[tokio::test]
+async fn a_failure_is_not_kept() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Behaviour::status(500, "out of order"));
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let client = headgate.client().with_header(HEADER, "k");
+    client.chat(&prompts::chat("m")).await.expect(502);
+    headgate.rows(1).await;
+    upstream.script("m", Answer::default());
+    client.chat(&prompts::chat("m")).await.expect(200);
+}

@@ -1,0 +1,106 @@
+//! Starting, being asked how it is, and ending.
+
+use std::time::Duration;
+
+use headgate_proto::auth::v1::ListTenantsRequest;
+use headgate_proto::auth::v1::tenant_service_client::TenantServiceClient;
+use headgate_proto::runtime::v1::ListLocalModelsRequest;
+use headgate_proto::runtime::v1::local_model_service_client::LocalModelServiceClient;
+use headgate_tests::cluster::{Headgate, run_to_end};
+use headgate_tests::prompts;
+use headgate_tests::repo;
+use headgate_tests::setup::{KEY, Setup};
+use headgate_tests::upstream::{Answer, Upstream};
+use headgate_tests::wait::eventually;
+use serde_json::json;
+use tonic::Code;
+
+#[tokio::test]
+async fn it_tells_how_it_is() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    for path in ["/livez", "/readyz"] {
+        headgate.ops().get(path).await.expect(200);
+    }
+    for path in ["/health", "/api/health", "/ping"] {
+        headgate.anonymous().get(path).await.expect(200);
+    }
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    let metrics = headgate.ops().get("/metrics").await.expect(200).text();
+    assert!(metrics.lines().any(|line| line.starts_with("headgate_")), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_second_start_on_the_same_folder_keeps_everything_and_changes_nothing() {
+    let upstream = Upstream::start().await;
+    let mut headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    let before = headgate.only_row().await;
+    assert_eq!(headgate.terminate().await, Some(0), "{}", headgate.logs());
+    headgate.restart().await;
+    assert_eq!(headgate.only_row().await, before);
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    headgate.rows(2).await;
+}
+
+#[tokio::test]
+async fn a_running_stream_is_drained_before_the_end() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer::paced(40, Duration::from_millis(25)));
+    let mut headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let mut stream = headgate.client().stream(&prompts::stream("m")).await;
+    let first = stream.read_content(3).await;
+    let rest = tokio::spawn(stream.read_to_end());
+    assert_eq!(headgate.terminate().await, Some(0));
+    let (rest, clean) = rest.await.unwrap();
+    let contents = first.iter().chain(&rest).filter(|event| event.content().is_some()).count();
+    assert!(clean && rest.last().is_some_and(|event| event.is_done()), "the stream was cut");
+    assert_eq!(contents, 40);
+    headgate.restart().await;
+    assert_eq!(headgate.only_row().await.completion_tokens, 40);
+}
+
+#[tokio::test]
+async fn a_data_folder_has_one_process() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let config = headgate.data_dir().with_file_name("headgate.yaml");
+    let folder = tempfile::TempDir::new().unwrap();
+    let (code, output) = run_to_end(&["serve", "--config", config.to_str().unwrap()], folder.path()).await;
+    assert!(code.is_some_and(|code| code != 0), "a second process took the folder:\n{output}");
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+}
+
+#[tokio::test]
+async fn operators_calls_want_the_operators_token() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    for credential in [KEY, "nonsense"] {
+        let mut tenants = TenantServiceClient::new(headgate.grpc(credential).await);
+        let error = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unauthenticated, "{credential}");
+    }
+    let mut tenants = TenantServiceClient::new(headgate.operator().await);
+    let page = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(page.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>(), ["acme", "globex"]);
+}
+
+#[tokio::test]
+async fn model_files_are_found_and_described() {
+    let upstream = Upstream::start().await;
+    let folder = repo::tool("models");
+    let setup = Setup::with_model("m", &upstream).section("runtime", &json!({"model_dir": folder}));
+    let headgate = Headgate::start(&setup).await;
+    let mut local = LocalModelServiceClient::new(headgate.operator().await);
+    let page = eventually(Duration::from_secs(10), "the models", || {
+        let mut local = local.clone();
+        async move { local.list_local_models(ListLocalModelsRequest::default()).await.ok() }
+    })
+    .await;
+    let gemma =
+        page.into_inner().models.into_iter().find(|model| model.name == "gemma-3-270m-q4_k_m").unwrap();
+    assert_eq!((gemma.architecture.as_str(), gemma.quantization.as_str()), ("gemma3", "Q4_K_M"));
+    assert_eq!((gemma.context_tokens, gemma.embedding_length, gemma.size_bytes), (32768, 640, 253_113_024));
+    assert!(gemma.problem.is_empty() && gemma.missing_parts.is_empty());
+    drop(local.list_local_models(ListLocalModelsRequest::default()).await);
+}

@@ -1,0 +1,110 @@
+//! P3: N per minute is N at once, then refill; parallel means at the same time; the strictest of key and tenant holds.
+
+use std::time::Duration;
+
+use headgate_proto::budget::v1::budget_service_client::BudgetServiceClient;
+use headgate_proto::budget::v1::scope::Scope as Kind;
+use headgate_proto::budget::v1::{Limits, Scope, SetLimitsRequest};
+use headgate_tests::cluster::Headgate;
+use headgate_tests::prompts;
+use headgate_tests::setup::{KEY_ID, OTHER_KEY, Setup, TENANT};
+use headgate_tests::upstream::{Answer, Upstream};
+use headgate_tests::wait::eventually;
+use serde_json::{Value, json};
+
+async fn flood(headgate: &Headgate, requests: usize, request: &Value) -> Vec<u16> {
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..requests {
+        let (client, request) = (headgate.client(), request.clone());
+        running.spawn(async move { client.chat(&request).await.status });
+    }
+    let mut statuses = running.join_all().await;
+    statuses.sort_unstable();
+    statuses
+}
+
+#[tokio::test]
+async fn n_per_minute_is_n_at_once_then_429_with_retry_after() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::with_model("m", &upstream).limits(json!({"key_id": KEY_ID, "requests_per_minute": 6}));
+    let headgate = Headgate::start(&setup).await;
+    let statuses = flood(&headgate, 20, &prompts::chat("m")).await;
+    assert_eq!(statuses, [vec![200; 6], vec![429; 14]].concat());
+
+    let refused = headgate.client().chat(&prompts::chat("m")).await.expect(429);
+    assert_eq!(refused.error_code(), "rate_limit_exceeded");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    // One every ten seconds.
+    assert!((1..=10).contains(&seconds), "Retry-After: {seconds}");
+    headgate.anonymous().with_key(OTHER_KEY).chat(&prompts::chat("m")).await.expect(200);
+    assert_eq!(upstream.journal().len(), 7);
+    headgate.rows(7).await;
+}
+
+#[tokio::test]
+async fn n_per_second_is_back_after_a_second() {
+    let upstream = Upstream::start().await;
+    let setup =
+        Setup::with_model("m", &upstream).limits(json!({"tenant_id": TENANT, "requests_per_second": 2}));
+    let headgate = Headgate::start(&setup).await;
+    assert_eq!(flood(&headgate, 6, &prompts::chat("m")).await, [200, 200, 429, 429, 429, 429]);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(flood(&headgate, 4, &prompts::chat("m")).await, [200, 200, 429, 429]);
+}
+
+#[tokio::test]
+async fn parallel_requests_are_bounded_while_they_run_and_no_longer() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer { first_delay: Duration::from_millis(500), ..Answer::default() });
+    let setup = Setup::with_model("m", &upstream).limits(json!({"key_id": KEY_ID, "parallel_requests": 3}));
+    let headgate = Headgate::start(&setup).await;
+    let expected = [vec![200; 3], vec![429; 5]].concat();
+    assert_eq!(flood(&headgate, 8, &prompts::chat("m")).await, expected);
+    assert_eq!(flood(&headgate, 8, &prompts::chat("m")).await, expected);
+
+    // A client that hangs up gives its slot back.
+    upstream.script("m", Answer::paced(1000, Duration::from_millis(20)));
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = headgate.client().stream(&prompts::stream("m")).await;
+        stream.read_content(1).await;
+        streams.push(stream);
+    }
+    assert_eq!(headgate.client().chat(&prompts::chat("m")).await.status, 429);
+    drop(streams);
+    upstream.script("m", Answer::default());
+    eventually(Duration::from_secs(2), "a free slot", || async {
+        (headgate.client().chat(&prompts::chat("m")).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tokens_per_minute_count_prompt_and_answer() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer { chunks: 400, ..Answer::default() });
+    let setup =
+        Setup::with_model("m", &upstream).limits(json!({"key_id": KEY_ID, "tokens_per_minute": 1000}));
+    let headgate = Headgate::start(&setup).await;
+    let request = prompts::chat_with("m", &json!({"max_tokens": 400}));
+    headgate.client().chat(&request).await.expect(200);
+    headgate.client().chat(&request).await.expect(200);
+    let refused = headgate.client().chat(&request).await.expect(429);
+    assert_eq!(refused.error_code(), "rate_limit_exceeded");
+    assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn the_strictest_of_key_and_tenant_holds_and_changes_at_once() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::with_model("m", &upstream)
+        .limits(json!({"key_id": KEY_ID, "requests_per_minute": 100}))
+        .limits(json!({"tenant_id": TENANT, "requests_per_minute": 2}));
+    let headgate = Headgate::start(&setup).await;
+    assert_eq!(flood(&headgate, 4, &prompts::chat("m")).await, [200, 200, 429, 429]);
+
+    let mut budgets = BudgetServiceClient::new(headgate.operator().await);
+    let scope = Some(Scope { scope: Some(Kind::TenantId(TENANT.into())) });
+    budgets.set_limits(SetLimitsRequest { scope, limits: Some(Limits::default()) }).await.unwrap();
+    assert_eq!(flood(&headgate, 4, &prompts::chat("m")).await, [200; 4]);
+}

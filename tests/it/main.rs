@@ -1,0 +1,20 @@
+//! End-to-end tests: the whole process, as built, against a mock upstream or a real one.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
+
+mod budget;
+mod chat;
+mod clients;
+mod config;
+mod errors;
+mod idempotency;
+mod layering;
+mod lifecycle;
+mod limits;
+mod llama;
+mod models;
+mod passthrough;
+mod proto_lint;
+mod secrets;
+mod streaming;
+mod upstream_errors;
+mod usage;

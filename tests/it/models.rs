@@ -1,0 +1,91 @@
+//! Which models a tenant sees, and what the catalog's changes do to requests.
+
+use std::time::Duration;
+
+use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
+use headgate_proto::catalog::v1::{GetModelRequest, SetTenantModelsRequest, UpdateModelRequest};
+use headgate_tests::cluster::Headgate;
+use headgate_tests::http::{Client, Reply};
+use headgate_tests::prompts;
+use headgate_tests::setup::{OTHER_KEY, Setup, TENANT};
+use headgate_tests::upstream::Upstream;
+use headgate_tests::wait::eventually;
+
+/// How long a change of the catalog may take to reach the router.
+const WATCHED: Duration = Duration::from_secs(1);
+
+async fn names(client: &Client) -> Vec<String> {
+    let list = client.get("/v1/models").await.expect(200).json();
+    assert_eq!(list["object"], "list");
+    let data = list["data"].as_array().expect("data");
+    data.iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn chat_until(client: &Client, model: &str, status: u16) -> Reply {
+    eventually(WATCHED, "the catalog's change", || async {
+        Some(client.chat(&prompts::chat(model)).await).filter(|reply| reply.status == status)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn models_are_listed_and_described() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::with_model("b", &upstream).model("a", &["mock"]).model("org/with slash", &["mock"]);
+    let headgate = Headgate::start(&setup).await;
+    let client = headgate.client();
+    assert_eq!(names(&client).await, ["a", "b", "org/with slash"]);
+    let model = client.get("/v1/models/a").await.expect(200).json();
+    assert_eq!((model["id"].as_str(), model["object"].as_str()), (Some("a"), Some("model")));
+    assert!(model["created"].as_i64().is_some_and(|seconds| seconds > 1_600_000_000), "{model}");
+    assert!(model["owned_by"].is_string() && model["enabled"] == true, "{model}");
+    assert_eq!(client.get("/v1/models/org%2Fwith%20slash").await.expect(200).json()["id"], "org/with slash");
+    assert_eq!(client.get("/v1/models/c").await.expect(404).error_code(), "model_not_found");
+}
+
+#[tokio::test]
+async fn an_allowlist_hides_models_from_its_tenant_alone() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::with_model("a", &upstream).model("b", &["mock"]);
+    let headgate = Headgate::start(&setup).await;
+    let mut models = ModelServiceClient::new(headgate.operator().await);
+    let mut allow = async |restricted, names: &[&str]| {
+        let models_allowed = names.iter().map(|name| (*name).to_owned()).collect();
+        let request = SetTenantModelsRequest { tenant_id: TENANT.into(), restricted, models: models_allowed };
+        models.set_tenant_models(request).await.unwrap();
+    };
+    allow(true, &["b"]).await;
+    let refused = chat_until(&headgate.client(), "a", 404).await;
+    assert_eq!(refused.error_code(), "model_not_found");
+    headgate.client().chat(&prompts::chat("b")).await.expect(200);
+    assert_eq!(names(&headgate.client()).await, ["b"]);
+    headgate.client().get("/v1/models/a").await.expect(404);
+    assert_eq!(names(&headgate.anonymous().with_key(OTHER_KEY)).await, ["a", "b"]);
+
+    allow(false, &[]).await;
+    let _ = chat_until(&headgate.client(), "a", 200).await;
+}
+
+#[tokio::test]
+async fn a_disabled_model_is_404_and_a_new_price_is_charged_from_then_on() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    let old = headgate.only_row().await;
+
+    let mut models = ModelServiceClient::new(headgate.operator().await);
+    let found = models.get_model(GetModelRequest { name: "m".into() }).await.unwrap().into_inner();
+    let mut model = found.model.unwrap();
+    model.enabled = false;
+    models.update_model(UpdateModelRequest { model: Some(model.clone()) }).await.unwrap();
+    let refused = chat_until(&headgate.client(), "m", 404).await;
+    assert_eq!(refused.error_code(), "model_not_found");
+
+    model.enabled = true;
+    model.price.as_mut().unwrap().output_nano_usd_per_1k_tokens *= 2;
+    models.update_model(UpdateModelRequest { model: Some(model) }).await.unwrap();
+    let _ = chat_until(&headgate.client(), "m", 200).await;
+    let new = headgate.rows(2).await.remove(0);
+    assert_eq!(new.cost_nano_usd - old.cost_nano_usd, 5 * 15_000);
+    assert!(new.price_revision > old.price_revision);
+}

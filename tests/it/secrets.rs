@@ -1,0 +1,148 @@
+//! P8: secrets planted in every place stay out of logs, files, errors and metrics, through success and failure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use headgate_proto::auth::v1::CreateApiKeyRequest;
+use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
+use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
+use headgate_proto::catalog::v1::{GetProviderRequest, UpdateProviderRequest};
+use headgate_tests::cluster::Headgate;
+use headgate_tests::prompts;
+use headgate_tests::setup::{Setup, TENANT};
+use headgate_tests::upstream::{Behaviour, End, Upstream};
+use serde_json::json;
+
+const PROVIDER_KEY: &str = "sk-planted-provider-key-Zq7Jw2Xv9LkT4mNp";
+const ROTATED_KEY: &str = "sk-planted-rotated-key-Rt5Yh8Bn3VcX1sQw";
+const CLIENT_SECRET: &str = "planted-client-secret-Hd6Gf3Ks8WpM0zUe";
+const WRONG_SECRET: &str = "planted-wrong-secret-Lx2Cv7Tb4NqJ9rYi";
+
+/// A place that was searched: its name and its bytes.
+type Place = (String, Vec<u8>);
+
+/// The secret as it is, and as it could be hidden from an eye.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let base64 = base64::engine::general_purpose::STANDARD_NO_PAD;
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    // Base64 of a text's middle, at each of the three alignments it can have in a longer text.
+    let shifted = (0..3).map(|shift| base64.encode(&secret[shift..shift + 15]).into_bytes());
+    [secret.as_bytes().to_vec(), secret.to_uppercase().into_bytes(), hex.into_bytes()]
+        .into_iter()
+        .chain(shifted)
+        .collect()
+}
+
+fn assert_absent(secret: &str, what: &str, places: &[Place]) {
+    for form in forms(secret) {
+        for (name, bytes) in places {
+            let found = bytes.windows(form.len()).any(|window| window == form);
+            // The secret itself is not printed: this message would be its next leak.
+            assert!(!found, "{what} stands in {name}");
+        }
+    }
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+/// Every file of the data folder, but for the one whose purpose is the operator's token.
+fn data(headgate: &Headgate) -> Vec<Place> {
+    let folder = headgate.data_dir();
+    let mut found = Vec::new();
+    files(&folder, &mut found);
+    assert!(found.iter().any(|path| path.extension().is_some_and(|e| e == "db")), "no database in {found:?}");
+    let name = |path: &Path| path.strip_prefix(&folder).unwrap().display().to_string();
+    let places = found.iter().map(|path| (name(path), fs::read(path).unwrap_or_default()));
+    places.filter(|(name, _)| name != "operator.token").collect()
+}
+
+#[tokio::test]
+async fn planted_secrets_are_found_nowhere() {
+    let upstream = Upstream::start().await;
+    let client_key = format!("sk-planted.{CLIENT_SECRET}");
+    let setup = Setup::with_model("m", &upstream)
+        .provider_with(&json!({"api_key": PROVIDER_KEY}))
+        .seed("api_keys", json!({"tenant_id": TENANT, "name": "planted", "key": client_key, "scopes": []}))
+        .section("edge", &json!({"access_log": true}));
+    let mut headgate = Headgate::start(&setup).await;
+    let client = headgate.anonymous().with_key(&client_key);
+    let mut answers: Vec<Place> = Vec::new();
+    let mut note =
+        |name: &str, text: String| answers.push((format!("the answer to {name}"), text.into_bytes()));
+
+    note("a good request", client.chat(&prompts::chat("m")).await.expect(200).text());
+    let sent = upstream.only_request();
+    assert_eq!(sent.headers["authorization"], format!("Bearer {PROVIDER_KEY}"), "the key is not in use");
+
+    // An upstream that quotes the credential, as some do, in every kind of failure.
+    for status in [400, 401, 403, 404, 429, 500] {
+        let quote = format!("Incorrect API key provided: {PROVIDER_KEY}.");
+        upstream.script("m", Behaviour::openai_error(status, "invalid_request_error", "x", &quote));
+        note("a failing upstream", client.chat(&prompts::chat("m")).await.text());
+        let stream = client.stream(&prompts::stream("m")).await;
+        note("a failing stream", stream.into_reply().await.text());
+    }
+    let garbage = headgate_tests::upstream::Answer::default().ending(End::Garbage);
+    upstream.script("m", garbage);
+    let (events, _) = client.stream(&prompts::stream("m")).await.read_to_end().await;
+    note("a broken stream", events.into_iter().map(|event| event.raw).collect());
+    upstream.script("m", headgate_tests::upstream::Answer::default());
+
+    let wrong = headgate.anonymous().with_key(&format!("sk-planted.{WRONG_SECRET}"));
+    note("a wrong key", wrong.chat(&prompts::chat("m")).await.expect(401).text());
+    let strange = headgate.anonymous().with_header("authorization", WRONG_SECRET);
+    note("a strange credential", strange.chat(&prompts::chat("m")).await.expect(401).text());
+    note("malformed JSON", client.post_raw("/v1/chat/completions", "{").await.expect(400).text());
+
+    // What an operator makes and changes while it runs.
+    let mut keys = ApiKeyServiceClient::new(headgate.operator().await);
+    let request = CreateApiKeyRequest { tenant_id: TENANT.into(), name: "made".into(), ..Default::default() };
+    let made = keys.create_api_key(request).await.unwrap().into_inner().secret_key;
+    let made_secret = made.split_once('.').expect("sk-<prefix>.<secret>").1.to_owned();
+    let mut providers = ProviderServiceClient::new(headgate.operator().await);
+    let rotate =
+        UpdateProviderRequest { id: "mock".into(), api_key: Some(ROTATED_KEY.into()), ..Default::default() };
+    let updated = providers.update_provider(rotate).await.unwrap().into_inner();
+    note("a changed provider", format!("{updated:?}"));
+    let read = providers.get_provider(GetProviderRequest { id: "mock".into() }).await.unwrap().into_inner();
+    assert!(read.provider.as_ref().is_some_and(|provider| provider.has_credential));
+    note("a read provider", format!("{read:?}"));
+    note("metrics", headgate.ops().get("/metrics").await.expect(200).text());
+
+    let operator_token = headgate.operator_token();
+    headgate.kill();
+    headgate.restart().await;
+    headgate.terminate().await;
+
+    let mut places = answers;
+    places.push(("the logs".into(), headgate.logs().into_bytes()));
+    places.extend(data(&headgate));
+    assert_absent(PROVIDER_KEY, "the provider's key", &places);
+    assert_absent(ROTATED_KEY, "the provider's new key", &places);
+    assert_absent(CLIENT_SECRET, "the client's secret", &places);
+    assert_absent(WRONG_SECRET, "a wrong secret", &places);
+    assert_absent(&made_secret, "the secret of a key made at run time", &places);
+    assert_absent(&operator_token, "the operator token", &places);
+}
+
+#[tokio::test]
+async fn files_with_secrets_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&headgate.data_dir().join("operator.token")), 0o600);
+    let mut found = Vec::new();
+    files(&headgate.data_dir(), &mut found);
+    let master: Vec<_> =
+        found.iter().filter(|path| path.file_name().unwrap().to_string_lossy().contains("master")).collect();
+    assert!(!master.is_empty(), "no master key in {found:?}");
+    assert!(master.iter().all(|path| mode(path) == 0o600));
+}

@@ -1,0 +1,181 @@
+//! P7 for OpenAI's dialect: the upstream's status and body, and what the client is told, over REST and over gRPC.
+
+use headgate_proto::inference::v1::chat_request::Encoding;
+use headgate_proto::inference::v1::inference_service_client::InferenceServiceClient;
+use headgate_proto::inference::v1::{ChatRequest, Dialect, DialectBody};
+use headgate_proto::record::v1::Outcome;
+use headgate_tests::cluster::Headgate;
+use headgate_tests::prompts;
+use headgate_tests::setup::{KEY, Setup};
+use headgate_tests::upstream::{Behaviour, Upstream};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+const OPENAI: &str =
+    r#"{"error":{"message":"said upstream","type":"some_type","param":"some_param","code":"some_code"}}"#;
+const LLAMA: &str = r#"{"error":{"code":400,"message":"said upstream","type":"invalid_request_error"}}"#;
+const VLLM: &str =
+    r#"{"object":"error","message":"said upstream","type":"BadRequestError","param":null,"code":400}"#;
+const FASTAPI: &str = r#"{"detail":"said upstream"}"#;
+const HTML: &str = "<html><body>said upstream</body></html>";
+
+/// One case: what the upstream answers, and what becomes of it.
+struct Case {
+    upstream: (u16, &'static str),
+    reason: &'static str,
+    grpc: Code,
+    http: u16,
+    /// `error.code`; `None` when it is null.
+    code: Option<&'static str>,
+    /// Whether the upstream's words reach the client.
+    told: bool,
+}
+
+const fn case(
+    upstream: (u16, &'static str),
+    reason: &'static str,
+    grpc: Code,
+    http: u16,
+    code: Option<&'static str>,
+    told: bool,
+) -> Case {
+    Case { upstream, reason, grpc, http, code, told }
+}
+
+/// The request is at fault: the client learns what the upstream said.
+const fn rejected(status: u16, body: &'static str, code: Option<&'static str>, told: bool) -> Case {
+    case((status, body), "UPSTREAM_REJECTED", Code::InvalidArgument, status, code, told)
+}
+
+/// The upstream is at fault: the client learns that.
+const fn failed(status: u16, body: &'static str) -> Case {
+    case((status, body), "UPSTREAM_FAILED", Code::Unavailable, 502, Some("upstream_failed"), false)
+}
+
+/// The gateway's credential is at fault, which is nobody's business but the operator's.
+const fn credential(status: u16, body: &'static str) -> Case {
+    case((status, body), "UPSTREAM_CREDENTIAL", Code::Unavailable, 502, Some("upstream_credential"), false)
+}
+
+const fn limited(body: &'static str) -> Case {
+    let code = Some("upstream_rate_limited");
+    case((429, body), "UPSTREAM_RATE_LIMITED", Code::ResourceExhausted, 429, code, false)
+}
+
+const fn invalid(body: &'static str) -> Case {
+    case((200, body), "UPSTREAM_INVALID", Code::Unavailable, 502, Some("upstream_invalid"), false)
+}
+
+const CASES: [Case; 22] = [
+    rejected(400, OPENAI, Some("some_code"), true),
+    rejected(400, LLAMA, Some("400"), true),
+    rejected(400, VLLM, Some("400"), true),
+    rejected(400, FASTAPI, None, true),
+    rejected(400, HTML, None, false),
+    rejected(413, OPENAI, Some("some_code"), true),
+    rejected(422, FASTAPI, None, true),
+    credential(401, OPENAI),
+    credential(401, HTML),
+    credential(403, OPENAI),
+    limited(OPENAI),
+    limited(HTML),
+    failed(500, OPENAI),
+    failed(500, HTML),
+    failed(500, ""),
+    failed(502, HTML),
+    failed(503, LLAMA),
+    failed(529, OPENAI),
+    invalid("{\"choices\":"),
+    invalid(HTML),
+    invalid(""),
+    invalid("[]"),
+];
+
+#[tokio::test]
+async fn every_status_and_body_has_its_meaning() {
+    let upstream = Upstream::start().await;
+    let mut setup = Setup::new().provider("mock", &upstream.url());
+    for (number, case) in CASES.iter().enumerate() {
+        let model = format!("m{number}");
+        upstream.script(&model, Behaviour::status(case.upstream.0, case.upstream.1));
+        setup = setup.model(&model, &["mock"]);
+    }
+    let headgate = Headgate::start(&setup).await;
+    let mut inference = InferenceServiceClient::new(headgate.grpc(KEY).await);
+    for (number, case) in CASES.iter().enumerate() {
+        let (status, body) = case.upstream;
+        let label = format!("{status} {body}");
+        let model = format!("m{number}");
+
+        let reply = headgate.client().chat(&prompts::chat(&model)).await;
+        assert_eq!(reply.status, case.http, "{label}: {}", reply.text());
+        let json = reply.json();
+        assert_eq!(json["error"]["code"].as_str(), case.code, "{label}: {json}");
+        let message = json["error"]["message"].as_str().unwrap();
+        assert_eq!(message.contains("said upstream"), case.told, "{label}: {message}");
+        assert!(!message.contains('<'), "{label}: the upstream's page is shown");
+
+        let body = DialectBody {
+            dialect: Dialect::OpenaiChat.into(),
+            body: prompts::chat(&model).to_string().into(),
+        };
+        let request = ChatRequest { encoding: Some(Encoding::Dialect(body)), ..ChatRequest::default() };
+        let error = inference.chat(request).await.unwrap_err();
+        assert_eq!(error.code(), case.grpc, "{label}");
+        let details = error.get_error_details();
+        let info = details.error_info().unwrap_or_else(|| panic!("{label}: no ErrorInfo"));
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), (case.reason, "headgate"), "{label}");
+
+        let stream = headgate.client().stream(&prompts::stream(&model)).await;
+        if status != 200 {
+            assert_eq!(stream.into_reply().await.status, case.http, "{label}, streamed");
+        }
+    }
+    let rows = headgate.rows(CASES.len() * 3).await;
+    assert!(rows.iter().all(|row| row.outcome() == Outcome::Failed));
+    assert!(rows.iter().all(|row| row.completion_tokens == 0 && row.cost_nano_usd == 0));
+}
+
+#[tokio::test]
+async fn an_upstream_404_for_its_model_is_not_the_clients_unknown_model() {
+    let upstream = Upstream::start().await;
+    upstream.script(
+        "m",
+        Behaviour::openai_error(404, "invalid_request_error", "model_not_found", "no such model"),
+    );
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let reply = headgate.client().chat(&prompts::chat("m")).await;
+    assert!(matches!(reply.status, 404 | 502), "{}", reply.text());
+    headgate.only_row().await;
+}
+
+#[tokio::test]
+async fn an_upstream_429_keeps_its_retry_after_and_cools_that_target_alone() {
+    let (busy, free) = (Upstream::start().await, Upstream::start().await);
+    let limited = Behaviour::openai_error(429, "rate_limit_error", "rate_limit_exceeded", "slow down");
+    busy.script_default(limited.with_header("retry-after", "17"));
+    let setup = Setup::new()
+        .provider("busy", &busy.url())
+        .provider("free", &free.url())
+        .model("alone", &["busy"])
+        .model("both", &["busy", "free"]);
+    let headgate = Headgate::start(&setup).await;
+
+    for _ in 0..6 {
+        headgate.client().chat(&prompts::chat("both")).await.expect(200);
+    }
+    assert!(busy.journal().len() <= 1, "a cooling target was asked again");
+
+    // The same target under another model's name: its own first attempt, then its cooling.
+    let mut inference = InferenceServiceClient::new(headgate.grpc(KEY).await);
+    let reply = headgate.client().chat(&prompts::chat("alone")).await;
+    assert!(matches!(reply.status, 429 | 503), "{}", reply.text());
+    let seconds: u64 = reply.header("retry-after").expect("Retry-After").parse().unwrap();
+    assert!((15..=17).contains(&seconds), "Retry-After: {seconds}");
+    let body =
+        DialectBody { dialect: Dialect::OpenaiChat.into(), body: prompts::chat("alone").to_string().into() };
+    let request = ChatRequest { encoding: Some(Encoding::Dialect(body)), ..ChatRequest::default() };
+    let error = inference.chat(request).await.unwrap_err();
+    let delay = error.get_error_details().retry_info().and_then(|info| info.retry_delay).expect("RetryInfo");
+    assert!((10..=17).contains(&delay.as_secs()), "{delay:?}");
+}

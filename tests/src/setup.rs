@@ -1,0 +1,143 @@
+//! Builds the configuration a test wants: two tenants with a key each, and what it adds.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::upstream::Upstream;
+
+/// The key of the tenant `acme`, whose id is [`KEY_ID`].
+pub const KEY: &str = "sk-acme.acme-client-secret";
+/// The id of [`KEY`].
+pub const KEY_ID: &str = "key_acme";
+/// A key of the tenant `globex`.
+pub const OTHER_KEY: &str = "sk-globex.globex-client-secret";
+/// The tenant of [`KEY`].
+pub const TENANT: &str = "acme";
+
+/// What every provider is told unless a test says otherwise.
+pub const PROVIDER_KEY: &str = "sk-provider-of-the-mock";
+
+/// A configuration under construction.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    config: Value,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// Two tenants with a key each, no model.
+    #[must_use]
+    pub fn new() -> Self {
+        let listen = json!({"listen": "127.0.0.1:0"});
+        let config = json!({
+            "edge": listen, "grpc": listen, "ops": listen,
+            "bootstrap": {
+                "tenants": [{"id": TENANT, "name": "Acme"}, {"id": "globex", "name": "Globex"}],
+                "api_keys": [
+                    {"tenant_id": TENANT, "name": "test", "key": KEY, "scopes": []},
+                    {"tenant_id": "globex", "name": "test", "key": OTHER_KEY, "scopes": []},
+                ],
+                "providers": [], "models": [], "limits": [], "budgets": [],
+            },
+        });
+        Self { config }
+    }
+
+    /// One model with one upstream: what most tests need.
+    #[must_use]
+    pub fn with_model(name: &str, upstream: &Upstream) -> Self {
+        Self::new().provider("mock", &upstream.url()).model(name, &["mock"])
+    }
+
+    /// Adds a provider of OpenAI's kind.
+    #[must_use]
+    pub fn provider(self, id: &str, base_url: &str) -> Self {
+        self.seed(
+            "providers",
+            json!({"id": id, "name": id, "kind": "openai", "base_url": base_url, "api_key": PROVIDER_KEY}),
+        )
+    }
+
+    /// Adds members to the provider that was added last.
+    #[must_use]
+    pub fn provider_with(mut self, members: &Value) -> Self {
+        merge(last(&mut self.config, "providers"), members);
+        self
+    }
+
+    /// Adds a model for chat and embeddings with a target of weight 1 at each provider, under the same name there,
+    /// at $3 and $15 per 1M tokens.
+    #[must_use]
+    pub fn model(self, name: &str, providers: &[&str]) -> Self {
+        let targets: Vec<Value> = providers
+            .iter()
+            .map(|provider| json!({"provider": provider, "upstream_model": name, "weight": 1}))
+            .collect();
+        self.seed(
+            "models",
+            json!({
+                "name": name, "operations": ["chat", "embeddings"],
+                "price": {"input_usd_per_1m_tokens": "3", "output_usd_per_1m_tokens": "15"},
+                "targets": targets, "max_output_tokens": 4096, "context_tokens": 32768,
+            }),
+        )
+    }
+
+    /// Adds members to the model that was added last.
+    #[must_use]
+    pub fn model_with(mut self, members: &Value) -> Self {
+        merge(last(&mut self.config, "models"), members);
+        self
+    }
+
+    /// Adds limits of a key or tenant.
+    #[must_use]
+    pub fn limits(self, limits: Value) -> Self {
+        self.seed("limits", limits)
+    }
+
+    /// Adds the budget of a key or tenant.
+    #[must_use]
+    pub fn budget(self, budget: Value) -> Self {
+        self.seed("budgets", budget)
+    }
+
+    /// Adds to a list of the bootstrap.
+    #[must_use]
+    pub fn seed(mut self, list: &str, item: Value) -> Self {
+        self.config["bootstrap"][list].as_array_mut().expect("a list of the bootstrap").push(item);
+        self
+    }
+
+    /// Adds members to a section.
+    #[must_use]
+    pub fn section(mut self, name: &str, members: &Value) -> Self {
+        if self.config[name].is_null() {
+            self.config[name] = json!({});
+        }
+        merge(&mut self.config[name], members);
+        self
+    }
+
+    /// The file's text. JSON is YAML.
+    pub(crate) fn render(&self, data_dir: &Path) -> String {
+        let mut config = self.config.clone();
+        config["data_dir"] = json!(data_dir);
+        serde_json::to_string_pretty(&config).unwrap()
+    }
+}
+
+fn last<'a>(config: &'a mut Value, list: &str) -> &'a mut Value {
+    config["bootstrap"][list].as_array_mut().and_then(|items| items.last_mut()).expect("one was added")
+}
+
+fn merge(into: &mut Value, members: &Value) {
+    let into = into.as_object_mut().expect("an object");
+    into.extend(members.as_object().expect("an object").clone());
+}

