@@ -67,9 +67,11 @@ async fn every_answer_carries_a_request_id_and_the_security_headers() {
 }
 
 #[tokio::test]
-async fn a_typed_call_gets_a_typed_answer_from_the_same_upstream() {
+async fn a_typed_call_gets_a_typed_answer_under_the_name_it_asked_for() {
     let upstream = Upstream::start().await;
-    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let targets = json!([{"provider": "mock", "upstream_model": "name-there", "weight": 1}]);
+    let setup = Setup::with_model("m", &upstream).model_with(&json!({"targets": targets}));
+    let headgate = Headgate::start(&setup).await;
     let text = ContentPart { part: Some(Part::Text("Count to three.".into())) };
     let message = ChatMessage { role: ChatRole::User.into(), content: vec![text], ..ChatMessage::default() };
     let prompt = ChatPrompt { messages: vec![message], max_output_tokens: Some(3), ..ChatPrompt::default() };
@@ -85,7 +87,7 @@ async fn a_typed_call_gets_a_typed_answer_from_the_same_upstream() {
     assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.estimated), (7, 3, false));
 
     let sent = upstream.only_request().json();
-    assert_eq!(sent["messages"][0]["role"], "user");
+    assert_eq!((&sent["model"], &sent["messages"][0]["role"]), (&json!("name-there"), &json!("user")));
     assert!(sent["max_tokens"] == 3 || sent["max_completion_tokens"] == 3, "{sent}");
     let row = headgate.only_row().await;
     assert_eq!((row.completion_tokens, row.outcome()), (3, Outcome::Succeeded));
@@ -163,8 +165,7 @@ async fn a_failed_target_is_followed_by_the_next_and_both_are_recorded() {
         .model_with(&json!({"targets": targets}));
     let headgate = Headgate::start(&setup).await;
 
-    let reply = headgate.client().chat(&prompts::chat("m")).await.expect(200);
-    assert_eq!(reply.json()["model"], "m");
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
     assert_eq!(sound.only_request().json()["model"], "s");
     let streamed = headgate.client().stream(&prompts::stream("m")).await;
     assert_eq!(streamed.status, 200);

@@ -48,7 +48,7 @@ async fn grpc_reflection() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&setup(&upstream)).await;
     let address = headgate.listeners().grpc.to_string();
-    assert_eq!(run("grpc_reflection.py", &[&address, KEY, "m"]).await, 7);
+    assert_eq!(run("grpc_by_reflection.py", &[&address, KEY, "m"]).await, 7);
 }
 
 #[tokio::test]
@@ -60,5 +60,5 @@ async fn the_built_in_echo_model_serves_them_too() {
     let url = headgate.url();
     assert_eq!(run("openai_sdk.py", &[&url, KEY, "echo", "echo"]).await, 9);
     let address = headgate.listeners().grpc.to_string();
-    assert_eq!(run("grpc_reflection.py", &[&address, KEY, "echo"]).await, 7);
+    assert_eq!(run("grpc_by_reflection.py", &[&address, KEY, "echo"]).await, 7);
 }

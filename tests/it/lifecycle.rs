@@ -89,7 +89,7 @@ async fn operators_calls_want_the_operators_token() {
 async fn model_files_are_found_and_described() {
     let upstream = Upstream::start().await;
     let folder = repo::tool("models");
-    let setup = Setup::with_model("m", &upstream).section("runtime", &json!({"model_dir": folder}));
+    let setup = Setup::with_model("m", &upstream).section("runtime", &json!({"models_dir": folder}));
     let headgate = Headgate::start(&setup).await;
     let mut local = LocalModelServiceClient::new(headgate.operator().await);
     let page = eventually(Duration::from_secs(10), "the models", || {

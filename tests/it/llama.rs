@@ -60,7 +60,7 @@ async fn a_real_model_serves_every_client_and_is_metered_exactly() {
     let sdk = [&url, KEY, MODEL, "gemma-embeddings", "--dimensions", "640", "--max-tokens", "8"];
     assert_eq!(run("openai_sdk.py", &sdk).await, 9);
     let address = headgate.listeners().grpc.to_string();
-    assert_eq!(run("grpc_reflection.py", &[&address, KEY, MODEL, "--max-tokens", "8"]).await, 7);
+    assert_eq!(run("grpc_by_reflection.py", &[&address, KEY, MODEL, "--max-tokens", "8"]).await, 7);
 }
 
 #[tokio::test]

@@ -31,15 +31,15 @@ async fn chat_until(client: &Client, model: &str, status: u16) -> Reply {
 #[tokio::test]
 async fn models_are_listed_and_described() {
     let upstream = Upstream::start().await;
-    let setup = Setup::with_model("b", &upstream).model("a", &["mock"]).model("org/with slash", &["mock"]);
+    let setup = Setup::with_model("b", &upstream).model("a", &["mock"]).model("org/with.slash", &["mock"]);
     let headgate = Headgate::start(&setup).await;
     let client = headgate.client();
-    assert_eq!(names(&client).await, ["a", "b", "org/with slash"]);
+    assert_eq!(names(&client).await, ["a", "b", "org/with.slash"]);
     let model = client.get("/v1/models/a").await.expect(200).json();
     assert_eq!((model["id"].as_str(), model["object"].as_str()), (Some("a"), Some("model")));
     assert!(model["created"].as_i64().is_some_and(|seconds| seconds > 1_600_000_000), "{model}");
     assert!(model["owned_by"].is_string() && model["enabled"] == true, "{model}");
-    assert_eq!(client.get("/v1/models/org%2Fwith%20slash").await.expect(200).json()["id"], "org/with slash");
+    assert_eq!(client.get("/v1/models/org%2Fwith%2Eslash").await.expect(200).json()["id"], "org/with.slash");
     assert_eq!(client.get("/v1/models/c").await.expect(404).error_code(), "model_not_found");
 }
 

@@ -1,5 +1,6 @@
 //! P7 for OpenAI's dialect: the upstream's status and body, and what the client is told, over REST and over gRPC.
 
+use headgate_proto::common::v1::ErrorReason;
 use headgate_proto::inference::v1::chat_request::Encoding;
 use headgate_proto::inference::v1::inference_service_client::InferenceServiceClient;
 use headgate_proto::inference::v1::{ChatRequest, Dialect, DialectBody};
@@ -47,9 +48,14 @@ const fn rejected(status: u16, body: &'static str, code: Option<&'static str>, t
     case((status, body), "UPSTREAM_REJECTED", Code::InvalidArgument, status, code, told)
 }
 
-/// The upstream is at fault: the client learns that.
-const fn failed(status: u16, body: &'static str) -> Case {
-    case((status, body), "UPSTREAM_FAILED", Code::Unavailable, 502, Some("upstream_failed"), false)
+/// The upstream is at fault: the client learns that, and what it said if it said it in the dialect's form.
+const fn failed(status: u16, body: &'static str, told: bool) -> Case {
+    case((status, body), "UPSTREAM_FAILED", Code::Unavailable, 502, Some("upstream_failed"), told)
+}
+
+/// The upstream took too long, by its own word.
+const fn timeout(status: u16, body: &'static str, told: bool) -> Case {
+    case((status, body), "UPSTREAM_TIMEOUT", Code::DeadlineExceeded, 504, Some("upstream_timeout"), told)
 }
 
 /// The gateway's credential is at fault, which is nobody's business but the operator's.
@@ -57,38 +63,48 @@ const fn credential(status: u16, body: &'static str) -> Case {
     case((status, body), "UPSTREAM_CREDENTIAL", Code::Unavailable, 502, Some("upstream_credential"), false)
 }
 
-const fn limited(body: &'static str) -> Case {
+/// The upstream limits the gateway: the client learns what it said, and comes back later.
+const fn limited(body: &'static str, told: bool) -> Case {
     let code = Some("upstream_rate_limited");
-    case((429, body), "UPSTREAM_RATE_LIMITED", Code::ResourceExhausted, 429, code, false)
+    case((429, body), "UPSTREAM_RATE_LIMITED", Code::ResourceExhausted, 429, code, told)
 }
 
-const fn invalid(body: &'static str) -> Case {
-    case((200, body), "UPSTREAM_INVALID", Code::Unavailable, 502, Some("upstream_invalid"), false)
+/// The upstream answered what no upstream of the dialect answers.
+const fn invalid(status: u16, body: &'static str) -> Case {
+    case((status, body), "UPSTREAM_INVALID", Code::Unavailable, 502, Some("upstream_invalid"), false)
 }
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 29] = [
     rejected(400, OPENAI, Some("some_code"), true),
-    rejected(400, LLAMA, Some("400"), true),
-    rejected(400, VLLM, Some("400"), true),
+    // A number is an HTTP status again, not one of OpenAI's codes.
+    rejected(400, LLAMA, None, true),
+    rejected(400, VLLM, None, true),
     rejected(400, FASTAPI, None, true),
     rejected(400, HTML, None, false),
+    rejected(404, OPENAI, Some("some_code"), true),
+    rejected(409, OPENAI, Some("some_code"), true),
     rejected(413, OPENAI, Some("some_code"), true),
     rejected(422, FASTAPI, None, true),
     credential(401, OPENAI),
     credential(401, HTML),
+    credential(402, OPENAI),
     credential(403, OPENAI),
-    limited(OPENAI),
-    limited(HTML),
-    failed(500, OPENAI),
-    failed(500, HTML),
-    failed(500, ""),
-    failed(502, HTML),
-    failed(503, LLAMA),
-    failed(529, OPENAI),
-    invalid("{\"choices\":"),
-    invalid(HTML),
-    invalid(""),
-    invalid("[]"),
+    timeout(408, OPENAI, true),
+    timeout(504, HTML, false),
+    limited(OPENAI, true),
+    limited(HTML, false),
+    failed(500, OPENAI, true),
+    failed(500, HTML, false),
+    failed(500, "", false),
+    failed(502, HTML, false),
+    failed(503, LLAMA, true),
+    failed(529, OPENAI, true),
+    invalid(200, "{\"choices\":"),
+    invalid(200, HTML),
+    invalid(200, ""),
+    invalid(200, "[]"),
+    invalid(204, ""),
+    invalid(302, HTML),
 ];
 
 #[tokio::test]
@@ -132,21 +148,11 @@ async fn every_status_and_body_has_its_meaning() {
         }
     }
     let rows = headgate.rows(CASES.len() * 3).await;
-    assert!(rows.iter().all(|row| row.outcome() == Outcome::Failed));
+    for row in &rows {
+        let timeout = row.error_reason() == ErrorReason::UpstreamTimeout;
+        assert_eq!(row.outcome(), if timeout { Outcome::DeadlineExceeded } else { Outcome::Failed });
+    }
     assert!(rows.iter().all(|row| row.completion_tokens == 0 && row.cost_nano_usd == 0));
-}
-
-#[tokio::test]
-async fn an_upstream_404_for_its_model_is_not_the_clients_unknown_model() {
-    let upstream = Upstream::start().await;
-    upstream.script(
-        "m",
-        Behaviour::openai_error(404, "invalid_request_error", "model_not_found", "no such model"),
-    );
-    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
-    let reply = headgate.client().chat(&prompts::chat("m")).await;
-    assert!(matches!(reply.status, 404 | 502), "{}", reply.text());
-    headgate.only_row().await;
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ pub(super) fn events(
             End::Eof => page.complete(),
             End::Garbage => {
                 page.complete();
-                yield piece("data: {\"id\":\"chatcmpl-mock\",\"cho\n\n");
+                yield piece("data: <html>\n\n");
             }
             End::ErrorEvent => {
                 page.complete();
