@@ -21,7 +21,7 @@ lint: ## Formatting, clippy, buf and cargo-deny
 
 bench: ## Measure Headgate against nginx and no gateway at all, on this machine
 	tests/tools/install.sh
-	tests/bench/run
+	tests/bench/run.py
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14

@@ -7,10 +7,11 @@ use headgate_proto::budget::v1::scope::Scope as Kind;
 use headgate_proto::budget::v1::{
     Budget, BudgetStatus, BudgetWindow, GetBudgetRequest, Scope, SetBudgetRequest,
 };
+use headgate_proto::record::v1::Outcome;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY_ID, OTHER_KEY, Setup, TENANT};
-use headgate_tests::upstream::{Answer, Upstream};
+use headgate_tests::upstream::{Answer, Behaviour, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
 
@@ -90,6 +91,37 @@ async fn of_500_parallel_requests_at_a_cent_a_dollar_lets_exactly_100_pass() {
     let refused = headgate.client().chat(&cent_request()).await.expect(403);
     assert_eq!(refused.error_code(), "budget_exceeded");
     assert_eq!(status(&headgate, &tenant_scope()).await.spent_nano_usd, USD);
+}
+
+#[tokio::test]
+async fn a_crash_with_requests_under_way_never_overruns_and_gives_unspent_holds_back() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Behaviour::HangBeforeHead);
+    let setup = cent_model(&upstream)
+        .budget(json!({"tenant_id": TENANT, "limit_usd": "0.10"}))
+        .section("budget", &json!({"lease_ttl_ms": 2000}));
+    let mut headgate = Headgate::start(&setup).await;
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let client = headgate.client();
+        running.spawn(async move { client.chat(&cent_request()).await });
+    }
+    eventually(SOON, "ten requests under way", || async { (upstream.journal().len() == 10).then_some(()) })
+        .await;
+    let full = status(&headgate, &tenant_scope()).await;
+    assert_eq!((full.spent_nano_usd, full.held_nano_usd), (0, 10 * CENT));
+    headgate.client().chat(&cent_request()).await.expect(403);
+    headgate.kill();
+    running.abort_all();
+
+    upstream.script("m", Answer { chunks: 100, ..Answer::default() });
+    headgate.restart().await;
+    // Nothing was produced, so nothing is owed.
+    let rows = headgate.rows(10).await;
+    assert!(rows.iter().all(|row| row.outcome() == Outcome::Abandoned && row.cost_nano_usd == 0));
+    assert_eq!(settled(&headgate, &tenant_scope()).await, 0);
+    assert_eq!(flood(&headgate, 20).await, passed_then_refused(10, 10));
+    assert_eq!(settled(&headgate, &tenant_scope()).await, 10 * CENT);
 }
 
 #[tokio::test]
@@ -178,7 +210,7 @@ async fn what_an_upstream_bills_beyond_the_hold_is_booked_as_overrun() {
         "id": "x", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "long"}, "finish_reason": "stop"}],
     });
-    upstream.script("m", headgate_tests::upstream::Behaviour::status(200, &body.to_string()));
+    upstream.script("m", Behaviour::status(200, &body.to_string()));
     headgate.client().chat(&cent_request()).await.expect(200);
     let row = headgate.only_row().await;
     assert_eq!((row.cost_nano_usd, row.overrun_nano_usd), (CENT * 5 / 2, CENT * 3 / 2));

@@ -31,6 +31,29 @@ async fn it_tells_how_it_is() {
 }
 
 #[tokio::test]
+async fn without_a_config_a_newcomer_gets_a_demo_key_and_an_echo_model() {
+    let mut headgate = Headgate::start_without_config().await;
+    let demo = headgate.anonymous().with_key("sk-demo.my-secret");
+    let reply = demo.chat(&prompts::chat("echo")).await.expect(200).json();
+    let said = reply["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(said.contains("Count to three, please."), "{said}");
+    let (events, clean) = demo.stream(&prompts::stream("echo")).await.read_to_end().await;
+    assert!(clean && events.last().is_some_and(|event| event.is_done()));
+    demo.post("/v1/embeddings", &prompts::embed("echo", &json!(["a", "b"]))).await.expect(200);
+    headgate.rows(3).await;
+    assert!(headgate.logs().contains("/v1/chat/completions"), "nothing to paste next:\n{}", headgate.logs());
+
+    // With a configuration of one's own there is no demo key.
+    let upstream = Upstream::start().await;
+    let own = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    own.anonymous().with_key("sk-demo.my-secret").get("/v1/models").await.expect(401);
+
+    headgate.kill();
+    headgate.restart().await;
+    headgate.anonymous().with_key("sk-demo.my-secret").get("/v1/models").await.expect(200);
+}
+
+#[tokio::test]
 async fn a_second_start_on_the_same_folder_keeps_everything_and_changes_nothing() {
     let upstream = Upstream::start().await;
     let mut headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;

@@ -21,8 +21,16 @@ const START: Duration = Duration::from_secs(60);
 /// A running gate. Killed when dropped, and its folder removed.
 pub struct Headgate {
     folder: TempDir,
+    invocation: Invocation,
     process: Process,
     listeners: Listeners,
+}
+
+/// How the process is started, the first time and every other.
+#[derive(Default)]
+struct Invocation {
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// Where it listens.
@@ -52,10 +60,34 @@ impl Headgate {
     /// # Panics
     /// When it isn't built, or ends or stays unready.
     pub async fn start(setup: &Setup) -> Self {
-        let folder = tempfile::Builder::new().prefix("headgate-test-").tempdir().expect("a temporary folder");
-        fs::write(config_file(folder.path()), setup.render(&data_dir(folder.path()))).unwrap();
-        let (process, listeners) = launch(folder.path()).await;
-        Self { folder, process, listeners }
+        let folder = new_folder();
+        let config = config_file(folder.path());
+        fs::write(&config, setup.render(&data_dir(folder.path()))).unwrap();
+        let arguments = ["serve", "--config", config.to_str().expect("a UTF-8 path")];
+        let arguments = arguments.map(str::to_owned).into();
+        Self::launch(folder, Invocation { arguments, ..Invocation::default() }).await
+    }
+
+    /// Starts one as a newcomer does, without a configuration: only the environment says where it listens and where
+    /// its data is.
+    ///
+    /// # Panics
+    /// When it isn't built, or ends or stays unready.
+    pub async fn start_without_config() -> Self {
+        let folder = new_folder();
+        let anywhere = || "127.0.0.1:0".to_owned();
+        let environment = vec![
+            ("HEADGATE__EDGE__LISTEN", anywhere()),
+            ("HEADGATE__GRPC__LISTEN", anywhere()),
+            ("HEADGATE__OPS__LISTEN", anywhere()),
+            ("HEADGATE__DATA_DIR", data_dir(folder.path()).display().to_string()),
+        ];
+        Self::launch(folder, Invocation { arguments: vec!["serve".into()], environment }).await
+    }
+
+    async fn launch(folder: TempDir, invocation: Invocation) -> Self {
+        let (process, listeners) = launch(&invocation, folder.path()).await;
+        Self { folder, invocation, process, listeners }
     }
 
     /// Ends the process as a crash would: SIGKILL, nothing is flushed.
@@ -76,7 +108,7 @@ impl Headgate {
 
     /// Starts it again on the same folder, perhaps on other ports.
     pub async fn restart(&mut self) {
-        let (process, listeners) = launch(self.folder.path()).await;
+        let (process, listeners) = launch(&self.invocation, self.folder.path()).await;
         self.process = process;
         self.listeners = listeners;
     }
@@ -152,9 +184,14 @@ impl Headgate {
 /// # Panics
 /// When it isn't built, or doesn't end.
 pub async fn run_to_end(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
-    let mut child = spawn(arguments, folder);
+    let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let mut child = spawn(&Invocation { arguments, ..Invocation::default() }, folder);
     let status = wait_for(START, &mut child.0).await;
     (status.code(), logs(folder))
+}
+
+fn new_folder() -> TempDir {
+    tempfile::Builder::new().prefix("headgate-test-").tempdir().expect("a temporary folder")
 }
 
 fn config_file(folder: &Path) -> PathBuf {
@@ -170,13 +207,14 @@ fn logs(folder: &Path) -> String {
     [read("stdout.log"), read("stderr.log")].into_iter().flatten().collect()
 }
 
-fn spawn(arguments: &[&str], folder: &Path) -> Process {
+fn spawn(invocation: &Invocation, folder: &Path) -> Process {
     let append =
         |name| File::options().create(true).append(true).open(folder.join(name)).expect("a log file");
     let child = Command::new(repo::binary())
-        .args(arguments)
+        .args(&invocation.arguments)
         .current_dir(folder)
         .env_clear()
+        .envs(invocation.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(append("stdout.log"))
         .stderr(append("stderr.log"))
@@ -185,12 +223,11 @@ fn spawn(arguments: &[&str], folder: &Path) -> Process {
     Process(child)
 }
 
-async fn launch(folder: &Path) -> (Process, Listeners) {
+async fn launch(invocation: &Invocation, folder: &Path) -> (Process, Listeners) {
     let announced = data_dir(folder).join("listeners.json");
     // Left there by the run before, and about to be wrong.
     drop(fs::remove_file(&announced));
-    let config = config_file(folder);
-    let mut process = spawn(&["serve", "--config", config.to_str().expect("a UTF-8 path")], folder);
+    let mut process = spawn(invocation, folder);
     let start = Instant::now();
     loop {
         let listeners = fs::read(&announced).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());

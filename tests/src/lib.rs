@@ -1,4 +1,4 @@
-//! Harness of the end-to-end tests and of the benchmark: the real `headgate` process, a mock upstream that speaks
+//! Harness of the end-to-end tests: the real `headgate` process, a mock upstream that speaks
 //! OpenAI's documented protocol and fails as told, and raw clients that see bytes and times.
 //!
 //! Owns no product code. Promises that nothing outlives the test that started it, that every listener is on a port of
