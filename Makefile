@@ -17,7 +17,7 @@ lint: ## Formatting, clippy, buf and cargo-deny
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	.tools/venv/bin/buf lint proto
-	.tools/bin/cargo-deny --all-features check --config .deny.toml bans licenses sources
+	.tools/bin/cargo-deny --all-features --config .deny.toml check bans licenses sources
 
 bench: ## Measure Headgate against nginx and no gateway at all, on this machine
 	tests/tools/install.sh
