@@ -1,0 +1,143 @@
+//! Transport for every provider: connections, deadlines, bounds, cancellation.
+
+mod body;
+mod client;
+mod pieces;
+
+use bytes::Bytes;
+use headgate_kit::Failure;
+use headgate_kit::clock::Clock;
+use headgate_kit::tasks::Tasks;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
+
+use self::body::{Source, read_some, read_whole};
+use self::client::Client;
+pub use self::pieces::Pieces;
+pub(crate) use self::pieces::redacted;
+use crate::config::Config;
+use crate::deadlines::{Phase, Watch};
+use crate::failure;
+use crate::provider::{Chunks, Exchange, Provider};
+
+/// The most of an error's body that is read, in bytes.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// A stream whose head has come, and its translation.
+pub(crate) type Opened = (Source, Box<dyn Chunks>);
+
+/// Carries exchanges out.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    client: Client,
+    max_response_bytes: usize,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+impl Driver {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(crate) fn new(config: &Config, clock: Clock, tasks: Tasks) -> Result<Self, rustls::Error> {
+        let client = client::build(config)?;
+        Ok(Self { client, max_response_bytes: config.max_response_bytes, clock, tasks })
+    }
+
+    /// Carries an exchange out and reads the whole answer.
+    pub(crate) async fn whole(
+        &self,
+        provider: &dyn Provider,
+        exchange: Exchange,
+        watch: &mut Watch,
+    ) -> Result<Bytes, Failure> {
+        let request = match exchange {
+            Exchange::Upstream(request) => request,
+            Exchange::Local(body) => return Ok(body.collect::<Vec<_>>().concat().into()),
+        };
+        let response = self.send(request, watch).await?;
+        if response.status() != StatusCode::OK {
+            return Err(self.refused(provider, response, watch).await);
+        }
+        watch.enter(Phase::Rest);
+        read_whole(response.into_body(), self.max_response_bytes, watch).await
+    }
+
+    /// Carries an exchange out up to the head of a streamed answer.
+    pub(crate) async fn open(
+        &self,
+        provider: &dyn Provider,
+        exchange: Exchange,
+        watch: &mut Watch,
+    ) -> Result<Source, Failure> {
+        let request = match exchange {
+            Exchange::Upstream(request) => request,
+            Exchange::Local(body) => {
+                watch.enter(Phase::FirstByte);
+                return Ok(Source::Local(body));
+            }
+        };
+        let response = self.send(request, watch).await?;
+        if response.status() == StatusCode::OK && is_event_stream(&response) {
+            return Ok(Source::Upstream(response.into_body()));
+        }
+        Err(self.refused(provider, response, watch).await)
+    }
+
+    /// The tasks that outlive a call.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        watch: &mut Watch,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut connection = capture_connection(&mut request);
+        let mut answer = self.client.request(request);
+        tokio::select! {
+            biased;
+            answer = &mut answer => return self.answered(answer, watch),
+            _ = connection.wait_for_connection_metadata() => {}
+            failure = watch.passed() => return Err(failure),
+        }
+        watch.enter(Phase::FirstByte);
+        tokio::select! {
+            biased;
+            answer = &mut answer => self.answered(answer, watch),
+            failure = watch.passed() => Err(failure),
+        }
+    }
+
+    fn answered(
+        &self,
+        answer: Result<Response<Incoming>, hyper_util::client::legacy::Error>,
+        watch: &mut Watch,
+    ) -> Result<Response<Incoming>, Failure> {
+        if watch.phase() == Phase::Connect {
+            watch.enter(Phase::FirstByte);
+        }
+        answer.map_err(|cause| failure::no_answer(&cause))
+    }
+
+    async fn refused(
+        &self,
+        provider: &dyn Provider,
+        response: Response<Incoming>,
+        watch: &mut Watch,
+    ) -> Failure {
+        let (head, body) = response.into_parts();
+        watch.enter(Phase::InterChunk);
+        let body = read_some(body, MAX_ERROR_BYTES, watch).await;
+        provider.failure(head.status, &head.headers, &body, self.clock.unix_millis())
+    }
+}
+
+fn is_event_stream(response: &Response<Incoming>) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let kind = response.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+    kind.and_then(|kind| kind.get(..EVENTS.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
+}

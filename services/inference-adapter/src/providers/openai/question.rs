@@ -1,0 +1,79 @@
+//! Questions as bodies of OpenAI's API.
+
+use bytes::Bytes;
+use headgate_dialect::openai::request::{Splice, peek_chat, peek_embeddings, splice};
+use headgate_dialect::openai::typed::{encode_chat, encode_embed};
+use headgate_kit::Failure;
+use headgate_proto::inference::v1::{Dialect, DialectBody, EmbedRequest, chat_request, embed_request};
+
+use crate::failure;
+use crate::provider::{ChatAsk, ChatForm, EmbedForm, Encoding};
+
+/// A chat question, ready to be sent.
+pub(crate) struct ChatQuestion {
+    /// The body.
+    pub(crate) body: Bytes,
+    /// How its answer is read.
+    pub(crate) form: ChatForm,
+}
+
+/// An embeddings question, ready to be sent.
+pub(crate) struct EmbedQuestion {
+    /// The body.
+    pub(crate) body: Bytes,
+    /// How its answer is read.
+    pub(crate) form: EmbedForm,
+}
+
+/// Asks `model` of the upstream. A dialect body keeps every byte but the model's name, the output cap, whether it is
+/// streamed, and the demand for usage, without which streams could not be accounted.
+pub(crate) fn chat_question(model: &str, ask: ChatAsk) -> Result<ChatQuestion, Failure> {
+    let ChatAsk { request, cap, stream, include_usage } = ask;
+    let (body, encoding, choices) = match request.encoding {
+        None => return Err(Failure::invalid("request", "request.typed or request.dialect is required")),
+        Some(chat_request::Encoding::Typed(prompt)) => {
+            let body = encode_chat(&prompt, model, stream, cap);
+            (Bytes::from(body), Encoding::Typed { model: request.model.into() }, prompt.choices.unwrap_or(1))
+        }
+        Some(chat_request::Encoding::Dialect(body)) => {
+            let body = of_dialect(body, Dialect::OpenaiChat)?;
+            let peek = peek_chat(&body).map_err(failure::request)?;
+            let changes = Splice {
+                model: Some(model),
+                include_usage: stream,
+                max_output_tokens: cap,
+                // Without a word on it, an upstream does not stream.
+                stream: (stream || peek.stream).then_some(stream),
+            };
+            (splice(&body, &peek, &changes), Encoding::Dialect, peek.choices)
+        }
+    };
+    Ok(ChatQuestion { body, form: ChatForm { encoding, choices, include_usage } })
+}
+
+/// Asks `model` of the upstream. A dialect body keeps every byte but the model's name.
+pub(crate) fn embed_question(model: &str, request: EmbedRequest) -> Result<EmbedQuestion, Failure> {
+    let (body, form) = match request.encoding {
+        None => return Err(Failure::invalid("request", "request.typed or request.dialect is required")),
+        Some(embed_request::Encoding::Typed(input)) => {
+            let encoding = Encoding::Typed { model: request.model.into() };
+            (Bytes::from(encode_embed(&input, model)), EmbedForm { encoding, base64: false })
+        }
+        Some(embed_request::Encoding::Dialect(body)) => {
+            let body = of_dialect(body, Dialect::OpenaiEmbeddings)?;
+            let peek = peek_embeddings(&body).map_err(failure::request)?;
+            let changes = Splice { model: Some(model), ..Splice::default() };
+            let form = EmbedForm { encoding: Encoding::Dialect, base64: peek.base64 };
+            (splice(&body, &peek, &changes), form)
+        }
+    };
+    Ok(EmbedQuestion { body, form })
+}
+
+fn of_dialect(body: DialectBody, expected: Dialect) -> Result<Bytes, Failure> {
+    if body.dialect() == expected {
+        return Ok(body.body);
+    }
+    let message = format!("request.dialect.dialect must be {} here", expected.as_str_name());
+    Err(Failure::invalid("request.dialect.dialect", message))
+}

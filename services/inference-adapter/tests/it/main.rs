@@ -1,0 +1,11 @@
+//! The adapter over real sockets, called through its generated client.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail loudly")]
+
+mod deadlines;
+mod echo;
+mod failures;
+mod pass_through;
+mod streams;
+mod support;
+mod upstream;
