@@ -1,14 +1,12 @@
 //! Puts the services together: each is built once, and sees the others only as connections.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{Conn, local};
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::RecordSource;
 use headgate_kit::seal::MasterKey;
-use headgate_kit::server::Readiness;
 use headgate_kit::spool::{OpenEntry, Options, Spool, SpoolError};
 use headgate_kit::tasks::Tasks;
 use headgate_proto::FILE_DESCRIPTOR_SET;
@@ -17,6 +15,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tonic::service::Routes;
 
+use crate::health::Health;
 use crate::settings::Settings;
 
 /// Who reads every record.
@@ -129,9 +128,11 @@ impl Services {
 
     /// Everything the gRPC listener offers: consumers' and operators' services, health and reflection. Internal
     /// services are there too, and answer peers only.
-    pub(crate) fn routes(&self, router: &headgate_router::Router) -> Result<Routes, ComposeError> {
-        let (health_reporter, health) = tonic_health::server::health_reporter();
-        drop(health_reporter);
+    pub(crate) fn routes(
+        &self,
+        router: &headgate_router::Router,
+        health: &Health,
+    ) -> Result<Routes, ComposeError> {
         let v1 = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
@@ -150,7 +151,7 @@ impl Services {
             .add_service(self.usage.usage_service())
             .add_service(self.runtime.local_model_service())
             .add_service(self.adapter.adapter_service())
-            .add_service(health)
+            .add_service(health.service())
             .add_service(v1.build_v1()?)
             .add_service(v1alpha.build_v1alpha()?))
     }
@@ -159,31 +160,6 @@ impl Services {
 /// The connection of the edge to the router.
 pub(crate) fn inference(router: &headgate_router::Router) -> Conn {
     local(router.inference_service())
-}
-
-/// Releases the process's readiness when every part can serve.
-pub(crate) fn watch_readiness(
-    ready: &Readiness,
-    context: &Context,
-    router: headgate_router::Router,
-    budget: headgate_budget::Budget,
-) {
-    ready.latch("router");
-    ready.latch("budget");
-    let (ready, stopping) = (ready.clone(), context.front.stopping());
-    let parts: [(&'static str, Arc<dyn Fn() -> bool + Send + Sync>); 2] =
-        [("router", Arc::new(move || router.is_ready())), ("budget", Arc::new(move || budget.ready()))];
-    context.front.spawn(async move {
-        for (part, is_ready) in parts {
-            while !is_ready() {
-                tokio::select! {
-                    () = stopping.cancelled() => return,
-                    () = tokio::time::sleep(std::time::Duration::from_millis(10)) => {}
-                }
-            }
-            ready.release(part);
-        }
-    });
 }
 
 impl Records {

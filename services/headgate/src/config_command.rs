@@ -59,7 +59,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("default.yaml");
         std::fs::write(&file, DEFAULT).unwrap();
-        let printed: Settings = headgate_kit::config::load(Some(&file)).unwrap();
+        let printed: Settings = Settings::load(Some(&file)).unwrap();
         let (printed, real) =
             (serde_json::to_value(&printed).unwrap(), serde_json::to_value(Settings::default()).unwrap());
         assert_eq!(printed, real);

@@ -13,10 +13,12 @@ use headgate_kit::telemetry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
 
 use crate::cli::{EXIT_CONFIG, complain, say};
 use crate::compose::{self, Context, Services};
 use crate::data_dir::DataDir;
+use crate::health::{self, Health};
 use crate::settings::Settings;
 use crate::{banner, bootstrap, config_command};
 
@@ -87,8 +89,9 @@ async fn serve(settings: Settings, configured: bool) -> Result<(), Box<dyn std::
     bootstrap::apply(&services, &seed).await?;
     let router = services.router(&settings, &context)?;
     let ready = Readiness::default();
-    compose::watch_readiness(&ready, &context, router.clone(), services.budget.clone());
-    let running = listeners.serve(&settings, &services, &router, &context, &ready)?;
+    let health = Health::new().await;
+    health::watch(&ready, health.clone(), &context, router.clone(), &services);
+    let running = listeners.serve(&settings, &services, &router, &context, &ready, health)?;
     data.write_listeners(&serde_json::to_string(&at)?)?;
     tracing::info!(edge = %at.edge, grpc = %at.grpc, ops = %at.ops, "listening");
     if demo {
@@ -125,6 +128,7 @@ impl Listeners {
         router: &headgate_router::Router,
         context: &Context,
         ready: &Readiness,
+        health: Health,
     ) -> Result<Running, compose::ComposeError> {
         let stop = CancellationToken::new();
         let edge = headgate_edge::Edge::new(
@@ -138,7 +142,7 @@ impl Listeners {
         );
         let grace = Duration::from_millis(settings.shutdown.grace_ms);
         let rest = tokio::spawn(edge.serve(self.edge, stop.clone(), grace));
-        let grpc = tokio::spawn(serve_grpc(self.grpc, services.routes(router)?, stop.clone()));
+        let grpc = tokio::spawn(serve_grpc(self.grpc, services.routes(router, &health)?, stop.clone()));
         context.storage.spawn(serve_ops(
             self.ops,
             context.registry.clone(),
@@ -146,7 +150,7 @@ impl Listeners {
             context.storage.clone(),
             context.storage.stopping(),
         ));
-        Ok(Running { stop, rest, grpc })
+        Ok(Running { stop, rest, grpc, health })
     }
 }
 
@@ -155,6 +159,7 @@ struct Running {
     stop: CancellationToken,
     rest: tokio::task::JoinHandle<()>,
     grpc: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    health: Health,
 }
 
 impl Running {
@@ -173,6 +178,7 @@ impl Running {
         };
         tracing::info!(drain_ms = drain.as_millis(), "stopping");
         ready.stop();
+        self.health.set(ServingStatus::NotServing).await;
         tokio::time::sleep(drain).await;
         self.stop.cancel();
         let grace = Duration::from_millis(settings.shutdown.grace_ms);

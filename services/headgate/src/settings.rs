@@ -113,12 +113,9 @@ impl Settings {
     /// Reads file and environment.
     ///
     /// # Errors
-    /// Every fault there is: unknown keys, values of the wrong type, and, where there are none of those, values that
-    /// cannot be.
+    /// Every fault there is: unknown keys, values of the wrong type, values that cannot be.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, Vec<Problem>> {
-        let settings: Self = config::load(file)?;
-        let problems = settings.problems();
-        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+        config::load(file, Self::problems)
     }
 
     /// Whether everything is served to this machine only.

@@ -42,17 +42,24 @@ impl fmt::Display for Problem {
 /// Reads the file (if one is named) and the environment over the defaults of `T`.
 ///
 /// # Errors
-/// Every unknown key and every value of the wrong type, sorted by path.
-pub fn load<T: DeserializeOwned + Default>(file: Option<&Path>) -> Result<T, Vec<Problem>> {
+/// Every unknown key, every value of the wrong type, and whatever `judge` says of the rest, sorted by path.
+pub fn load<T: DeserializeOwned>(
+    file: Option<&Path>,
+    judge: impl FnOnce(&T) -> Vec<Problem>,
+) -> Result<T, Vec<Problem>> {
     let text = match file {
         None => String::new(),
         Some(path) => std::fs::read_to_string(path)
             .map_err(|e| vec![Problem::new("", format!("cannot read {}: {e}", path.display()))])?,
     };
-    parse(&text, Env::prefixed(ENV_PREFIX).split("__"))
+    parse(&text, Env::prefixed(ENV_PREFIX).split("__"), judge)
 }
 
-fn parse<T: DeserializeOwned + Default>(yaml: &str, env: Env) -> Result<T, Vec<Problem>> {
+fn parse<T: DeserializeOwned>(
+    yaml: &str,
+    env: Env,
+    judge: impl FnOnce(&T) -> Vec<Problem>,
+) -> Result<T, Vec<Problem>> {
     let file: Value = if yaml.trim().is_empty() {
         Value::Object(serde_json::Map::new())
     } else {
@@ -71,11 +78,14 @@ fn parse<T: DeserializeOwned + Default>(yaml: &str, env: Env) -> Result<T, Vec<P
     .map_err(|e| {
         e.into_iter().map(|e| Problem::new(e.path.join("."), e.kind.to_string())).collect::<Vec<_>>()
     })?;
-    check(merged)
+    check(merged, judge)
 }
 
 /// Reads `value`, taking out one fault after the other until what is left can be read: so all of them are known.
-fn check<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Problem>> {
+fn check<T: DeserializeOwned>(
+    mut value: Value,
+    judge: impl FnOnce(&T) -> Vec<Problem>,
+) -> Result<T, Vec<Problem>> {
     let mut problems = BTreeMap::new();
     loop {
         let mut unknown = Vec::new();
@@ -86,8 +96,15 @@ fn check<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Problem>> {
             problems.insert(path, "unknown key".to_owned());
         }
         match read {
-            Ok(config) if problems.is_empty() => return Ok(config),
-            Ok(_) => break,
+            Ok(config) => {
+                // What was taken out has its default now, so this judges the rest.
+                let judged = judge(&config).into_iter().map(|p| (p.path, p.message));
+                problems.extend(judged);
+                if problems.is_empty() {
+                    return Ok(config);
+                }
+                break;
+            }
             Err(error) => {
                 let mut path = track.path().to_string();
                 // An unknown key of a strict section is reported at the section: name the key itself.
@@ -97,7 +114,7 @@ fn check<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Problem>> {
                     path = path.replace(&format!("{key}.{key}"), key);
                     problems.insert(path.clone(), "unknown key".to_owned());
                 } else {
-                    problems.insert(path.clone(), error.to_string());
+                    problems.insert(path.clone(), without_secret(&path, error.to_string()));
                 }
                 if !remove(&mut value, &path) {
                     break;
@@ -106,6 +123,13 @@ fn check<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Problem>> {
         }
     }
     Err(problems.into_iter().map(|(path, message)| Problem { path, message }).collect())
+}
+
+/// serde quotes a value of the wrong type, which must not be shown where the value is a secret.
+fn without_secret(path: &str, message: String) -> String {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let secret = ["key", "token", "secret", "password"].iter().any(|word| name.ends_with(word));
+    if secret { "must be a string".to_owned() } else { message }
 }
 
 fn unknown_field(message: &str) -> Option<&str> {
@@ -171,7 +195,10 @@ mod tests {
     }
 
     fn read(yaml: &str) -> Result<Root, Vec<Problem>> {
-        parse(yaml, Env::prefixed("HEADGATE_TEST_NOTHING__"))
+        parse(yaml, Env::prefixed("HEADGATE_TEST_NOTHING__"), |root: &Root| {
+            let odd = root.list.iter().any(|section| section.size % 2 == 1);
+            odd.then(|| Problem::new("list", "sizes must be even")).into_iter().collect()
+        })
     }
 
     #[test]
@@ -182,10 +209,19 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_of_the_wrong_type_is_not_quoted() {
+        assert_eq!(
+            without_secret("bootstrap.api_keys[0].key", "invalid type: integer `4711`".into()),
+            "must be a string"
+        );
+        assert_eq!(without_secret("edge.size", "invalid type".into()), "invalid type");
+    }
+
+    #[test]
     fn every_fault_is_reported_with_its_path() {
         let faults =
-            read("edge:\n  size: big\n  lisen: x\nbogus: 1\nlist:\n  - size: -1\n  - size: 2\n").unwrap_err();
+            read("edge:\n  size: big\n  lisen: x\nbogus: 1\nlist:\n  - size: -1\n  - size: 3\n").unwrap_err();
         let paths: Vec<_> = faults.iter().map(|p| p.path.as_str()).collect();
-        assert_eq!(paths, ["bogus", "edge.lisen", "edge.size", "list[0].size"], "{faults:?}");
+        assert_eq!(paths, ["bogus", "edge.lisen", "edge.size", "list", "list[0].size"], "{faults:?}");
     }
 }

@@ -22,6 +22,8 @@ where
     tasks.spawn(async move {
         while !stopping.is_cancelled() {
             tokio::select! {
+                // First: a peer that stops with us is no news.
+                biased;
                 () = stopping.cancelled() => return,
                 cause = read(&open, &apply) => tracing::warn!(what, %cause, "watch broke, connecting anew"),
             }

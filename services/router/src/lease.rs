@@ -143,6 +143,11 @@ impl Lease {
         estimate::usage(self.prompt_tokens_estimate, output_tokens)
     }
 
+    /// What a stream took, where the upstream told nothing.
+    pub(crate) fn untold_usage(&self) -> Option<TokenUsage> {
+        self.usage.is_none().then(|| self.estimate(self.delivered_tokens))
+    }
+
     /// The answer is complete: records it before its last piece goes out, so that a consumer who has it finds its
     /// slot free and its budget right.
     pub(crate) fn succeed(&mut self, usage: Option<TokenUsage>, output_tokens: u32) {

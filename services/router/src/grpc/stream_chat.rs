@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use headgate_kit::error::Failure;
 use headgate_kit::identity::is_peer;
 use headgate_proto::adapter::v1 as adapter;
+use headgate_proto::inference::v1::chat_request::Encoding as Asking;
 use headgate_proto::inference::v1::stream_chat_response::Encoding;
 use headgate_proto::inference::v1::{ChatRequest, StreamChatRequest, StreamChatResponse};
 use tonic::{Request, Response, Status};
@@ -39,7 +40,9 @@ pub(super) async fn stream_chat(
         Ok(asked) => asked,
         Err(failure) => return Err(call.refuse(failure)),
     };
-    let include_usage = asked.facts.include_usage;
+    // A typed consumer always gets the usage; another only if its body asks for the usage chunk.
+    let typed = matches!(message.encoding, Some(Asking::Typed(_)));
+    let include_usage = asked.facts.include_usage || typed;
     match call.admit(asked, || digest(b"stream_chat", &message)).await? {
         Admission::Run(run) => begin(*run, message, include_usage).await,
         Admission::Replay(headers, kept) => replayed(&headers, kept),
@@ -65,6 +68,7 @@ fn pieces(
     include_usage: bool,
 ) -> impl Stream<Item = Result<StreamChatResponse, Status>> + Send {
     stream! {
+        let typed = matches!(message.encoding, Some(Asking::Typed(_)));
         let mut failure = error::no_target();
         'targets: while let Some(candidate) = run.next_candidate() {
             let since = Instant::now();
@@ -99,6 +103,9 @@ fn pieces(
                     Ok(None) => {
                         run.lease.attempted(&candidate, since, None);
                         run.lease.succeed(None, 0);
+                        if let (true, Some(usage)) = (typed, run.lease.untold_usage()) {
+                            yield Ok(StreamChatResponse { usage: Some(usage), encoding: None });
+                        }
                         return;
                     }
                     Err(status) if forwarded => {
