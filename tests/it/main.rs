@@ -7,6 +7,7 @@ mod clients;
 mod config;
 mod errors;
 mod idempotency;
+mod keys;
 mod layering;
 mod lifecycle;
 mod limits;

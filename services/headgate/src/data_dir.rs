@@ -92,7 +92,7 @@ impl DataDir {
 }
 
 fn private(path: PathBuf, fresh: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).create_new(fresh).mode(0o600).open(path)
+    OpenOptions::new().write(true).create(true).truncate(false).create_new(fresh).mode(0o600).open(path)
 }
 
 fn random_hex() -> String {
