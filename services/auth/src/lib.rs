@@ -14,7 +14,6 @@ mod directory;
 mod key;
 mod metrics;
 mod model;
-mod page;
 mod pepper;
 mod registry;
 mod rpc;

@@ -15,7 +15,6 @@ mod change;
 mod config;
 mod credential;
 mod metrics;
-mod page;
 mod plan;
 mod price;
 mod registry;

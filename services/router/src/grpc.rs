@@ -4,6 +4,7 @@ mod chat;
 mod embed;
 mod models;
 mod stream_chat;
+mod unary;
 
 use std::sync::Arc;
 

@@ -15,9 +15,9 @@ use tonic::{Request, Response, Status};
 use super::no_such;
 use crate::directory::{Batch, Directory};
 use crate::model::Key;
-use crate::page::Page;
 use crate::registry::Registry;
 use crate::{key, validate};
+use headgate_kit::page::Page;
 
 /// Serves API keys to operators.
 #[derive(Clone)]

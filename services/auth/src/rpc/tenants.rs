@@ -15,9 +15,9 @@ use tonic::{Request, Response, Status};
 use super::no_such;
 use crate::directory::{Batch, Directory};
 use crate::model::Tenant;
-use crate::page::Page;
 use crate::registry::Registry;
 use crate::validate;
+use headgate_kit::page::Page;
 
 /// Serves tenants to operators.
 #[derive(Clone)]

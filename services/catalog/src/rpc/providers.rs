@@ -14,11 +14,11 @@ use headgate_proto::catalog::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::change::{Change, Provider, timestamp};
-use crate::page::Page;
 use crate::plan::{self, no_such};
 use crate::registry::Registry;
 use crate::state::State;
 use crate::{credential, validate};
+use headgate_kit::page::Page;
 
 /// Serves providers to operators.
 #[derive(Clone)]

@@ -1,7 +1,6 @@
 //! Texts into vectors.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use headgate_dialect::openai::{request as openai, typed};
@@ -15,8 +14,8 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
+use super::unary;
 use crate::call::{Admission, Asked, Call, Run};
-use crate::headers::Headers;
 use crate::router::Parts;
 use crate::{error, replay};
 
@@ -33,7 +32,7 @@ pub(super) async fn embed(
     };
     match call.admit(asked, || digest(&message)).await? {
         Admission::Run(run) => attempt(*run, message).await,
-        Admission::Replay(headers, kept) => replayed(&headers, kept),
+        Admission::Replay(headers, kept) => unary::replayed(&headers, kept),
     }
 }
 
@@ -73,27 +72,13 @@ fn digest(message: &EmbedRequest) -> [u8; 32] {
     sha.finalize().into()
 }
 
-async fn attempt(mut run: Run, message: EmbedRequest) -> Result<Response<EmbedResponse>, Status> {
-    while let Some(candidate) = run.next_candidate() {
-        let since = Instant::now();
-        let request =
-            adapter::EmbedRequest { target: Some(candidate.target.clone()), request: Some(message.clone()) };
-        match run.parts.adapter.clone().embed(request).await {
-            Ok(answer) => {
-                run.lease.attempted(&candidate, since, None);
-                return Ok(succeed(run, answer.into_inner()));
-            }
-            Err(status) => {
-                if let Err(failure) = run.failed(&candidate, since, &status) {
-                    run.lease.fail(&failure);
-                    return Err(run.headers.refuse(failure));
-                }
-            }
-        }
-    }
-    let failure = error::no_target();
-    run.lease.fail(&failure);
-    Err(run.headers.refuse(failure))
+async fn attempt(run: Run, message: EmbedRequest) -> Result<Response<EmbedResponse>, Status> {
+    let (run, answer) = unary::attempt(run, |mut upstream, target, _| {
+        let request = adapter::EmbedRequest { target: Some(target), request: Some(message.clone()) };
+        async move { upstream.embed(request).await }
+    })
+    .await?;
+    Ok(succeed(run, answer))
 }
 
 fn succeed(mut run: Run, answer: adapter::EmbedResponse) -> Response<EmbedResponse> {
@@ -103,12 +88,4 @@ fn succeed(mut run: Run, answer: adapter::EmbedResponse) -> Response<EmbedRespon
     run.lease.keep(|kept| replay::push(kept, &response));
     run.lease.succeed(told, 0);
     run.headers.response(response)
-}
-
-fn replayed(headers: &Headers, kept: Bytes) -> Result<Response<EmbedResponse>, Status> {
-    match replay::read(kept).map(|messages: Vec<EmbedResponse>| messages.into_iter().next()) {
-        Ok(Some(response)) => Ok(headers.response(response)),
-        Ok(None) => Err(headers.refuse(Failure::internal("a kept response is empty"))),
-        Err(failure) => Err(headers.refuse(failure)),
-    }
 }

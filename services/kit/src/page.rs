@@ -1,21 +1,26 @@
 //! Lists in pages: keyset paging with an opaque token that names the last row of the page before.
 
+use crate::Failure;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use headgate_kit::Failure;
 
 const DEFAULT_SIZE: u32 = 100;
 const MAX_SIZE: u32 = 1000;
 
 /// Which page of a list is wanted.
-pub(crate) struct Page {
+#[derive(Clone, Debug)]
+pub struct Page {
     size: usize,
     /// The key of the last row of the page before. Empty for the first page, as keys never are.
     pub after: String,
 }
 
 impl Page {
-    pub(crate) fn parse(size: u32, token: &str) -> Result<Self, Failure> {
+    /// Reads `page_size` (0 means 100) and `page_token` (empty means the first page) of a request.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST for a size over 1000, or a token that no list returned.
+    pub fn parse(size: u32, token: &str) -> Result<Self, Failure> {
         if size > MAX_SIZE {
             return Err(Failure::invalid("page_size", format!("page_size must be at most {MAX_SIZE}")));
         }
@@ -26,7 +31,7 @@ impl Page {
     }
 
     /// Cuts the page out of the rows after [`Page::after`], and gives the token of the next one, empty for none.
-    pub(crate) fn cut<T>(&self, rows: impl Iterator<Item = T>, key: impl Fn(&T) -> &str) -> (Vec<T>, String) {
+    pub fn cut<T>(&self, rows: impl Iterator<Item = T>, key: impl Fn(&T) -> &str) -> (Vec<T>, String) {
         let mut page: Vec<T> = rows.take(self.size + 1).collect();
         let more = page.len() > self.size;
         page.truncate(self.size);
