@@ -4,8 +4,8 @@ use headgate_kit::Failure;
 use serde::{Deserialize, Serialize};
 
 use crate::Budget as Service;
-use crate::money::Usd;
 use crate::policy::{Budget, Limits, Scope};
+use headgate_kit::money::Usd;
 
 /// Limits and budgets to set at start. Setting them again changes nothing.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]

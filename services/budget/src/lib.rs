@@ -10,7 +10,6 @@
 
 pub mod bootstrap;
 pub mod config;
-pub mod money;
 
 mod account;
 mod consumer;

@@ -12,6 +12,7 @@ pub mod error;
 pub mod identity;
 pub mod ids;
 pub mod metrics;
+pub mod money;
 pub mod page;
 pub mod records;
 pub mod seal;

@@ -1,11 +1,11 @@
 //! Response metadata that tells of the request id, the budget and what was spliced.
 
 use headgate_kit::error::Failure;
+use headgate_kit::money::Usd;
 use headgate_proto::budget::v1::BudgetStatus;
 use tonic::Status;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
-const NANO: i64 = 1_000_000_000;
 const DEFAULT_WARNING_PERCENT: i128 = 80;
 
 /// What every answer of one call carries, whether it succeeds or not.
@@ -35,9 +35,9 @@ impl Headers {
             percent => percent.into(),
         };
         let warning = i128::from(total) * 100 >= i128::from(budget.limit_nano_usd) * percent;
-        self.set("x-budget-limit", &usd(budget.limit_nano_usd));
-        self.set("x-budget-total", &usd(total));
-        self.set("x-budget-remaining", &usd(remaining));
+        self.set("x-budget-limit", &Usd::from_nano(budget.limit_nano_usd).to_string());
+        self.set("x-budget-total", &Usd::from_nano(total).to_string());
+        self.set("x-budget-remaining", &Usd::from_nano(remaining).to_string());
         self.set("x-budget-warning", if warning { "true" } else { "false" });
         self.set("x-budget-exceeded", if remaining == 0 { "true" } else { "false" });
     }
@@ -57,26 +57,13 @@ impl Headers {
     }
 }
 
-/// An amount as decimal USD without trailing zeros, at least two places.
-fn usd(nano: i64) -> String {
-    let fraction = format!("{:09}", (nano % NANO).abs());
-    let kept = fraction.trim_end_matches('0').len().max(2);
-    format!("{}{}.{}", if nano < 0 { "-" } else { "" }, (nano / NANO).abs(), &fraction[..kept])
-}
-
 #[cfg(test)]
 mod tests {
     use headgate_proto::budget::v1::Budget;
 
     use super::*;
 
-    #[test]
-    fn amounts_are_exact_decimals() {
-        assert_eq!(usd(0), "0.00");
-        assert_eq!(usd(1_000_000_000), "1.00");
-        assert_eq!(usd(10_000_001), "0.010000001");
-        assert_eq!(usd(-1_500_000_000), "-1.50");
-    }
+    const NANO: i64 = 1_000_000_000;
 
     #[test]
     fn a_budget_warns_before_it_is_exceeded() {

@@ -10,8 +10,8 @@ use crate::account;
 use crate::engine::lease::{Charged, Idempotency, Lease, State};
 use crate::engine::tenant::{Covering, Standing, Tenant};
 use crate::limits::Refusal;
-use crate::money::Usd;
 use crate::replays::Replays;
+use headgate_kit::money::Usd;
 
 /// A request that wants to run.
 #[derive(Debug)]

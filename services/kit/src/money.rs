@@ -98,6 +98,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Usd>("7").unwrap(), Usd { nano: 7_000_000_000 });
         assert_eq!(serde_json::to_string(&Usd { nano: 1_500_000_000 }).unwrap(), "\"1.50\"");
         assert_eq!(Usd { nano: 1 }.to_string(), "0.000000001");
+        assert_eq!(Usd { nano: 0 }.to_string(), "0.00");
     }
 
     #[test]
