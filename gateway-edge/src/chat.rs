@@ -33,7 +33,7 @@ pub(crate) async fn complete(shared: &Shared, headers: &HeaderMap, id: &RequestI
     if streamed {
         return stream(shared, headers, id, request).await;
     }
-    let response = shared.inference.clone().chat(metadata::request(headers, id, request)).await?;
+    let response = shared.inference.chat(metadata::request(headers, id, request)).await?;
     let (metadata, message, _) = response.into_parts();
     let answer = match message.encoding {
         Some(chat_response::Encoding::Dialect(answer)) => Some(answer),
@@ -44,7 +44,7 @@ pub(crate) async fn complete(shared: &Shared, headers: &HeaderMap, id: &RequestI
 
 async fn stream(shared: &Shared, headers: &HeaderMap, id: &RequestId, request: ChatRequest) -> Answer {
     let request = metadata::request(headers, id, StreamChatRequest { request: Some(request) });
-    let (metadata, messages, _) = shared.inference.clone().stream_chat(request).await?.into_parts();
+    let (metadata, messages, _) = shared.inference.stream_chat(request).await?.into_parts();
     let events = EventStream::new(messages, shared.config.keep_alive(), id.clone());
     let mut response = Response::new(Body::Events(Box::new(events)));
     let headers = response.headers_mut();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::tasks::Tasks;
-use headgate_proto::inference::v1::inference_service_client::InferenceServiceClient;
+use headgate_proto::inference::v1::InferenceServiceStub;
 
 use crate::Config;
 use crate::metrics::Metrics;
@@ -33,7 +33,7 @@ pub struct Edge(pub(crate) Arc<Shared>);
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) inference: InferenceServiceClient<Conn>,
+    pub(crate) inference: InferenceServiceStub<Conn>,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
@@ -46,7 +46,7 @@ impl Edge {
     #[must_use]
     pub fn new(config: Config, deps: Deps) -> Self {
         let answer_bytes = MIN_ANSWER_BYTES.max(config.max_body_bytes);
-        let inference = InferenceServiceClient::new(deps.inference).max_decoding_message_size(answer_bytes);
+        let inference = InferenceServiceStub::new(deps.inference).max_decoding_message_size(answer_bytes);
         let metrics = Metrics::new(&deps.registry);
         Self(Arc::new(Shared { config, inference, clock: deps.clock, tasks: deps.tasks, metrics }))
     }

@@ -18,7 +18,7 @@ pub(crate) async fn embed(shared: &Shared, headers: &HeaderMap, id: &RequestId, 
     let model = peek.and_then(|p| p.model).unwrap_or_default();
     let dialect = DialectBody { dialect: Dialect::OpenaiEmbeddings.into(), body };
     let request = EmbedRequest { model, facts, encoding: Some(embed_request::Encoding::Dialect(dialect)) };
-    let response = shared.inference.clone().embed(metadata::request(headers, id, request)).await?;
+    let response = shared.inference.embed(metadata::request(headers, id, request)).await?;
     let (metadata, message, _) = response.into_parts();
     let answer = match message.encoding {
         Some(embed_response::Encoding::Dialect(answer)) => Some(answer),

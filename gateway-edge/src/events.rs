@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use headgate_kit::Failure;
+use headgate_proto::direct::Messages;
 use headgate_proto::inference::v1::StreamChatResponse;
 use headgate_proto::inference::v1::stream_chat_response::Encoding;
 use tokio::time::{Instant, Sleep};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::error::Refusal;
 use crate::request_id::RequestId;
@@ -20,7 +21,7 @@ const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// Passes events on as they come. Dropping it drops the call. No task and no channel: whoever writes the response
 /// polls the call itself.
-pub(crate) struct EventStream<S = Streaming<StreamChatResponse>> {
+pub(crate) struct EventStream<S = Messages<StreamChatResponse>> {
     /// `None` once the last event was given.
     messages: Option<S>,
     request_id: RequestId,

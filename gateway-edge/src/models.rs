@@ -54,7 +54,7 @@ impl<'a> From<&'a ModelInfo> for Model<'a> {
 /// Lists the models that the caller may use.
 pub(crate) async fn list(shared: &Shared, headers: &HeaderMap, id: &RequestId) -> Answer {
     let request = metadata::request(headers, id, ListModelsRequest {});
-    let (metadata, message, _) = shared.inference.clone().list_models(request).await?.into_parts();
+    let (metadata, message, _) = shared.inference.list_models(request).await?.into_parts();
     let data = message.models.iter().map(Model::from).collect();
     json(&metadata, &List { object: "list", data })
 }
@@ -68,7 +68,7 @@ pub(crate) async fn get(
 ) -> Answer {
     // A name that cannot exist is still asked for, so that only known callers learn that it does not.
     let request = metadata::request(headers, id, GetModelRequest { model: name.unwrap_or_default() });
-    let (metadata, message, _) = shared.inference.clone().get_model(request).await?.into_parts();
+    let (metadata, message, _) = shared.inference.get_model(request).await?.into_parts();
     let model = message.model.ok_or_else(|| Failure::new(ErrorReason::ModelNotFound, "no such model"))?;
     json(&metadata, &Model::from(&model))
 }

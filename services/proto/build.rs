@@ -7,6 +7,9 @@ use std::{env, fs};
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
+#[path = "build/stubs.rs"]
+mod stubs;
+
 const SENSITIVE: &str = "headgate.common.v1.sensitive";
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script by environment only")]
@@ -28,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
     config.skip_debug(sensitive.iter().map(|m| format!(".{}", m.full_name())));
-    tonic_prost_build::configure().compile_fds_with_config(compiler.file_descriptor_set(), config)?;
+    config.service_generator(Box::new(stubs::WithStubs(tonic_prost_build::configure().service_generator())));
+    config.compile_fds(compiler.file_descriptor_set())?;
     fs::write(out.join("redacted_debug.rs"), redacted_debug(&sensitive, &pool)?)?;
     Ok(())
 }

@@ -33,10 +33,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::conn::{self, Conn};
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::RecordSource;
 use headgate_kit::spool::Spool;
 use headgate_kit::tasks::Tasks;
+use headgate_proto::budget::v1::DirectAdmissionService;
 use headgate_proto::budget::v1::admission_service_server::AdmissionServiceServer;
 use headgate_proto::budget::v1::budget_service_server::BudgetServiceServer;
 use prometheus::Registry;
@@ -155,6 +157,13 @@ impl Budget {
     pub fn admission_service(&self) -> AdmissionServiceServer<Admissions> {
         // A settlement carries a response to replay, which may be larger than the default limit.
         AdmissionServiceServer::new(Admissions(self.clone())).max_decoding_message_size(64 << 20)
+    }
+
+    /// A connection to `AdmissionService` within this process.
+    #[must_use]
+    pub fn admission_conn(&self) -> Conn {
+        let direct: Arc<dyn DirectAdmissionService> = Arc::new(Admissions(self.clone()));
+        conn::local(self.admission_service()).with_direct(direct)
     }
 
     /// The service that sets limits and budgets. For operators.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use headgate_kit::clock::Clock;
-use headgate_kit::conn::{Conn, local};
+use headgate_kit::conn::local;
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::RecordSource;
 use headgate_kit::seal::MasterKey;
@@ -109,8 +109,8 @@ impl Services {
         let deps = headgate_router::Deps {
             auth: local(self.auth.authentication_service()),
             catalog: local(self.catalog.watch_service()),
-            budget: local(self.budget.admission_service()),
-            adapter: local(self.adapter.adapter_service()),
+            budget: self.budget.admission_conn(),
+            adapter: self.adapter.conn(),
             spool: self.records.router.clone(),
             unfinished: std::mem::take(&mut self.records.unfinished),
             clock: context.clock.clone(),
@@ -155,11 +155,6 @@ impl Services {
             .add_service(v1.build_v1()?)
             .add_service(v1alpha.build_v1alpha()?))
     }
-}
-
-/// The connection of the edge to the router.
-pub(crate) fn inference(router: &headgate_router::Router) -> Conn {
-    local(router.inference_service())
 }
 
 impl Records {

@@ -134,7 +134,7 @@ impl Listeners {
         let edge = headgate_edge::Edge::new(
             settings.edge.clone(),
             headgate_edge::Deps {
-                inference: compose::inference(router),
+                inference: router.conn(),
                 registry: context.registry.clone(),
                 clock: context.clock.clone(),
                 tasks: context.front.clone(),

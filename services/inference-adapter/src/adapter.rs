@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::conn::{self, Conn};
 use headgate_kit::identity::require_peer;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::adapter::v1::adapter_service_server::{AdapterService, AdapterServiceServer};
 use headgate_proto::adapter::v1::{
-    ChatRequest, ChatResponse, EmbedRequest, EmbedResponse, ProviderKind, StreamChatRequest, Target,
+    ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, ProviderKind, StreamChatRequest, Target,
 };
 use headgate_proto::inference::v1 as inference;
 use http::HeaderValue;
@@ -84,6 +85,13 @@ impl Adapter {
         AdapterServiceServer::new(self.clone())
             .max_decoding_message_size(self.0.config.max_message_bytes)
             .max_encoding_message_size(self.0.config.max_message_bytes)
+    }
+
+    /// A connection to the service within this process.
+    #[must_use]
+    pub fn conn(&self) -> Conn {
+        let direct: Arc<dyn DirectAdapterService> = Arc::new(self.clone());
+        conn::local(self.adapter_service()).with_direct(direct)
     }
 
     /// Begins an attempt at a target.

@@ -1,23 +1,31 @@
 //! The one connection type: generated clients speak over it to a server in this process or elsewhere, and see no
 //! difference.
 
+use std::any::Any;
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use headgate_proto::direct::{Answering, Connection};
+use http::HeaderMap;
+use tokio::time::Sleep;
 use tonic::body::Body;
 use tonic::transport::Endpoint;
-use tonic::{Code, Status};
+use tonic::{Extensions, Request, Status};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
 use crate::identity::Peer;
 
 /// A connection to one service. Cheap to clone.
-pub type Conn = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
+#[derive(Clone)]
+pub struct Conn {
+    wire: BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>,
+    direct: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 /// A connection to a server in this process. The server sees a peer; `grpc-timeout` is kept (up to the response
 /// head) and a panic becomes INTERNAL, as they would over a socket.
@@ -27,7 +35,7 @@ where
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    BoxCloneSyncService::new(Local(server))
+    Conn { wire: BoxCloneSyncService::new(Local(server)), direct: None }
 }
 
 /// A connection to a server elsewhere, made when first used: `http://host:port` or `unix:/path`.
@@ -40,7 +48,88 @@ pub fn remote(address: &str) -> Result<Conn, tonic::transport::Error> {
         .connect_timeout(Duration::from_secs(2))
         .http2_keep_alive_interval(Duration::from_secs(10))
         .connect_lazy();
-    Ok(BoxCloneSyncService::new(channel.map_err(|e| Status::from_error(Box::new(e)))))
+    let wire = BoxCloneSyncService::new(channel.map_err(|e| Status::from_error(Box::new(e))));
+    Ok(Conn { wire, direct: None })
+}
+
+impl Conn {
+    /// Lets stubs of `S` (one of the `Direct*` traits) pass their messages to `server` as they are: the same server
+    /// that the connection leads to, without the cost of encoding.
+    #[must_use]
+    pub fn with_direct<S: ?Sized + Send + Sync + 'static>(mut self, server: Arc<S>) -> Self {
+        self.direct = Some(Arc::new(server));
+        self
+    }
+}
+
+impl std::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn").field("direct", &self.direct.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Service<http::Request<Body>> for Conn {
+    type Response = http::Response<Body>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Status>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.wire.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.wire.call(request)
+    }
+}
+
+impl Connection for Conn {
+    fn direct<S: Clone + 'static>(&self) -> Option<S> {
+        self.direct.as_ref()?.downcast_ref::<S>().cloned()
+    }
+
+    type Answer<'a, A: Send + 'a> = Guarded<Answering<'a, A>>;
+
+    fn call_direct<'a, Q, A: Send + 'a>(
+        mut request: Request<Q>,
+        serve: impl FnOnce(Request<Q>) -> Answering<'a, A>,
+    ) -> Self::Answer<'a, A> {
+        // Extensions do not cross a socket, so they do not come along here either.
+        *request.extensions_mut() = Extensions::new();
+        request.extensions_mut().insert(Peer(()));
+        let deadline = deadline(request.metadata().as_ref());
+        Guarded { call: serve(request), deadline, timer: None }
+    }
+}
+
+/// A call in this process. It ends as it does by itself, with DEADLINE_EXCEEDED, or with INTERNAL after a panic.
+pub struct Guarded<F> {
+    call: F,
+    deadline: Option<Duration>,
+    /// Made when the call first has to wait: most calls in this process never do.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T, F: Future<Output = Result<T, Status>> + Unpin> Future for Guarded<F> {
+    type Output = Result<T, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.call).poll(cx))) {
+            Ok(Poll::Ready(ended)) => return Poll::Ready(ended),
+            Ok(Poll::Pending) => {}
+            Err(_) => {
+                tracing::error!("a call panicked");
+                return Poll::Ready(Err(Status::internal("internal error")));
+            }
+        }
+        let Some(after) = self.deadline else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(Status::deadline_exceeded("the deadline passed")))
+    }
+}
+
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?))
 }
 
 #[derive(Clone)]
@@ -61,25 +150,11 @@ where
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         request.extensions_mut().insert(Peer(()));
-        let deadline = request.headers().get("grpc-timeout").and_then(|v| parse_timeout(v.to_str().ok()?));
-        let call = AssertUnwindSafe(self.0.call(request)).catch_unwind();
-        Box::pin(async move {
-            let answer = match deadline {
-                None => call.await,
-                Some(after) => match tokio::time::timeout(after, call).await {
-                    Ok(answer) => answer,
-                    Err(_) => return Ok(Status::deadline_exceeded("the deadline passed").into_http()),
-                },
-            };
-            match answer {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(never)) => match never {},
-                Err(_) => {
-                    tracing::error!("a call panicked");
-                    Ok(Status::new(Code::Internal, "internal error").into_http())
-                }
-            }
-        })
+        let deadline = deadline(request.headers());
+        let answer = self.0.call(request);
+        let call = Box::pin(async move { Ok(answer.await.unwrap_or_else(|never| match never {})) });
+        let call = Guarded { call, deadline, timer: None };
+        Box::pin(async move { Ok(call.await.unwrap_or_else(Status::into_http)) })
     }
 }
 

@@ -1,7 +1,10 @@
-//! Headgate's protobuf contract: messages, clients and servers generated from `proto/`.
+//! Headgate's protobuf contract: messages, clients and servers generated from `proto/`, and stubs that call a
+//! server of the same process without encoding (see [`direct`]).
 //!
 //! Owns nothing but the generated code. Promises that a message's `Debug` never shows a field marked
 //! `(headgate.common.v1.sensitive)`, and that [`FILE_DESCRIPTOR_SET`] is the contract with options and comments.
+
+pub mod direct;
 
 /// Generated code is documented in the protos it comes from.
 macro_rules! area {

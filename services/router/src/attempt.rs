@@ -1,5 +1,6 @@
 //! Step six: one target after the other, until one answers or none is left.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headgate_kit::error::{ErrorReason, Failure};
@@ -11,11 +12,8 @@ use crate::models::Candidate;
 
 impl Run {
     /// Takes the next target to try, and bills at its price from here on.
-    pub(crate) fn next_candidate(&mut self) -> Option<Candidate> {
-        if self.candidates.is_empty() {
-            return None;
-        }
-        let candidate = self.candidates.remove(0);
+    pub(crate) fn next_candidate(&mut self) -> Option<Arc<Candidate>> {
+        let candidate = self.candidates.pop_front()?;
         self.lease.attempt(&candidate);
         Some(candidate)
     }

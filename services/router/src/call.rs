@@ -1,5 +1,6 @@
 //! Steps one to five of a request: authenticate, resolve, admit, intent.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,7 @@ pub(crate) struct Run {
     pub(crate) parts: Arc<Parts>,
     pub(crate) lease: Lease,
     pub(crate) headers: Headers,
-    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) candidates: VecDeque<Arc<Candidate>>,
     pub(crate) output_token_cap: Option<u32>,
 }
 
@@ -116,7 +117,7 @@ impl Call {
             intent: Some(intent.clone()),
         });
         request.set_timeout(ADMIT_DEADLINE);
-        let answer = match self.parts.admission.clone().admit(request).await {
+        let answer = match self.parts.admission.admit(request).await {
             Ok(response) => response.into_inner(),
             Err(status) => return Err(Failure::unavailable("admission", status.message())),
         };
@@ -139,7 +140,7 @@ impl Call {
         }
     }
 
-    fn run(&mut self, lease: Lease, candidates: Vec<Candidate>, output_token_cap: Option<u32>) -> Run {
+    fn run(&mut self, lease: Lease, candidates: VecDeque<Arc<Candidate>>, output_token_cap: Option<u32>) -> Run {
         if let Some(cap) = output_token_cap {
             self.headers.set("x-headgate-output-cap", &cap.to_string());
         }
@@ -159,7 +160,7 @@ impl Call {
     }
 
     /// The targets to try, best first; those that asked to be left alone are not among them.
-    fn order(&self, entry: &Entry) -> Result<Vec<Candidate>, Failure> {
+    fn order(&self, entry: &Entry) -> Result<VecDeque<Arc<Candidate>>, Failure> {
         let now = Instant::now();
         let mut soonest: Option<Duration> = None;
         let mut usable = Vec::with_capacity(entry.candidates.len());

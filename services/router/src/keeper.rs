@@ -8,7 +8,7 @@ use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::budget::v1::ExtendRequest;
-use headgate_proto::budget::v1::admission_service_client::AdmissionServiceClient;
+use headgate_proto::budget::v1::AdmissionServiceStub;
 
 const TICK: Duration = Duration::from_secs(1);
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ impl Keeper {
     }
 
     /// Extends leases until the tasks are stopped and every request has ended.
-    pub(crate) fn run(self: Arc<Self>, tasks: &Tasks, admission: AdmissionServiceClient<Conn>, clock: Clock) {
+    pub(crate) fn run(self: Arc<Self>, tasks: &Tasks, admission: AdmissionServiceStub<Conn>, clock: Clock) {
         let stopping = tasks.stopping();
         tasks.spawn(async move {
             loop {
@@ -53,10 +53,10 @@ impl Keeper {
         });
     }
 
-    async fn extend(&self, admission: &AdmissionServiceClient<Conn>, lease_id: String, clock: &Clock) {
+    async fn extend(&self, admission: &AdmissionServiceStub<Conn>, lease_id: String, clock: &Clock) {
         let mut request = tonic::Request::new(ExtendRequest { lease_id: lease_id.clone() });
         request.set_timeout(CALL_DEADLINE);
-        match admission.clone().extend(request).await {
+        match admission.extend(request).await {
             Ok(response) => {
                 // Only if it is still held: the request may have ended meanwhile.
                 if let Some(mut held) = self.0.get_mut(&lease_id) {

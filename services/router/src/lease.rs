@@ -216,7 +216,7 @@ impl Lease {
             tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
             response: response.map(Into::into),
         };
-        settle(&parts.tasks, &parts.admission, message);
+        settle(parts, message);
     }
 
     /// What is billed: the upstream's count where it told one. Otherwise an estimate, and nothing for a request that

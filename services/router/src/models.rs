@@ -39,7 +39,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Entry {
     pub(crate) model: Model,
     pub(crate) revision: u64,
-    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) candidates: Vec<Arc<Candidate>>,
     info: ModelInfo,
 }
 
@@ -115,7 +115,7 @@ impl Raw {
         Snapshot { ready: true, by_name: entries.collect(), allowed: self.tenant_models.clone() }
     }
 
-    fn candidates(&self, model: &Model) -> Vec<Candidate> {
+    fn candidates(&self, model: &Model) -> Vec<Arc<Candidate>> {
         let default_price = model.price.unwrap_or_default();
         let usable = model.targets.iter().filter_map(|t| {
             let record = self.providers.get(&t.provider_id)?;
@@ -129,7 +129,7 @@ impl Raw {
                 upstream_model: t.upstream_model.clone(),
                 deadlines: provider.deadlines,
             };
-            Some(Candidate { target, weight: t.weight, price: t.price.unwrap_or(default_price) })
+            Some(Arc::new(Candidate { target, weight: t.weight, price: t.price.unwrap_or(default_price) }))
         });
         usable.collect()
     }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use headgate_kit::clock::Clock;
-use headgate_kit::conn::Conn;
+use headgate_kit::conn::{self, Conn};
 use headgate_kit::spool::{OpenEntry, Spool, SpoolError};
 use headgate_kit::tasks::Tasks;
-use headgate_proto::adapter::v1::adapter_service_client::AdapterServiceClient;
+use headgate_proto::adapter::v1::AdapterServiceStub;
 use headgate_proto::auth::v1::WatchKeysRequest;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
-use headgate_proto::budget::v1::admission_service_client::AdmissionServiceClient;
+use headgate_proto::budget::v1::AdmissionServiceStub;
 use headgate_proto::catalog::v1::WatchCatalogRequest;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
+use headgate_proto::inference::v1::DirectInferenceService;
 use headgate_proto::inference::v1::inference_service_server::InferenceServiceServer;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -60,8 +61,8 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<Keys>,
     pub(crate) authenticator: Authenticator,
     pub(crate) models: Arc<Models>,
-    pub(crate) admission: AdmissionServiceClient<Conn>,
-    pub(crate) adapter: AdapterServiceClient<Conn>,
+    pub(crate) admission: AdmissionServiceStub<Conn>,
+    pub(crate) adapter: AdapterServiceStub<Conn>,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) spool: Spool,
@@ -83,7 +84,7 @@ impl Router {
         follow_keys(&deps.tasks, AuthenticationServiceClient::new(deps.auth.clone()), keys.clone());
         follow_catalog(&deps.tasks, CatalogWatchServiceClient::new(deps.catalog), models.clone());
         let max = config.max_message_bytes;
-        let admission = AdmissionServiceClient::new(deps.budget).max_decoding_message_size(max);
+        let admission = AdmissionServiceStub::new(deps.budget).max_decoding_message_size(max);
         let keeper = Arc::new(Keeper::default());
         keeper.clone().run(&deps.tasks, admission.clone(), deps.clock.clone());
         Ok(Self(Arc::new(Parts {
@@ -91,7 +92,7 @@ impl Router {
             keys,
             models,
             admission,
-            adapter: AdapterServiceClient::new(deps.adapter).max_decoding_message_size(max),
+            adapter: AdapterServiceStub::new(deps.adapter).max_decoding_message_size(max),
             cooldowns: Cooldowns::default(),
             keeper,
             spool: deps.spool,
@@ -108,6 +109,13 @@ impl Router {
     pub fn inference_service(&self) -> InferenceServiceServer<Inference> {
         let max = self.0.config.max_message_bytes;
         InferenceServiceServer::new(Inference(self.0.clone())).max_decoding_message_size(max)
+    }
+
+    /// A connection to the inference API within this process.
+    #[must_use]
+    pub fn conn(&self) -> Conn {
+        let direct: Arc<dyn DirectInferenceService> = Arc::new(Inference(self.0.clone()));
+        conn::local(self.inference_service()).with_direct(direct)
     }
 
     /// Whether keys and catalog are known, so that requests can be served.

@@ -73,10 +73,10 @@ pub(super) fn digest(call: &[u8], message: &ChatRequest) -> [u8; 32] {
 }
 
 async fn attempt(run: Run, message: ChatRequest) -> Result<Response<ChatResponse>, Status> {
-    let (run, answer) = unary::attempt(run, |mut upstream, target, output_token_cap| {
+    let (run, answer) = unary::attempt(run, |parts, target, output_token_cap| {
         let request =
             adapter::ChatRequest { target: Some(target), request: Some(message.clone()), output_token_cap };
-        async move { upstream.chat(request).await }
+        async move { parts.adapter.chat(request).await }
     })
     .await?;
     Ok(succeed(run, answer))

@@ -73,9 +73,9 @@ fn digest(message: &EmbedRequest) -> [u8; 32] {
 }
 
 async fn attempt(run: Run, message: EmbedRequest) -> Result<Response<EmbedResponse>, Status> {
-    let (run, answer) = unary::attempt(run, |mut upstream, target, _| {
+    let (run, answer) = unary::attempt(run, |parts, target, _| {
         let request = adapter::EmbedRequest { target: Some(target), request: Some(message.clone()) };
-        async move { upstream.embed(request).await }
+        async move { parts.adapter.embed(request).await }
     })
     .await?;
     Ok(succeed(run, answer))

@@ -78,7 +78,7 @@ fn pieces(
                 output_token_cap: run.output_token_cap,
                 include_usage,
             };
-            let mut upstream = match run.parts.adapter.clone().stream_chat(request).await {
+            let mut upstream = match run.parts.adapter.stream_chat(request).await {
                 Ok(response) => response.into_inner(),
                 Err(status) => match run.failed(&candidate, since, &status) {
                     Ok(()) => continue 'targets,

@@ -1,30 +1,29 @@
 //! What calls with one answer have in common.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use headgate_kit::conn::Conn;
 use headgate_kit::error::Failure;
 use headgate_proto::adapter::v1::Target;
-use headgate_proto::adapter::v1::adapter_service_client::AdapterServiceClient;
 use prost::Message;
 use tonic::{Response, Status};
 
 use crate::call::Run;
 use crate::headers::Headers;
+use crate::router::Parts;
 use crate::{error, replay};
 
 /// Tries one target after the other with `call`, until one answers or none is left.
 pub(super) async fn attempt<A, Call, Calling>(mut run: Run, call: Call) -> Result<(Run, A), Status>
 where
-    Call: Fn(AdapterServiceClient<Conn>, Target, Option<u32>) -> Calling,
+    Call: Fn(Arc<Parts>, Target, Option<u32>) -> Calling,
     Calling: Future<Output = Result<Response<A>, Status>>,
 {
     let mut failure = error::no_target();
     while let Some(candidate) = run.next_candidate() {
         let since = Instant::now();
-        let adapter = run.parts.adapter.clone();
-        match call(adapter, candidate.target.clone(), run.output_token_cap).await {
+        match call(run.parts.clone(), candidate.target.clone(), run.output_token_cap).await {
             Ok(answer) => {
                 run.lease.attempted(&candidate, since, None);
                 return Ok((run, answer.into_inner()));
