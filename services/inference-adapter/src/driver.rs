@@ -1,8 +1,12 @@
 //! Transport for every provider: connections, deadlines, bounds, cancellation.
 
+mod answer;
 mod body;
 mod client;
+mod connect;
+mod link;
 mod pieces;
+mod pool;
 
 use bytes::Bytes;
 use headgate_kit::Failure;
@@ -11,16 +15,14 @@ use headgate_kit::tasks::Tasks;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::capture_connection;
 
+use self::answer::AnswerBody;
 use self::body::{Source, read_some, read_whole};
-use self::client::Client;
+use self::client::{Client, Outgoing, Sent};
 pub use self::pieces::Pieces;
 pub(crate) use self::pieces::redacted;
 use crate::config::Config;
 use crate::deadlines::{Phase, Watch};
-use crate::failure;
 use crate::provider::{Chunks, Exchange, Provider};
 
 /// The most of an error's body that is read, in bytes.
@@ -42,7 +44,7 @@ impl Driver {
     /// # Errors
     /// When TLS cannot be set up.
     pub(crate) fn new(config: &Config, clock: Clock, tasks: Tasks) -> Result<Self, rustls::Error> {
-        let client = client::build(config)?;
+        let client = Client::new(config, tasks.clone())?;
         Ok(Self { client, max_response_bytes: config.max_response_bytes, clock, tasks })
     }
 
@@ -93,40 +95,26 @@ impl Driver {
 
     async fn send(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         watch: &mut Watch,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut connection = capture_connection(&mut request);
-        let mut answer = self.client.request(request);
-        tokio::select! {
-            biased;
-            answer = &mut answer => return self.answered(answer, watch),
-            _ = connection.wait_for_connection_metadata() => {}
-            failure = watch.passed() => return Err(failure),
-        }
-        watch.enter(Phase::FirstByte);
-        tokio::select! {
-            biased;
-            answer = &mut answer => self.answered(answer, watch),
-            failure = watch.passed() => Err(failure),
-        }
-    }
-
-    fn answered(
-        &self,
-        answer: Result<Response<Incoming>, hyper_util::client::legacy::Error>,
-        watch: &mut Watch,
-    ) -> Result<Response<Incoming>, Failure> {
-        if watch.phase() == Phase::Connect {
+    ) -> Result<Response<AnswerBody>, Failure> {
+        let mut outgoing = Outgoing::new(request)?;
+        loop {
+            let connection = within(watch, self.client.connection(&outgoing)).await?;
             watch.enter(Phase::FirstByte);
+            match within(watch, self.client.send(connection, outgoing)).await? {
+                Sent::Answered(answer) => return Ok(answer),
+                // Ends: a new connection is never stale.
+                Sent::Stale(again) => outgoing = again,
+            }
+            watch.enter(Phase::Connect);
         }
-        answer.map_err(|cause| failure::no_answer(&cause))
     }
 
     async fn refused(
         &self,
         provider: &dyn Provider,
-        response: Response<Incoming>,
+        response: Response<AnswerBody>,
         watch: &mut Watch,
     ) -> Failure {
         let (head, body) = response.into_parts();
@@ -136,7 +124,16 @@ impl Driver {
     }
 }
 
-fn is_event_stream(response: &Response<Incoming>) -> bool {
+/// What comes of `work`, unless a deadline passes first.
+async fn within<T>(watch: &mut Watch, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        failure = watch.passed() => Err(failure),
+    }
+}
+
+fn is_event_stream(response: &Response<AnswerBody>) -> bool {
     const EVENTS: &[u8] = b"text/event-stream";
     let kind = response.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
     kind.and_then(|kind| kind.get(..EVENTS.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))

@@ -62,27 +62,34 @@ pub(crate) fn too_large(limit: usize) -> Failure {
     Failure::new(ErrorReason::UpstreamInvalid, format!("the upstream's answer is larger than {limit} bytes"))
 }
 
+/// An upstream that no connection could be made to. The cause goes to the log.
+pub(crate) fn unreachable(cause: &(dyn std::error::Error + 'static)) -> Failure {
+    tracing::debug!(cause = chain(cause), "no connection to the upstream");
+    Failure::new(ErrorReason::UpstreamFailed, "the upstream cannot be reached")
+}
+
 /// A request that got no answer. The cause goes to the log.
-pub(crate) fn no_answer(cause: &hyper_util::client::legacy::Error) -> Failure {
+pub(crate) fn no_answer(cause: &hyper::Error) -> Failure {
     tracing::debug!(cause = chain(cause), "no answer from the upstream");
-    if cause.is_connect() {
-        return Failure::new(ErrorReason::UpstreamFailed, "the upstream cannot be reached");
-    }
-    let source = std::error::Error::source(cause).and_then(|source| source.downcast_ref());
-    broken(source)
+    broken(cause)
+}
+
+/// A connection that closed without an answer.
+pub(crate) fn closed() -> Failure {
+    Failure::new(ErrorReason::UpstreamFailed, "the connection to the upstream broke")
 }
 
 /// An answer whose body broke off. The cause goes to the log.
 pub(crate) fn broken_body(cause: &hyper::Error) -> Failure {
     tracing::debug!(cause = chain(cause), "the upstream's answer broke off");
-    broken(Some(cause))
+    broken(cause)
 }
 
-fn broken(cause: Option<&hyper::Error>) -> Failure {
-    if cause.is_some_and(hyper::Error::is_parse) {
+fn broken(cause: &hyper::Error) -> Failure {
+    if cause.is_parse() {
         return Failure::new(ErrorReason::UpstreamInvalid, "the upstream's answer is not valid HTTP");
     }
-    Failure::new(ErrorReason::UpstreamFailed, "the connection to the upstream broke")
+    closed()
 }
 
 /// An error with everything behind it.

@@ -1,14 +1,12 @@
 //! Bodies of answers.
 
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use headgate_kit::Failure;
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 
+use super::answer::AnswerBody;
 use crate::deadlines::Watch;
 use crate::failure;
 use crate::provider::LocalBody;
@@ -16,7 +14,7 @@ use crate::provider::LocalBody;
 /// Where a stream's bytes come from.
 pub(crate) enum Source {
     /// An upstream.
-    Upstream(Incoming),
+    Upstream(AnswerBody),
     /// A provider that is built in.
     Local(LocalBody),
     /// Nowhere any more; the connection is closed or given back.
@@ -27,7 +25,7 @@ impl Source {
     /// The next read; `None` at the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         match self {
-            Self::Upstream(body) => poll_data(body, cx).map_err(|cause| failure::broken_body(&cause)),
+            Self::Upstream(body) => body.poll_data(cx).map_err(|cause| failure::broken_body(&cause)),
             Self::Local(body) => {
                 // It never waits for anything, so it must leave room for others by itself.
                 let turn = ready!(tokio::task::coop::poll_proceed(cx));
@@ -39,27 +37,9 @@ impl Source {
     }
 }
 
-/// The next data of a body, trailers left out.
-pub(super) fn poll_data(
-    body: &mut Incoming,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-    loop {
-        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Poll::Ready(Some(Ok(data)));
-                }
-            }
-            Some(Err(cause)) => return Poll::Ready(Some(Err(cause))),
-            None => return Poll::Ready(None),
-        }
-    }
-}
-
 /// A whole body of at most `limit` bytes, before a deadline passes.
 pub(super) async fn read_whole(
-    mut body: Incoming,
+    mut body: AnswerBody,
     limit: usize,
     watch: &mut Watch,
 ) -> Result<Bytes, Failure> {
@@ -79,7 +59,7 @@ pub(super) async fn read_whole(
 
 /// The beginning of an error's body: what comes before the limit, a deadline or a broken connection. The status says
 /// enough by itself, so none of these is a failure of its own.
-pub(super) async fn read_some(mut body: Incoming, limit: usize, watch: &mut Watch) -> Bytes {
+pub(super) async fn read_some(mut body: AnswerBody, limit: usize, watch: &mut Watch) -> Bytes {
     let mut some = BytesMut::new();
     while some.len() < limit {
         let Ok(Some(frame)) = next(&mut body, watch).await else { break };
@@ -89,23 +69,13 @@ pub(super) async fn read_some(mut body: Incoming, limit: usize, watch: &mut Watc
     some.freeze()
 }
 
-async fn next(body: &mut Incoming, watch: &mut Watch) -> Result<Option<Bytes>, Failure> {
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = body.frame() => frame,
-            failure = watch.passed() => return Err(failure),
-        };
-        match frame {
-            None => return Ok(None),
-            Some(Err(cause)) => return Err(failure::broken_body(&cause)),
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
-        }
-    }
+async fn next(body: &mut AnswerBody, watch: &mut Watch) -> Result<Option<Bytes>, Failure> {
+    let data = tokio::select! {
+        biased;
+        data = poll_fn(|cx| body.poll_data(cx)) => data,
+        failure = watch.passed() => return Err(failure),
+    };
+    data.transpose().map_err(|cause| failure::broken_body(&cause))
 }
 
 /// Copies nothing as long as there is one frame, which is the usual case.

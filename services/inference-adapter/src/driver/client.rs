@@ -1,42 +1,175 @@
-//! The HTTP client and its connections.
+//! The HTTP client: a connection for a request, the request's answer, and the connection's way back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use headgate_kit::Failure;
+use headgate_kit::tasks::Tasks;
+use http::header::HOST;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::answer::AnswerBody;
+use super::connect::{Connector, Io};
+use super::link::{Link, Unanswered};
+use super::pool::{Origin, Pool, Shared};
 use crate::config::Config;
+use crate::failure;
 
-/// Connections to every upstream, kept for the next request.
-pub(super) type Client = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
-
-const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How often a silent HTTP/2 upstream is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
-/// A connection that is being made when another becomes free is finished in the background: not for ever.
-const BACKGROUND_CONNECT: Duration = Duration::from_secs(60);
+/// The longest between two looks at connections that wait.
+const SWEEP: Duration = Duration::from_secs(10);
 
-/// HTTP/1.1 in clear; over TLS whatever the upstream prefers, checked against Mozilla's roots.
-pub(super) fn build(config: &Config) -> Result<Client, rustls::Error> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEPALIVE));
-    tcp.set_connect_timeout(Some(BACKGROUND_CONNECT.max(Duration::from_millis(config.connect_ms))));
-    let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(Arc::new(rustls::crypto::ring::default_provider()))?
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp);
-    Ok(hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_millis(config.pool_idle_ms))
-        .pool_max_idle_per_host(config.pool_idle_per_upstream)
-        .http2_keep_alive_interval(PING)
-        .http2_adaptive_window(true)
-        .build(connector))
+/// Connections to every upstream.
+#[derive(Debug)]
+pub(super) struct Client {
+    connector: Connector,
+    pool: Arc<Pool>,
+    tasks: Tasks,
+}
+
+/// A connection that a request can be sent over.
+pub(super) enum Ready {
+    /// HTTP/1.1. Whether it was used before.
+    Own(Link, bool),
+    /// HTTP/2.
+    Shared(Shared),
+}
+
+/// A request, and where it goes.
+pub(super) struct Outgoing {
+    origin: Origin,
+    request: Request<Full<Bytes>>,
+}
+
+/// What came of sending a request.
+pub(super) enum Sent {
+    Answered(Response<AnswerBody>),
+    /// The connection had been closed while it waited, and nothing was sent.
+    Stale(Outgoing),
+}
+
+impl Client {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(super) fn new(config: &Config, tasks: Tasks) -> Result<Self, rustls::Error> {
+        let keep = Duration::from_millis(config.pool_idle_ms);
+        let pool = Arc::new(Pool::new(keep, config.pool_idle_per_upstream));
+        tasks.spawn(sweep(
+            Arc::downgrade(&pool),
+            keep.clamp(Duration::from_millis(1), SWEEP),
+            tasks.stopping(),
+        ));
+        Ok(Self { connector: Connector::new(config)?, pool, tasks })
+    }
+
+    /// A connection for a request: one that waits, or a new one.
+    pub(super) async fn connection(&self, outgoing: &Outgoing) -> Result<Ready, Failure> {
+        let origin = &outgoing.origin;
+        if let Some(link) = self.pool.take(origin) {
+            return Ok(Ready::Own(link, true));
+        }
+        if let Some(shared) = self.pool.shared(origin) {
+            return Ok(Ready::Shared(shared));
+        }
+        let uri = Uri::builder()
+            .scheme(origin.scheme.clone())
+            .authority(origin.authority.clone())
+            .path_and_query("/")
+            .build()
+            .map_err(Failure::internal)?;
+        let (io, agreed_http2) =
+            self.connector.connect(uri).await.map_err(|cause| failure::unreachable(&*cause))?;
+        if agreed_http2 {
+            return Ok(Ready::Shared(self.share(origin, io).await?));
+        }
+        let link = Link::begin(io).await.map_err(|cause| failure::no_answer(&cause))?;
+        Ok(Ready::Own(link, false))
+    }
+
+    async fn share(&self, origin: &Origin, io: Io) -> Result<Shared, Failure> {
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .adaptive_window(true)
+            .handshake(io)
+            .await
+            .map_err(|cause| failure::no_answer(&cause))?;
+        let stopping = self.tasks.stopping();
+        // It ends by itself when nobody can send over it any more.
+        self.tasks.spawn(async move {
+            tokio::select! {
+                ended = connection => if let Err(cause) = ended {
+                    tracing::debug!(%cause, "a connection to an upstream ended");
+                },
+                () = stopping.cancelled() => {}
+            }
+        });
+        self.pool.share(origin, &sender);
+        Ok(sender)
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(&self, ready: Ready, outgoing: Outgoing) -> Result<Sent, Failure> {
+        let Outgoing { origin, request } = outgoing;
+        match ready {
+            Ready::Shared(mut sender) => {
+                let request = over_http2(&origin, request)?;
+                let answer =
+                    sender.send_request(request).await.map_err(|cause| failure::no_answer(&cause))?;
+                Ok(Sent::Answered(answer.map(AnswerBody::shared)))
+            }
+            Ready::Own(mut link, used) => match link.send(request).await {
+                Ok(answer) => {
+                    let pool = Arc::clone(&self.pool);
+                    Ok(Sent::Answered(answer.map(|body| AnswerBody::own(body, link, pool, origin))))
+                }
+                Err(Unanswered::Unsent(request)) if used => Ok(Sent::Stale(Outgoing { origin, request })),
+                Err(Unanswered::Broken(cause)) => Err(failure::no_answer(&cause)),
+                Err(Unanswered::Unsent(_) | Unanswered::Closed) => Err(failure::closed()),
+            },
+        }
+    }
+}
+
+impl Outgoing {
+    /// Takes a request with an absolute URI apart, as HTTP/1.1 sends it (RFC 9112, section 3.2.1).
+    pub(super) fn new(mut request: Request<Full<Bytes>>) -> Result<Self, Failure> {
+        let parts = std::mem::take(request.uri_mut()).into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return Err(Failure::internal("a request without an origin"));
+        };
+        let path = parts.path_and_query.unwrap_or(PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
+        let default_port = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let host = match authority.port_u16() {
+            Some(port) if port != default_port => {
+                HeaderValue::try_from(format!("{}:{port}", authority.host()))
+            }
+            _ => HeaderValue::try_from(authority.host()),
+        };
+        request.headers_mut().insert(HOST, host.map_err(Failure::internal)?);
+        Ok(Self { origin: Origin { scheme, authority }, request })
+    }
+}
+
+/// HTTP/2 has no `host`: the whole URI goes along (RFC 9113, section 8.3.1).
+fn over_http2(origin: &Origin, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, Failure> {
+    request.headers_mut().remove(HOST);
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    (parts.scheme, parts.authority) = (Some(origin.scheme.clone()), Some(origin.authority.clone()));
+    *request.uri_mut() = Uri::from_parts(parts).map_err(Failure::internal)?;
+    Ok(request)
+}
+
+async fn sweep(pool: std::sync::Weak<Pool>, every: Duration, stopping: tokio_util::sync::CancellationToken) {
+    while stopping.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        let Some(pool) = pool.upgrade() else { return };
+        pool.sweep();
+    }
 }

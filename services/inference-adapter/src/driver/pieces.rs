@@ -10,10 +10,10 @@ use headgate_kit::Failure;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::adapter::v1::StreamChatResponse;
 use http::HeaderValue;
-use hyper::body::Incoming;
 use tonic::Status;
 
-use super::body::{Source, poll_data};
+use super::answer::AnswerBody;
+use super::body::Source;
 use crate::credential;
 use crate::deadlines::{Phase, Watch};
 use crate::failure;
@@ -130,10 +130,10 @@ pub(crate) fn redacted(failure: Failure, credential: Option<&HeaderValue>) -> Fa
 }
 
 /// A connection is used again only when its answer was read to the end. What is left of it is usually here already.
-fn give_back(mut body: Incoming, tasks: &Tasks) {
+fn give_back(mut body: AnswerBody, tasks: &Tasks) {
     let mut now = Context::from_waker(std::task::Waker::noop());
     loop {
-        match poll_data(&mut body, &mut now) {
+        match body.poll_data(&mut now) {
             Poll::Ready(Some(Ok(_))) => {}
             Poll::Ready(_) => return,
             Poll::Pending => break,
@@ -141,7 +141,7 @@ fn give_back(mut body: Incoming, tasks: &Tasks) {
     }
     tasks.spawn(async move {
         let drained = tokio::time::timeout(DRAIN, async {
-            while let Some(Ok(_)) = std::future::poll_fn(|cx| poll_data(&mut body, cx)).await {}
+            while let Some(Ok(_)) = std::future::poll_fn(|cx| body.poll_data(cx)).await {}
         });
         if drained.await.is_err() {
             tracing::debug!("an upstream did not end its answer after the end marker");
