@@ -173,3 +173,74 @@ async fn sweep(pool: std::sync::Weak<Pool>, every: Duration, stopping: tokio_uti
         pool.sweep();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::poll_fn;
+
+    use hyper::body::Incoming;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Answers with the version, scheme, authority and path it saw.
+    async fn http2_upstream() -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let echo = service_fn(|request: Request<Incoming>| async move {
+                let seen = format!(
+                    "{:?} {} host={}",
+                    request.version(),
+                    request.uri(),
+                    request.headers().contains_key(HOST)
+                );
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(seen))))
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            server.serve_connection(TokioIo::new(socket), echo).await
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn requests_over_http2_share_a_connection() {
+        let address = http2_upstream().await;
+        let client = Client::new(&Config::default(), Tasks::new()).unwrap();
+        let outgoing = || {
+            let uri: Uri = format!("http://{address}/v1/x").parse().unwrap();
+            Outgoing::new(Request::post(uri).body(Full::default()).unwrap()).unwrap()
+        };
+        let io = Io::Http(TokioIo::new(TcpStream::connect(address).await.unwrap()));
+        client.share(&outgoing().origin, io).await.unwrap();
+        for _ in 0..2 {
+            // The upstream takes one connection only.
+            let ready = client.connection(&outgoing()).await.unwrap();
+            assert!(matches!(ready, Ready::Shared(_)));
+            let Sent::Answered(answer) = client.send(ready, outgoing()).await.unwrap() else {
+                panic!("stale")
+            };
+            let mut body = answer.into_body();
+            let seen = poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap();
+            assert_eq!(seen, format!("HTTP/2.0 http://{address}/v1/x host=false"));
+        }
+    }
+
+    #[test]
+    fn the_host_is_named_without_its_default_port_or_a_password() {
+        for (uri, host) in [
+            ("http://a.example/v1", "a.example"),
+            ("http://a.example:80/v1", "a.example"),
+            ("https://a.example:443", "a.example"),
+            ("https://a.example:80/", "a.example:80"),
+            ("http://u:p@[::1]:8000/v1", "[::1]:8000"),
+        ] {
+            let outgoing = Outgoing::new(Request::post(uri).body(Full::default()).unwrap()).unwrap();
+            assert_eq!(outgoing.request.headers()[HOST], host);
+        }
+    }
+}
