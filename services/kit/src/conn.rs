@@ -175,6 +175,9 @@ fn parse_timeout(value: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use tonic::Response;
+
     use super::*;
 
     #[test]
@@ -196,5 +199,51 @@ mod tests {
         let request = http::Request::new(Body::empty());
         let response = local(server).oneshot(request).await.unwrap();
         assert_eq!(response.headers()["grpc-status"], "13");
+    }
+
+    async fn direct<F, A>(request: Request<()>, serve: F) -> Result<(), Status>
+    where
+        F: FnOnce(Request<()>) -> A,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        let answer = Conn::call_direct(request, |request| {
+            let answer: Answering<'static, ()> = Box::pin(serve(request).map(|()| Ok(Response::new(()))));
+            answer
+        });
+        answer.await.map(Response::into_inner)
+    }
+
+    #[tokio::test]
+    async fn a_direct_call_sees_a_peer_and_nothing_else_that_a_socket_would_not_carry() {
+        let mut request = Request::new(());
+        request.extensions_mut().insert("ours");
+        request.metadata_mut().insert("x-request-id", "r".parse().unwrap());
+        let serve = |request: Request<()>| async move {
+            assert!(crate::identity::is_peer(&request));
+            assert!(request.extensions().get::<&str>().is_none());
+            assert_eq!(request.metadata().get("x-request-id").unwrap(), "r");
+        };
+        direct(request, serve).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_direct_call_is_an_internal_status() {
+        let panics = |_| async {
+            if true {
+                panic!("on purpose");
+            }
+        };
+        assert_eq!(direct(Request::new(()), panics).await.unwrap_err().code(), tonic::Code::Internal);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_direct_call_keeps_its_deadline() {
+        let slow = |_| tokio::time::sleep(Duration::from_millis(30));
+        for (ms, code) in [(40, tonic::Code::Ok), (20, tonic::Code::DeadlineExceeded)] {
+            let mut request = Request::new(());
+            request.set_timeout(Duration::from_millis(ms));
+            let ended = direct(request, slow).await.map_or_else(|status| status.code(), |()| tonic::Code::Ok);
+            assert_eq!(ended, code);
+        }
     }
 }

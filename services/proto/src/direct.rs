@@ -87,3 +87,29 @@ impl<M> std::fmt::Debug for Messages<M> {
         f.write_str("Messages")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_panics_ends_with_internal() {
+        let mut left = [1, 2].into_iter();
+        let stream = tokio_stream::iter(std::iter::from_fn(move || match left.next() {
+            Some(n) => Some(Ok(n)),
+            None => panic!("on purpose"),
+        }));
+        let mut messages = Messages::direct(stream);
+        let mut next = || {
+            let cx = &mut Context::from_waker(Waker::noop());
+            match Pin::new(&mut messages).poll_next(cx) {
+                Poll::Ready(next) => next.map(|n| n.map_err(|status| status.code())),
+                Poll::Pending => panic!("it waits for nothing"),
+            }
+        };
+        assert_eq!([next(), next()], [Some(Ok(1)), Some(Ok(2))]);
+        assert_eq!([next(), next()], [Some(Err(tonic::Code::Internal)), None]);
+    }
+}
