@@ -15,6 +15,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How many connections are open at a time; more wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
+    /// Threads that drive connections, each its own. Default 0: as many as the machine has cores for the process.
+    pub workers: usize,
     /// How long a stream may be silent before a comment line keeps it alive, in milliseconds. Default 15 s.
     pub keep_alive_comment_ms: u64,
     /// How long a request's head may take, in milliseconds, counted from when the connection could take it: an idle
@@ -32,6 +34,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             max_body_bytes: 16 << 20,
             max_connections: 10_000,
+            workers: 0,
             keep_alive_comment_ms: 15_000,
             header_read_timeout_ms: 75_000,
             body_read_timeout_ms: 120_000,
@@ -59,10 +62,20 @@ impl Config {
             "max_connections",
             "must be 1 to 1000000",
         );
+        check(self.workers <= 1024, "workers", "must be at most 1024");
         check(self.keep_alive_comment_ms > 0, "keep_alive_comment_ms", "must be at least 1");
         check(self.header_read_timeout_ms > 0, "header_read_timeout_ms", "must be at least 1");
         check(self.body_read_timeout_ms > 0, "body_read_timeout_ms", "must be at least 1");
         problems
+    }
+
+    /// How many threads drive connections.
+    #[must_use]
+    pub fn worker_threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
     }
 
     pub(crate) fn keep_alive(&self) -> Duration {

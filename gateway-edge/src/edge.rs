@@ -5,6 +5,7 @@ use std::sync::Arc;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::tasks::Tasks;
+use headgate_kit::workers::Workers;
 use headgate_proto::inference::v1::InferenceServiceStub;
 
 use crate::Config;
@@ -24,6 +25,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Owns the tasks of connections.
     pub tasks: Tasks,
+    /// Where connections are driven.
+    pub workers: Workers,
 }
 
 /// The REST server. Cheap to clone.
@@ -36,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) inference: InferenceServiceStub<Conn>,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
+    pub(crate) workers: Workers,
     pub(crate) metrics: Metrics,
 }
 
@@ -46,9 +50,11 @@ impl Edge {
     #[must_use]
     pub fn new(config: Config, deps: Deps) -> Self {
         let answer_bytes = MIN_ANSWER_BYTES.max(config.max_body_bytes);
-        let inference = InferenceServiceStub::new(deps.inference).max_decoding_message_size(answer_bytes);
+        let inference =
+            InferenceServiceStub::new(deps.inference.clone()).max_decoding_message_size(answer_bytes);
         let metrics = Metrics::new(&deps.registry);
-        Self(Arc::new(Shared { config, inference, clock: deps.clock, tasks: deps.tasks, metrics }))
+        let Deps { clock, tasks, workers, .. } = deps;
+        Self(Arc::new(Shared { config, inference, clock, tasks, workers, metrics }))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headgate_kit::tasks::Tasks;
+use headgate_kit::workers::Place;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -67,15 +68,16 @@ async fn accept(
     while let Ok(slot) = Arc::clone(slots).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let open = Open::new(slot, shared.metrics.open_connections.clone());
-                let (shared, stop, cut) = (Arc::clone(shared), stop.clone(), cut.clone());
-                let tasks = shared.tasks.clone();
-                tasks.spawn(async move {
-                    if let Err(cause) = connection(&shared, stream, &stop, &cut).await {
+                let open = Open::new(slot, shared.metrics.open_connections.clone(), shared.workers.place());
+                let runtime = open.place.runtime().clone();
+                let (of, stop, cut) = (Arc::clone(shared), stop.clone(), cut.clone());
+                let served = async move {
+                    if let Err(cause) = connection(&of, stream, &stop, &cut).await {
                         tracing::debug!(%cause, "connection ended");
                     }
                     drop(open);
-                });
+                };
+                shared.tasks.spawn_on(served, &runtime);
             }
             Err(cause) => {
                 tracing::warn!(%cause, "no connection accepted");
@@ -85,16 +87,17 @@ async fn accept(
     }
 }
 
-/// A connection's slot and its place in the gauge.
+/// A connection's slot, its worker, and its place in the gauge.
 struct Open {
     _slot: OwnedSemaphorePermit,
     gauge: IntGauge,
+    place: Place,
 }
 
 impl Open {
-    fn new(slot: OwnedSemaphorePermit, gauge: IntGauge) -> Self {
+    fn new(slot: OwnedSemaphorePermit, gauge: IntGauge, place: Place) -> Self {
         gauge.inc();
-        Self { _slot: slot, gauge }
+        Self { _slot: slot, gauge, place }
     }
 }
 
@@ -112,6 +115,8 @@ async fn connection(
     stop: &CancellationToken,
     cut: &CancellationToken,
 ) -> Ended {
+    // Its events are to wake the worker, not the one who accepted it.
+    let stream = TcpStream::from_std(stream.into_std()?)?;
     stream.set_nodelay(true)?;
     let patience = shared.config.header_read_timeout();
     let wants_http2 = tokio::select! {

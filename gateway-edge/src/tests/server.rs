@@ -7,6 +7,7 @@ use bytes::Bytes;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn;
 use headgate_kit::tasks::Tasks;
+use headgate_kit::workers::Workers;
 use headgate_proto::inference::v1::inference_service_server::InferenceServiceServer;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -48,8 +49,8 @@ impl Server {
         assert_eq!(config.problems(), []);
         let (router, registry) = (Scripted::default(), Registry::new());
         let inference = conn::local(InferenceServiceServer::new(router.clone()));
-        let deps =
-            Deps { inference, registry: registry.clone(), clock: Clock::system(), tasks: Tasks::new() };
+        let (clock, tasks, workers) = (Clock::system(), Tasks::new(), Workers::here());
+        let deps = Deps { inference, registry: registry.clone(), clock, tasks, workers };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -9,6 +9,7 @@ use headgate_kit::records::RecordSource;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::spool::{OpenEntry, Options, Spool, SpoolError};
 use headgate_kit::tasks::Tasks;
+use headgate_kit::workers::Workers;
 use headgate_proto::FILE_DESCRIPTOR_SET;
 use prometheus::Registry;
 use rand::SeedableRng as _;
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) back: Tasks,
     /// Ended last: what writes records to disk.
     pub(crate) storage: Tasks,
+    /// Where REST connections are driven.
+    pub(crate) workers: Workers,
     pub(crate) operator: OperatorGuard,
     pub(crate) master_key: MasterKey,
 }

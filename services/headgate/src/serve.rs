@@ -10,6 +10,7 @@ use headgate_kit::identity::OperatorGuard;
 use headgate_kit::server::{Readiness, bind, serve_grpc, serve_ops};
 use headgate_kit::tasks::Tasks;
 use headgate_kit::telemetry;
+use headgate_kit::workers::Workers;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -80,6 +81,7 @@ async fn serve(settings: Settings, configured: bool) -> Result<(), Box<dyn std::
         front: Tasks::new(),
         back: Tasks::new(),
         storage: Tasks::new(),
+        workers: Workers::start("headgate-edge", settings.edge.worker_threads())?,
         operator: OperatorGuard::new(data.operator_token(&settings)?),
         master_key: data.master_key(&settings)?,
     };
@@ -138,6 +140,7 @@ impl Listeners {
                 registry: context.registry.clone(),
                 clock: context.clock.clone(),
                 tasks: context.front.clone(),
+                workers: context.workers.clone(),
             },
         );
         let grace = Duration::from_millis(settings.shutdown.grace_ms);
@@ -196,6 +199,8 @@ impl Running {
                 tracing::warn!(what, "tasks were still running");
             }
         }
+        // After every task: some of them run there.
+        context.workers.stop().await;
         tracing::info!("stopped");
         Ok(())
     }

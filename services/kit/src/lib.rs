@@ -21,5 +21,6 @@ pub mod spool;
 pub mod tasks;
 pub mod telemetry;
 pub mod watch;
+pub mod workers;
 
 pub use error::Failure;

@@ -10,6 +10,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 
+use tokio::runtime::{Handle, Id};
+
 use super::connect::Io;
 
 /// Why a request was not answered.
@@ -26,13 +28,14 @@ pub(super) enum Unanswered {
 pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
     connection: Pin<Box<Connection<Io, Full<Bytes>>>>,
+    runtime: Id,
 }
 
 impl Link {
     /// Speaks HTTP/1.1 over `io`.
     pub(super) async fn begin(io: Io) -> Result<Self, hyper::Error> {
         let (sender, connection) = Builder::new().handshake(io).await?;
-        Ok(Self { sender, connection: Box::pin(connection) })
+        Ok(Self { sender, connection: Box::pin(connection), runtime: Handle::current().id() })
     }
 
     /// Sends a request and waits for the head of its answer, whose body comes as long as `drive` is called.
@@ -62,6 +65,11 @@ impl Link {
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Why it closed is told by the answer or its body.
         self.connection.as_mut().poll(cx).map(drop)
+    }
+
+    /// The runtime that its socket belongs to.
+    pub(super) fn runtime(&self) -> Id {
+        self.runtime
     }
 
     /// Whether another request can be sent.

@@ -8,6 +8,7 @@ use http::uri::{Authority, Scheme};
 use http_body_util::Full;
 use hyper::client::conn::http2;
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
 use super::link::Link;
@@ -40,14 +41,23 @@ impl Pool {
         Self { keep, most, idle: Mutex::default(), shared: Mutex::default() }
     }
 
-    /// The connection that was used last: it is the least likely to have been closed.
+    /// The connection that was used last: it is the least likely to have been closed. One whose socket belongs to
+    /// another runtime would wake another thread for every byte, so it is left for that one.
     pub(super) fn take(&self, origin: &Origin) -> Option<Link> {
+        let here = Handle::current().id();
         loop {
-            let Idle { mut link, since } = self.idle.lock().get_mut(origin)?.pop()?;
+            let Idle { mut link, since } = self.pop(origin, here)?;
             if since.elapsed() < self.keep && link.is_free() {
                 return Some(link);
             }
         }
+    }
+
+    fn pop(&self, origin: &Origin, runtime: Id) -> Option<Idle> {
+        let mut idle = self.idle.lock();
+        let idle = idle.get_mut(origin)?;
+        let last = idle.iter().rposition(|idle| idle.link.runtime() == runtime)?;
+        Some(idle.remove(last))
     }
 
     /// Keeps a connection whose answer was read to the end, if it can be used again.
