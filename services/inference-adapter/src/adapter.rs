@@ -22,7 +22,7 @@ use crate::credential::Credentials;
 use crate::deadlines::{Limits, Watch};
 use crate::driver::{Driver, Opened, Pieces, redacted};
 use crate::metrics::{Attempt, KindMetrics, Metrics};
-use crate::provider::{Call, ChatAsk, Provider, provider};
+use crate::provider::{Call, ChatAsk, ChatForm, Exchange, Provider, provider};
 
 /// What the adapter needs of its process.
 #[derive(Clone, Debug)]
@@ -129,8 +129,7 @@ impl Begun<'_> {
         }
     }
 
-    async fn chat(&mut self, ask: ChatAsk) -> Result<ChatResponse, Failure> {
-        let (exchange, form) = self.provider.chat(&self.call(), ask)?;
+    async fn chat(&mut self, exchange: Exchange, form: ChatForm) -> Result<ChatResponse, Failure> {
         let body = self.inner.driver.whole(self.provider, exchange, &mut self.watch).await?;
         self.provider.chat_answer(form, body)
     }
@@ -184,7 +183,11 @@ impl AdapterService for Adapter {
         let request = request.ok_or_else(no_request)?;
         let mut attempt = self.begin(target)?;
         let ask = ChatAsk { request, cap, stream: false, include_usage: false };
-        let result = attempt.chat(ask).await;
+        // The question is gone when the wait begins, so that the future need not hold it.
+        let result = match attempt.provider.chat(&attempt.call(), ask) {
+            Ok((exchange, form)) => attempt.chat(exchange, form).await,
+            Err(failure) => Err(failure),
+        };
         attempt.ended(result)
     }
 

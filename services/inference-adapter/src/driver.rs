@@ -8,6 +8,9 @@ mod link;
 mod pieces;
 mod pool;
 
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
 use bytes::Bytes;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
@@ -100,9 +103,9 @@ impl Driver {
     ) -> Result<Response<AnswerBody>, Failure> {
         let mut outgoing = Outgoing::new(request)?;
         loop {
-            let connection = within(watch, self.client.connection(&outgoing)).await?;
+            let connection = within(watch, pin!(self.client.connection(&outgoing))).await?;
             watch.enter(Phase::FirstByte);
-            match within(watch, self.client.send(connection, outgoing)).await? {
+            match within(watch, pin!(self.client.send(connection, outgoing))).await? {
                 Sent::Answered(answer) => return Ok(answer),
                 // Ends: a new connection is never stale.
                 Sent::Stale(again) => outgoing = again,
@@ -125,12 +128,15 @@ impl Driver {
 }
 
 /// What comes of `work`, unless a deadline passes first.
-async fn within<T>(watch: &mut Watch, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::select! {
-        biased;
-        done = work => done,
-        failure = watch.passed() => Err(failure),
-    }
+async fn within<T>(
+    watch: &mut Watch,
+    mut work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
+    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => watch.poll_passed(cx).map(Err),
+    })
+    .await
 }
 
 fn is_event_stream(response: &Response<AnswerBody>) -> bool {

@@ -77,6 +77,11 @@ impl Client {
         if let Some(shared) = self.pool.shared(origin) {
             return Ok(Ready::Shared(shared));
         }
+        // Boxed: seldom needed, and large.
+        Box::pin(self.open(origin)).await
+    }
+
+    async fn open(&self, origin: &Origin) -> Result<Ready, Failure> {
         let uri = Uri::builder()
             .scheme(origin.scheme.clone())
             .authority(origin.authority.clone())
@@ -129,7 +134,9 @@ impl Client {
                     let pool = Arc::clone(&self.pool);
                     Ok(Sent::Answered(answer.map(|body| AnswerBody::own(body, link, pool, origin))))
                 }
-                Err(Unanswered::Unsent(request)) if used => Ok(Sent::Stale(Outgoing { origin, request })),
+                Err(Unanswered::Unsent(request)) if used => {
+                    Ok(Sent::Stale(Outgoing { origin, request: *request }))
+                }
                 Err(Unanswered::Broken(cause)) => Err(failure::no_answer(&cause)),
                 Err(Unanswered::Unsent(_) | Unanswered::Closed) => Err(failure::closed()),
             },
