@@ -40,7 +40,10 @@ impl Db {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
-            .pragma("cache_size", "-1024");
+            .pragma("cache_size", "-1024")
+            // In pages: 16 MiB of log. Pages that change with every batch are copied and synced four times less often
+            // than by default.
+            .pragma("wal_autocheckpoint", "4000");
         // The writer first: a read-only connection cannot create the file.
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         migrations.run(&write).await?;
