@@ -11,6 +11,7 @@
 //!
 //! On disk: segment files of checksummed frames, a file per consumer with the position it has acknowledged, a lock.
 
+mod append;
 mod consumer;
 mod dir;
 mod frame;
@@ -22,6 +23,8 @@ mod recover;
 mod segment;
 mod shared;
 mod sync;
+mod tail;
+mod unsynced;
 
 #[cfg(test)]
 mod tests;

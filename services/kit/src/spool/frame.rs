@@ -49,22 +49,19 @@ pub(super) enum Decoded {
     Corrupt,
 }
 
-/// The bytes a record takes on disk.
-pub(super) fn size(payload: usize) -> u64 {
-    (HEADER + payload) as u64
-}
-
-/// Replaces what is in `out` by a frame. The payload must not be over `MAX_RECORD_BYTES`.
-pub(super) fn encode(out: &mut Vec<u8>, kind: Kind, key: Uuid, payload: &[u8]) {
+/// A record as a frame. The payload must not be over `MAX_RECORD_BYTES`.
+pub(super) fn encode(kind: Kind, key: Uuid, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(HEADER - PREFIX + payload.len()).unwrap_or(u32::MAX).to_le_bytes();
-    out.clear();
-    out.extend_from_slice(&length);
-    out.extend_from_slice(&[0; 4]);
-    out.push(kind as u8);
-    out.extend_from_slice(key.as_bytes());
+    let mut header = [0; HEADER];
+    header[..4].copy_from_slice(&length);
+    header[PREFIX] = kind as u8;
+    header[PREFIX + 1..].copy_from_slice(key.as_bytes());
+    let mut out = Vec::with_capacity(HEADER + payload.len());
+    out.extend_from_slice(&header);
     out.extend_from_slice(payload);
     let checksum = checksum(&length, &out[PREFIX..]).to_le_bytes();
     out[4..PREFIX].copy_from_slice(&checksum);
+    out
 }
 
 /// Reads the frame that `bytes` starts with.
@@ -99,9 +96,7 @@ mod tests {
     use super::*;
 
     fn encoded(kind: Kind, payload: &[u8]) -> Vec<u8> {
-        let mut out = b"left from the frame before".to_vec();
-        encode(&mut out, kind, Uuid::from_u128(7), payload);
-        out
+        encode(kind, Uuid::from_u128(7), payload)
     }
 
     #[test]
@@ -109,7 +104,7 @@ mod tests {
         for (kind, payload) in [(Kind::Begin, &b"hello"[..]), (Kind::Note, b""), (Kind::End, &[0; 3000])] {
             let mut bytes = encoded(kind, payload);
             let size = bytes.len();
-            assert_eq!(size as u64, super::size(payload.len()));
+            assert_eq!(size, HEADER + payload.len());
             bytes.extend_from_slice(b"more");
             let frame = Frame { kind, key: Uuid::from_u128(7), payload: Bytes::copy_from_slice(payload) };
             assert_eq!(decode(&bytes.into()), Decoded::Frame(frame, size));

@@ -1,21 +1,19 @@
 //! The writer's side: the segments there are, and the one being written.
 
+mod writes;
+
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::dir::{self, Dir};
-use super::frame::{self, Kind};
 use super::segment::Segment;
-use super::{MAX_RECORD_BYTES, SpoolError};
-
-/// A buffer larger than this is not kept for the next record.
-const KEPT_BUFFER: usize = 64 * 1024;
+use super::tail::Tail;
+use super::unsynced::Unsynced;
 
 /// Limits of a spool, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +33,6 @@ pub(super) enum Progress {
     CaughtUp,
 }
 
-/// What was written and not brought to the disk yet.
-#[derive(Default)]
-pub(super) struct Unsynced {
-    /// Oldest first.
-    pub(super) files: Vec<(u64, Arc<File>)>,
-    /// Whether there is a file that the directory on the disk may not know.
-    pub(super) dir: bool,
-}
-
 /// All segments, oldest first, and which entries are open. The last segment is the one being written.
 pub(super) struct Log {
     dir: Arc<Dir>,
@@ -57,7 +46,10 @@ pub(super) struct Log {
     /// The segment that each open entry began in.
     open: HashMap<Uuid, u64>,
     unsynced: Unsynced,
-    frame: Vec<u8>,
+    /// What follows the last record that is known to be written.
+    tail: Tail,
+    /// Whether a segment was sealed that nobody has looked at to delete it.
+    rotated: bool,
 }
 
 impl Log {
@@ -83,7 +75,8 @@ impl Log {
         let file = Arc::new(dir::writable(&dir.segment(current.number, current.base))?);
         let unsynced = Unsynced { files: Vec::new(), dir: true };
         let rotate_at = limits.segment;
-        Ok(Self { dir, limits, sealed, current, file, rotate_at, size, open, unsynced, frame: Vec::new() })
+        let (tail, rotated) = (Tail::default(), false);
+        Ok(Self { dir, limits, sealed, current, file, rotate_at, size, open, unsynced, tail, rotated })
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
@@ -94,90 +87,38 @@ impl Log {
         self.open.len()
     }
 
-    /// Writes a record. True when that started a new segment.
-    pub(super) fn append(&mut self, kind: Kind, key: Uuid, record: &[u8]) -> Result<bool, SpoolError> {
-        if record.len() > MAX_RECORD_BYTES {
-            return Err(SpoolError::TooLarge(record.len()));
-        }
-        match kind {
-            Kind::Begin if self.open.contains_key(&key) => return Err(SpoolError::AlreadyOpen(key)),
-            Kind::Note if !self.open.contains_key(&key) => return Ok(false),
-            _ => {}
-        }
-        let size = frame::size(record.len());
-        if kind != Kind::End && self.size + size > self.limits.cap {
-            return Err(SpoolError::Full);
-        }
-        let rotated = self.make_room(size);
-        frame::encode(&mut self.frame, kind, key, record);
-        let written = self.write();
-        self.frame.shrink_to(KEPT_BUFFER);
-        written?;
-        self.record(kind, key, size);
-        // A record larger than a segment does not wait for the next one, or it could hold the cap with nothing left
-        // to push it out.
-        Ok(self.make_room(0) || rotated)
-    }
-
-    fn record(&mut self, kind: Kind, key: Uuid, size: u64) {
-        self.size += size;
-        self.current.bytes += size;
-        self.current.readable = self.current.bytes;
-        match kind {
-            Kind::Begin => {
-                self.current.open += 1;
-                self.open.insert(key, self.current.number);
-            }
-            Kind::Note => {}
-            Kind::End => {
-                self.current.ends += 1;
-                let began = self.open.remove(&key);
-                if let Some(segment) = began.and_then(|number| self.segment_mut(number)) {
-                    segment.open = segment.open.saturating_sub(1);
-                }
-            }
-        }
-    }
-
-    /// Writes at the end as far as it is known to be good, so that a write that failed half-way is overwritten by
-    /// the next one; what it left is cut off too, or the next `open` does it.
-    fn write(&mut self) -> io::Result<()> {
-        if let Err(cause) = self.file.write_all_at(&self.frame, self.current.bytes) {
-            if let Err(cause) = self.file.set_len(self.current.bytes) {
-                tracing::error!(%cause, "half a record could not be cut off the spool");
-            }
-            return Err(cause);
-        }
-        if self.unsynced.files.last().is_none_or(|(number, _)| *number != self.current.number) {
-            self.unsynced.files.push((self.current.number, Arc::clone(&self.file)));
-        }
-        Ok(())
+    /// Where the next record goes.
+    fn end(&self) -> u64 {
+        self.current.bytes + self.tail.len()
     }
 
     /// Starts a new segment when the current one is full. When that fails the current one grows on, since an outcome
     /// must be taken while there is any way to.
-    fn make_room(&mut self, size: u64) -> bool {
-        if self.current.bytes == 0 || self.current.bytes + size <= self.rotate_at {
-            return false;
+    fn make_room(&mut self, size: u64) {
+        if self.end() == 0 || self.end() + size <= self.rotate_at {
+            return;
         }
-        match self.rotate() {
-            Ok(()) => true,
-            Err(cause) => {
-                tracing::error!(%cause, "spool segment not started, the last one grows on");
-                self.rotate_at = self.current.bytes + size + self.limits.segment / 8;
-                false
-            }
+        if let Err(cause) = self.rotate() {
+            tracing::error!(%cause, "spool segment not started, the last one grows on");
+            self.rotate_at = self.end() + size + self.limits.segment / 8;
         }
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        self.write_tail()?;
         let next = Segment::new(self.current.number + 1, self.current.last());
         self.file = Arc::new(dir::writable(&self.dir.segment(next.number, next.base))?);
         self.unsynced.dir = true;
         self.sealed.push_back(self.current);
         self.current = next;
         self.rotate_at = self.limits.segment;
+        self.rotated = true;
         Ok(())
+    }
+
+    /// Whether a segment was sealed since this was last asked.
+    pub(super) fn take_rotated(&mut self) -> bool {
+        std::mem::take(&mut self.rotated)
     }
 
     /// Outcomes after `acked` that can be read.
@@ -226,12 +167,12 @@ impl Log {
     pub(super) fn forget(&mut self, number: u64) {
         if let Some(oldest) = self.sealed.pop_front_if(|segment| segment.number == number) {
             self.size = self.size.saturating_sub(oldest.bytes);
-            self.unsynced.files.retain(|(unsynced, _)| *unsynced != number);
+            self.unsynced.forget(number);
         }
     }
 
     pub(super) fn is_synced(&self) -> bool {
-        self.unsynced.files.is_empty() && !self.unsynced.dir
+        self.unsynced.is_empty()
     }
 
     /// What was written since it was last taken.
@@ -240,11 +181,8 @@ impl Log {
     }
 
     /// Gives back what could not be synced.
-    pub(super) fn put_unsynced(&mut self, mut unsynced: Unsynced) {
-        unsynced.files.append(&mut self.unsynced.files);
-        unsynced.files.dedup_by_key(|(number, _)| *number);
-        unsynced.dir |= self.unsynced.dir;
-        self.unsynced = unsynced;
+    pub(super) fn put_unsynced(&mut self, unsynced: Unsynced) {
+        self.unsynced.put_back(unsynced);
     }
 
     fn segments(&self) -> impl Iterator<Item = &Segment> {

@@ -3,13 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 use super::consumer::Consumer;
 use super::dir::Dir;
-use super::frame::Kind;
 use super::log::{Limits, Log};
 use super::recover::Recovered;
 use super::{OpenEntry, Options, SpoolError};
@@ -19,11 +17,13 @@ const MIN_SEGMENTS: u64 = 4;
 
 pub(super) struct Shared {
     pub(super) dir: Arc<Dir>,
-    /// Held for one write into the page cache, about a microsecond. A lock is right here: the kernel takes one per
-    /// file for the same write anyway, records need one order, and a queue with a thread behind it would cost a
-    /// wake-up per record and lose what is queued on `kill -9`. It is never held across an await, a sync, a read or
-    /// a deletion.
+    /// Held twice for every record, a fraction of a microsecond: to give it a place, and to make known that it is
+    /// written. A lock is right here: records need one order, and a queue with a thread behind it would cost a
+    /// wake-up per record and lose what is queued on `kill -9`. It is never held across an await, a sync, a read, a
+    /// deletion or, but to start a segment and to mend one after a failure, a write.
     pub(super) log: Mutex<Log>,
+    /// Told of every writer that is back, for those who must wait: after a failure, or because too much is under way.
+    pub(super) settled: Condvar,
     pub(super) consumers: Vec<Consumer>,
     /// Told of every outcome; costs the writer no system call when nobody waits.
     pub(super) ended: Notify,
@@ -44,22 +44,10 @@ impl Shared {
         let limits = Limits { segment, cap: options.cap_bytes };
         let segments = std::mem::take(&mut recovered.segments);
         let log = Log::new(Arc::clone(&dir), limits, segments, base, recovered.began_in())?;
-        let shared =
-            Self { dir, log: Mutex::new(log), consumers, ended: Notify::new(), cleaning: Mutex::new(()) };
+        let (log, settled) = (Mutex::new(log), Condvar::new());
+        let shared = Self { dir, log, settled, consumers, ended: Notify::new(), cleaning: Mutex::new(()) };
         shared.clean();
         Ok((shared, recovered.into_open()))
-    }
-
-    pub(super) fn append(&self, kind: Kind, key: Uuid, record: &[u8]) -> Result<(), SpoolError> {
-        let rotated = self.log.lock().append(kind, key, record)?;
-        if kind == Kind::End {
-            self.ended.notify_waiters();
-        }
-        if rotated && let Some(cleaning) = self.cleaning.try_lock() {
-            // A writer does not wait for a deletion under way; whoever does it, or the next one, finds this segment.
-            self.clean_holding(&cleaning);
-        }
-        Ok(())
     }
 
     pub(super) fn ack(&self, consumer: &Consumer, position: u64) -> io::Result<()> {
@@ -72,6 +60,14 @@ impl Shared {
     fn clean(&self) {
         let cleaning = self.cleaning.lock();
         self.clean_holding(&cleaning);
+    }
+
+    /// The same for a writer, which does not wait for a deletion under way: whoever does that, or the next one, finds
+    /// the segment it has sealed.
+    pub(super) fn clean_unless_busy(&self) {
+        if let Some(cleaning) = self.cleaning.try_lock() {
+            self.clean_holding(&cleaning);
+        }
     }
 
     fn clean_holding(&self, _cleaning: &MutexGuard<'_, ()>) {

@@ -3,6 +3,8 @@
 mod damage;
 mod model;
 mod rest;
+mod threads;
+mod writers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,19 @@ fn options(dir: &Path) -> Options {
 }
 
 fn reopen(dir: &TempDir) -> (Spool, Vec<OpenEntry>) {
-    Spool::open(options(dir.path())).unwrap()
+    open_again(options(dir.path()))
+}
+
+/// Opens a spool that was closed just now. A test that starts a process holds the locks of all others for a moment,
+/// through the files that the new process inherits until it runs its program.
+fn open_again(options: Options) -> (Spool, Vec<OpenEntry>) {
+    for _ in 0..1000 {
+        match Spool::open(options.clone()) {
+            Err(SpoolError::Locked(_)) => std::thread::sleep(Duration::from_millis(5)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the spool is still locked")
 }
 
 fn key(n: u128) -> Uuid {
