@@ -1,10 +1,19 @@
 //! Reading JSON members in place.
 
+mod cursor;
+mod number;
+mod string;
+
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::ops::Range;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub(crate) use cursor::Cursor;
 
 /// Where `part`, a slice of `whole`, lies in it.
 pub(crate) fn span(whole: &str, part: &str) -> Range<usize> {
@@ -21,7 +30,8 @@ pub(crate) fn utf8<'a>(subject: &str, body: &'a [u8]) -> Result<&'a str, crate::
 
 /// Text as a JSON string, quotes included.
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // Text always serialises.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// A count as a saturated `u32`.
@@ -30,13 +40,13 @@ pub(crate) fn count(n: usize) -> u32 {
 }
 
 /// Puts `edits`, sorted by place and not overlapping, in place of the ranges they name; the rest stays.
-pub(crate) fn edit(body: &[u8], edits: &[(Range<usize>, String)]) -> Vec<u8> {
-    let grown: usize = edits.iter().map(|(_, text)| text.len()).sum();
+pub(crate) fn edit(body: &[u8], edits: &[(Range<usize>, impl AsRef<str>)]) -> Vec<u8> {
+    let grown: usize = edits.iter().map(|(_, text)| text.as_ref().len()).sum();
     let mut out = Vec::with_capacity(body.len() + grown);
     let mut at = 0;
     for (range, text) in edits {
         out.extend_from_slice(body.get(at..range.start).unwrap_or_default());
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text.as_ref().as_bytes());
         at = range.end;
     }
     out.extend_from_slice(body.get(at..).unwrap_or_default());

@@ -65,6 +65,23 @@ fn a_whole_answer_is_not_copied() {
 }
 
 #[test]
+fn what_the_model_produced_is_counted() {
+    for (message, bytes) in [
+        (r#"{"content":null}"#, 0),
+        (r#"{"content":"a\"b"}"#, 4),
+        (r#"{"content":[{"text":"a"}],"refusal":null}"#, 14),
+        (r#"{"content":"ab","tool_calls":[7]}"#, 5),
+        (r#"{"reasoning":"abc","reasoning_content":"ab"}"#, 3),
+        (r#"{"reasoning":"ab","reasoning_content":"abc","content":"d"}"#, 4),
+        (r#"{"reasoning":"ab","reasoning_content":null,"tool_calls":null}"#, 2),
+    ] {
+        let body = format!(r#"{{"choices":[{{"message":{message}}},{{"message":{message}}}]}}"#);
+        let (_, facts) = mend_chat(Bytes::from(body)).unwrap();
+        assert_eq!(facts.output_bytes, 2 * bytes, "{message}");
+    }
+}
+
+#[test]
 fn an_error_with_status_200_is_no_answer() {
     let bodies: [&[u8]; 7] = [
         b"",
