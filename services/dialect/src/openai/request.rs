@@ -1,15 +1,19 @@
 //! Requests: what the gateway reads of a body, and the few values it may change.
 
+mod careful;
+mod draft;
 mod embeddings;
-mod reader;
+mod noted;
+mod options;
+mod quick;
 mod splice;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
-
 use headgate_proto::inference::v1::BodyFacts;
+use headgate_proto::inference::v1::body_facts::Places;
 
 use crate::Invalid;
 pub use splice::{Splice, splice};
@@ -33,7 +37,7 @@ pub struct Peek {
     pub prompt_bytes: u32,
     /// Whether vectors are asked for in base64 (`encoding_format`). False for chat.
     pub base64: bool,
-    spans: Spans,
+    places: Places,
 }
 
 impl Peek {
@@ -44,33 +48,19 @@ impl Peek {
             choices: self.choices,
             prompt_bytes: self.prompt_bytes,
             include_usage: self.include_usage,
+            base64: self.base64,
+            places: Some(self.places),
         }
     }
-}
 
-/// Where the values lie that a splice may change, as byte ranges of the body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Spans {
-    /// Just after the body's opening brace.
-    open: usize,
-    /// Whether the body has no member.
-    empty: bool,
-    model: Option<Range<usize>>,
-    stream: Option<Range<usize>>,
-    max_tokens: Option<Range<usize>>,
-    max_completion_tokens: Option<Range<usize>>,
-    stream_options: Option<Options>,
-}
-
-/// Where `stream_options` lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Options {
-    value: Range<usize>,
-    /// False when it is null.
-    is_object: bool,
-    /// Whether it is an object without members.
-    empty: bool,
-    include_usage: Option<Range<usize>>,
+    /// The peek that [`Peek::facts`] of the same body came from, without reading the body again.
+    ///
+    /// `None` when no places were noted or when they do not fit the body: each must hold a value of the kind that
+    /// belongs there, behind its name. That is all it looks at, so facts must come from someone who is trusted to have
+    /// read the body: a member of that name at another depth would pass, and so would a member that was kept quiet.
+    pub fn noted(body: &[u8], facts: &BodyFacts) -> Option<Self> {
+        noted::peek(body, facts)
+    }
 }
 
 /// Reads the body of `POST /v1/chat/completions`.
@@ -81,7 +71,7 @@ struct Options {
 /// When the body is not a JSON object in UTF-8, when a member that the gateway reads has a wrong type or value or
 /// stands there twice, when `model` or `messages` is missing or empty, or when a message has no role.
 pub fn peek_chat(body: &[u8]) -> Result<Peek, Invalid> {
-    reader::read(body, reader::CHAT)
+    peek(body, draft::CHAT)
 }
 
 /// Reads the body of `POST /v1/embeddings`.
@@ -90,5 +80,12 @@ pub fn peek_chat(body: &[u8]) -> Result<Peek, Invalid> {
 /// As [`peek_chat`], with `input` instead of `messages`: it must be text, a list of texts, a list of tokens or a list
 /// of lists of tokens, nowhere empty.
 pub fn peek_embeddings(body: &[u8]) -> Result<Peek, Invalid> {
-    reader::read(body, reader::EMBEDDINGS)
+    peek(body, draft::EMBEDDINGS)
+}
+
+fn peek(body: &[u8], keys: &'static [&'static str]) -> Result<Peek, Invalid> {
+    if u32::try_from(body.len()).is_err() {
+        return Err(Invalid::whole("body is too long"));
+    }
+    quick::read(body, keys).map_or_else(|| careful::read(body, keys), Ok)
 }

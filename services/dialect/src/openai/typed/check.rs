@@ -44,7 +44,7 @@ pub fn check_chat(prompt: &ChatPrompt) -> Result<BodyFacts, Invalid> {
         max_output_tokens: prompt.max_output_tokens,
         choices: prompt.choices.unwrap_or(1),
         prompt_bytes: count(prompt_bytes(prompt)),
-        include_usage: false,
+        ..BodyFacts::default()
     })
 }
 
@@ -61,7 +61,7 @@ pub fn check_embed(input: &EmbeddingInput) -> Result<BodyFacts, Invalid> {
     }
     within("dimensions", input.dimensions, 1, u32::MAX)?;
     let bytes = input.texts.iter().map(|text| text.len() + MARKERS).sum();
-    Ok(BodyFacts { max_output_tokens: None, choices: 1, prompt_bytes: count(bytes), include_usage: false })
+    Ok(BodyFacts { choices: 1, prompt_bytes: count(bytes), ..BodyFacts::default() })
 }
 
 fn check_message(path: &str, message: &ChatMessage) -> Result<(), Invalid> {

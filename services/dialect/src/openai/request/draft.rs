@@ -1,0 +1,108 @@
+//! What a pass over a body has found so far, whichever pass it is.
+
+use std::ops::Range;
+
+use super::options::asks_usage;
+use super::values::{boolean, model, place, positive};
+use super::{Peek, embeddings};
+use crate::Invalid;
+use crate::openai::json::count;
+
+/// The members of a chat body that the gateway reads. The required ones stand first.
+pub(super) const CHAT: &[&str] = &[
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "tools",
+    "functions",
+    "response_format",
+    "documents",
+];
+/// The members of an embeddings body that the gateway reads. The required ones stand first.
+pub(super) const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format"];
+const REQUIRED: usize = 2;
+
+/// Bytes of a message beside its members: braces and a comma.
+pub(super) const MESSAGE_BYTES: usize = 3;
+/// Bytes of a message's member beside its name and value: quotes, colon, comma.
+pub(super) const MEMBER_BYTES: usize = 4;
+
+/// A peek in the making.
+pub(super) struct Draft {
+    /// The members that matter.
+    pub(super) keys: &'static [&'static str],
+    /// A bit for each of them that was seen.
+    seen: u32,
+    /// Counted by [`Draft::member`], and by the pass for `messages`.
+    pub(super) prompt_bytes: usize,
+    max_tokens: Option<u32>,
+    peek: Peek,
+}
+
+impl Draft {
+    /// Nothing is found yet.
+    pub(super) fn new(keys: &'static [&'static str]) -> Self {
+        let peek = Peek { choices: 1, ..Peek::default() };
+        Self { keys, seen: 0, prompt_bytes: 0, max_tokens: None, peek }
+    }
+
+    /// The whole was seen.
+    pub(super) fn finish(mut self) -> Result<Peek, Invalid> {
+        for (bit, key) in self.keys.iter().enumerate().take(REQUIRED) {
+            if self.seen & (1 << bit) == 0 {
+                return Err(Invalid::field(*key, "is required"));
+            }
+        }
+        self.peek.max_output_tokens = self.peek.max_output_tokens.or(self.max_tokens);
+        self.peek.prompt_bytes = count(self.prompt_bytes);
+        Ok(self.peek)
+    }
+
+    /// Notes that the key at `known` is there.
+    pub(super) fn mark(&mut self, known: usize, key: &str) -> Result<(), Invalid> {
+        if self.seen & (1 << known) != 0 {
+            return Err(Invalid::field(key, "is given more than once"));
+        }
+        self.seen |= 1 << known;
+        Ok(())
+    }
+
+    /// Reads the value of a member other than `messages`: `raw`, which lies at `range`.
+    pub(super) fn member(&mut self, key: &str, raw: &str, range: &Range<usize>) -> Result<(), Invalid> {
+        let place = place(range);
+        match key {
+            "model" => {
+                self.peek.model = Some(model(raw)?);
+                self.peek.places.model = Some(place);
+            }
+            "stream" => {
+                self.peek.stream = boolean(key, raw)?;
+                self.peek.places.stream = Some(place);
+            }
+            "stream_options" => {
+                self.peek.places.stream_options = Some(place);
+                (self.peek.include_usage, self.peek.places.include_usage) = asks_usage(raw, place)?;
+            }
+            "max_tokens" => {
+                self.max_tokens = positive(key, raw, u32::MAX)?;
+                self.peek.places.max_tokens = Some(place);
+            }
+            "max_completion_tokens" => {
+                self.peek.max_output_tokens = positive(key, raw, u32::MAX)?;
+                self.peek.places.max_completion_tokens = Some(place);
+            }
+            "n" => self.peek.choices = positive(key, raw, 128)?.unwrap_or(1),
+            "input" => {
+                embeddings::check_input(raw)?;
+                self.prompt_bytes += raw.len();
+            }
+            "encoding_format" => self.peek.base64 = embeddings::is_base64(raw)?,
+            _ => self.prompt_bytes += raw.len(),
+        }
+        Ok(())
+    }
+}
