@@ -1,18 +1,15 @@
 //! Moves records into the durable spend, and from there into memory.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use headgate_kit::records::{RecordBatch, RecordSource};
-use headgate_proto::record::v1::{Outcome, UsageRecord};
-use prost::Message as _;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::engine::finish::Booking;
+use crate::record::Ended;
 use crate::store::Store;
 use crate::store::spend::{self, LeaseSpend};
 
@@ -88,12 +85,11 @@ impl Consumer {
         Some(batch.records.len())
     }
 
-    fn decode(&self, batch: &RecordBatch) -> Vec<UsageRecord> {
-        let decoded = batch.records.iter().filter_map(|bytes| match UsageRecord::decode(bytes.clone()) {
-            Ok(record) if is_whole(&record) => Some(record),
-            outcome => {
+    fn decode(&self, batch: &RecordBatch) -> Vec<Ended> {
+        let decoded = batch.records.iter().filter_map(|bytes| match Ended::decode(bytes.clone()) {
+            Ok(ended) => Some(ended),
+            Err(cause) => {
                 self.engine.metrics.unreadable_records.inc();
-                let cause = outcome.err().map_or_else(|| "a field is missing".to_owned(), |e| e.to_string());
                 tracing::error!(%cause, "unreadable record passed over");
                 None
             }
@@ -102,75 +98,41 @@ impl Consumer {
     }
 
     /// Books records in one transaction, and then tells memory. Idempotent by lease id, in any order.
-    pub(crate) async fn apply_records(&self, records: &[UsageRecord]) -> Result<(), sqlx::Error> {
+    pub(crate) async fn apply_records(&self, records: &[Ended]) -> Result<(), sqlx::Error> {
         let now_ms = self.engine.clock.unix_millis();
-        let (records, rows) = self.once_each(records, now_ms);
+        let rows = self.once_each(records, now_ms);
         if rows.is_empty() {
             return Ok(());
         }
         // The writer is kept until memory knows, so that batches of several sources cannot overtake each other.
         let mut writer = self.store.writer().await?;
         let changes = spend::book(&mut writer, &rows, now_ms).await?;
-        for (record, change) in records.into_iter().zip(changes) {
+        for (row, change) in rows.into_iter().zip(changes) {
             let booking = change.map(|(delta, window_start)| Booking { delta, window_start });
-            self.engine.recorded(record, booking);
+            self.engine.recorded(row.ended, booking);
         }
         drop(writer);
         Ok(())
     }
 
-    /// The record of each lease that counts, and its row.
-    fn once_each<'a>(
-        &self,
-        records: &'a [UsageRecord],
-        now_ms: i64,
-    ) -> (Vec<&'a UsageRecord>, Vec<LeaseSpend>) {
-        let mut places: HashMap<String, usize> = HashMap::with_capacity(records.len());
-        let (mut kept, mut rows): (Vec<&UsageRecord>, Vec<LeaseSpend>) = (Vec::new(), Vec::new());
+    /// The record of each lease that counts, and the window that pays for it; in the order of the leases, as their
+    /// index has them.
+    fn once_each<'a>(&self, records: &'a [Ended], now_ms: i64) -> Vec<LeaseSpend<'a>> {
         let mut window = self.engine.months.at(now_ms);
-        for record in records {
+        let row = |ended: &'a Ended| {
             // Nothing was admitted in the future, whatever another machine's clock says.
-            let started = record.started_at_unix_ms.min(now_ms);
+            let started = ended.started_at.min(now_ms);
             if !(window.start..window.end).contains(&started) {
                 window = self.engine.months.at(started);
             }
-            let row = row(record, window.start);
-            match places.get(&row.lease_id).copied() {
-                None => {
-                    places.insert(row.lease_id.clone(), rows.len());
-                    kept.push(record);
-                    rows.push(row);
-                }
-                Some(place) => {
-                    let (Some(kept), Some(before)) = (kept.get_mut(place), rows.get_mut(place)) else {
-                        continue;
-                    };
-                    if before.abandoned && !row.abandoned {
-                        (*kept, *before) = (record, row);
-                    }
-                }
-            }
-        }
-        (kept, rows)
+            LeaseSpend { ended, window_start: window.start }
+        };
+        let mut rows: Vec<_> = records.iter().map(row).collect();
+        // What is equal keeps its order: of several ends the first counts, and before it the first not abandoned.
+        rows.sort_by_key(|row| (row.ended.id, &*row.ended.lease_id, row.ended.abandoned));
+        rows.dedup_by_key(|row| &row.ended.lease_id);
+        rows
     }
-}
-
-fn row(record: &UsageRecord, window_start: i64) -> LeaseSpend {
-    let lease_id =
-        Uuid::try_parse(&record.lease_id).map_or_else(|_| record.lease_id.clone(), |id| id.to_string());
-    LeaseSpend {
-        lease_id,
-        key_id: record.key_id.clone(),
-        tenant_id: record.tenant_id.clone(),
-        cost: record.cost_nano_usd,
-        abandoned: record.outcome() == Outcome::Abandoned,
-        window_start,
-    }
-}
-
-fn is_whole(record: &UsageRecord) -> bool {
-    let named = !record.lease_id.is_empty() && !record.key_id.is_empty() && !record.tenant_id.is_empty();
-    named && record.cost_nano_usd >= 0
 }
 
 /// `None` when the process stops first.

@@ -6,25 +6,28 @@
 pub(crate) mod admit;
 pub(crate) mod finish;
 pub(crate) mod lease;
+pub(crate) mod scopes;
 pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use dashmap::DashMap;
 use headgate_kit::clock::Clock;
 use headgate_proto::record::v1::UsageRecord;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::maps::SharedIdMap;
 use crate::metrics::Metrics;
-use crate::policy::{Budget, Policies, Scope};
+use crate::policy::{Budget, Covering, Policies, Scope};
+use crate::record::Ended;
 use crate::replays::Replays;
 use crate::window::Months;
 use admit::{Answer, Ask, Decision, Now};
 use finish::{Booking, Due, Effect, Settlement};
-use tenant::{Covering, Standing, Tenant};
+use scopes::Standing;
+use tenant::Tenant;
 
 type Cell = Arc<Mutex<Tenant>>;
 
@@ -37,18 +40,16 @@ pub(crate) struct Engine {
     pub(crate) metrics: Metrics,
     replays: Replays,
     ttl_ms: i64,
-    tenants: DashMap<String, Cell>,
+    tenants: SharedIdMap<String, Cell>,
     /// Whose tenant a key is.
-    homes: DashMap<String, Cell>,
-    leases: DashMap<Uuid, Slot>,
+    homes: SharedIdMap<String, Cell>,
+    leases: SharedIdMap<Uuid, Slot>,
 }
 
 /// Where a lease is, and when to look at it, in milliseconds: its deadline or earlier.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Slot {
     cell: Cell,
-    tenant_id: Arc<str>,
-    key_id: Arc<str>,
     look_at: i64,
 }
 
@@ -68,8 +69,17 @@ impl Engine {
         replays: Replays,
         ttl_ms: i64,
     ) -> Self {
-        let (tenants, homes, leases) = (DashMap::new(), DashMap::new(), DashMap::new());
-        Self { policies, months, clock, metrics, replays, ttl_ms, tenants, homes, leases }
+        Self {
+            policies,
+            months,
+            clock,
+            metrics,
+            replays,
+            ttl_ms,
+            tenants: SharedIdMap::default(),
+            homes: SharedIdMap::default(),
+            leases: SharedIdMap::default(),
+        }
     }
 
     /// What a store remembers of the present window.
@@ -84,23 +94,22 @@ impl Engine {
     /// Decides a request, and holds what it may take.
     pub(crate) fn admit(&self, ask: Ask) -> Answer {
         let (id, now) = (ask.lease, self.now());
-        let key_id: Arc<str> = ask.intent.key_id.as_str().into();
-        let tenant_id: Arc<str> = ask.intent.tenant_id.as_str().into();
-        if self.leases.get(&id).is_some_and(|slot| slot.tenant_id != tenant_id) {
+        let cell = self.cell(&ask.intent.tenant_id);
+        if self.leases.get(&id).is_some_and(|slot| !Arc::ptr_eq(&slot.cell, &cell)) {
             return Answer { decision: Decision::Ended, budget: None };
         }
-        let cell = self.cell(&tenant_id);
         let mut tenant = cell.lock();
         tenant.roll(now.millis, &self.months);
-        let covering = self.covering(&key_id, &tenant_id);
-        let known = tenant.knows(&key_id);
+        let covering = self.covering(&ask.intent.key_id, &ask.intent.tenant_id);
+        let keys = tenant.keys();
         let answer = tenant.admit(ask, &covering, &self.replays, now, self.ttl_ms);
         if let Decision::Admitted { expires_at, is_new: true, .. } = answer.decision {
-            if !known {
-                self.homes.insert(key_id.to_string(), cell.clone());
+            if tenant.keys() > keys
+                && let Some(key_id) = tenant.key_of(id)
+            {
+                self.homes.insert(key_id.to_owned(), cell.clone());
             }
-            let slot = Slot { cell: cell.clone(), tenant_id, key_id, look_at: expires_at };
-            self.leases.insert(id, slot);
+            self.leases.insert(id, Slot { cell: cell.clone(), look_at: expires_at });
             self.metrics.open_leases.inc();
         }
         answer
@@ -108,33 +117,32 @@ impl Engine {
 
     /// Keeps a lease alive and tells until when; `None` when it has ended or expired.
     pub(crate) fn extend(&self, id: Uuid) -> Option<i64> {
-        let slot = self.slot(id)?;
-        slot.cell.lock().extend(id, self.clock.unix_millis(), self.ttl_ms)
+        let cell = self.home(id)?;
+        cell.lock().extend(id, self.clock.unix_millis(), self.ttl_ms)
     }
 
     /// Ends a lease as its holder reports. One that is not known is no error.
     pub(crate) fn settle(&self, id: Uuid, settlement: Settlement) {
-        let Some(slot) = self.slot(id) else { return };
-        let (now, covering) = (self.now(), self.covering(&slot.key_id, &slot.tenant_id));
-        let mut tenant = slot.cell.lock();
+        let Some(cell) = self.home(id) else { return };
+        let now = self.now();
+        let mut tenant = cell.lock();
         tenant.roll(now.millis, &self.months);
-        let effect = tenant.settle(id, settlement, &covering, &self.replays, now);
+        let effect = tenant.settle(id, settlement, &self.policies, &self.replays, now);
         self.follow(Some(id), effect);
     }
 
     /// A record was stored. `booking` says how it changed the spend, if it did.
-    pub(crate) fn recorded(&self, record: &UsageRecord, booking: Option<Booking>) {
-        let (id, now) = (Uuid::try_parse(&record.lease_id).ok(), self.now());
+    pub(crate) fn recorded(&self, record: &Ended, booking: Option<Booking>) {
+        let now = self.now();
         let cell = self.cell(&record.tenant_id);
         let mut tenant = cell.lock();
         tenant.roll(now.millis, &self.months);
-        let covering = self.covering(&record.key_id, &record.tenant_id);
-        let known = tenant.knows(&record.key_id);
-        let effect = tenant.recorded(id, record, booking, &covering, now);
-        if !known && tenant.knows(&record.key_id) {
+        let keys = tenant.keys();
+        let effect = tenant.recorded(record, booking, &self.policies, now);
+        if tenant.keys() > keys {
             self.homes.insert(record.key_id.clone(), cell.clone());
         }
-        self.follow(id, effect);
+        self.follow(record.id, effect);
     }
 
     /// Ends what is past its deadline. What is returned must be written, and comes again until `written` is called.
@@ -168,8 +176,8 @@ impl Engine {
 
     /// An overdue lease's record is safely written.
     pub(crate) fn written(&self, id: Uuid) {
-        if let Some(slot) = self.slot(id) {
-            slot.cell.lock().written(id);
+        if let Some(cell) = self.home(id) {
+            cell.lock().written(id);
             self.look_again(id, i64::MAX);
         }
     }
@@ -210,8 +218,9 @@ impl Engine {
         Covering { key: self.policies.of_key(key_id), tenant: self.policies.of_tenant(tenant_id) }
     }
 
-    fn slot(&self, id: Uuid) -> Option<Slot> {
-        self.leases.get(&id).map(|slot| slot.clone())
+    /// Where a lease is. Nothing of the map is locked afterwards.
+    fn home(&self, id: Uuid) -> Option<Cell> {
+        self.leases.get(&id).map(|slot| slot.cell.clone())
     }
 
     fn now(&self) -> Now {

@@ -92,8 +92,8 @@ impl Counters {
     }
 
     /// Replaces the tokens a request was charged by those it took.
-    pub(crate) fn correct(&mut self, limits: &Limits, charged: Option<u32>, took: u32, now: i64) {
-        if let (Some(n), Some(charged)) = (limits.tokens_per_minute, charged) {
+    pub(crate) fn correct(&mut self, limits: &Limits, charged: u32, took: u32, now: i64) {
+        if let Some(n) = limits.tokens_per_minute {
             self.tokens.adjust(per_minute(n), now, i64::from(took) - i64::from(charged));
         }
     }

@@ -1,8 +1,9 @@
 //! What operators set for a scope, and the defaults behind it.
 
-use dashmap::DashMap;
 use headgate_proto::budget::v1 as pb;
 use serde::{Deserialize, Serialize};
+
+use crate::maps::SharedIdMap;
 
 /// Whom a limit or a budget covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,18 +112,26 @@ pub(crate) struct Policy {
     pub(crate) budget: Option<Budget>,
 }
 
+/// What holds for a key and for its tenant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Covering {
+    pub(crate) key: Policy,
+    pub(crate) tenant: Policy,
+}
+
 /// Every scope's policy, as set.
 #[derive(Debug)]
 pub(crate) struct Policies {
-    keys: DashMap<String, Policy>,
-    tenants: DashMap<String, Policy>,
+    keys: SharedIdMap<String, Policy>,
+    tenants: SharedIdMap<String, Policy>,
     key_defaults: Limits,
     tenant_defaults: Limits,
 }
 
 impl Policies {
     pub(crate) fn new(key_defaults: Limits, tenant_defaults: Limits) -> Self {
-        Self { keys: DashMap::new(), tenants: DashMap::new(), key_defaults, tenant_defaults }
+        let (keys, tenants) = (SharedIdMap::default(), SharedIdMap::default());
+        Self { keys, tenants, key_defaults, tenant_defaults }
     }
 
     /// What holds for a key, defaults filled in.
@@ -151,7 +160,7 @@ impl Policies {
         map.entry(id.to_owned()).or_default().budget = budget;
     }
 
-    fn place<'a>(&'a self, scope: &'a Scope) -> (&'a DashMap<String, Policy>, &'a str) {
+    fn place<'a>(&'a self, scope: &'a Scope) -> (&'a SharedIdMap<String, Policy>, &'a str) {
         match scope {
             Scope::Key(id) => (&self.keys, id),
             Scope::Tenant(id) => (&self.tenants, id),

@@ -1,5 +1,6 @@
 //! The budget service's tables.
 
+mod batch;
 pub(crate) mod policies;
 pub(crate) mod replays;
 pub(crate) mod spend;

@@ -23,6 +23,7 @@ use pb::admit_response::Outcome as Decision;
 use prost::Message as _;
 use uuid::Uuid;
 
+use crate::record::Ended;
 use crate::{Bootstrap, Budget, Config, Deps, upkeep};
 
 const CENT: i64 = 10_000_000;
@@ -92,7 +93,9 @@ impl Service {
     }
 
     async fn apply(&self, records: &[UsageRecord]) {
-        self.budget.consumer().apply_records(records).await.unwrap();
+        let read = |record: &UsageRecord| Ended::decode(record.encode_to_vec().into()).unwrap();
+        let records: Vec<Ended> = records.iter().map(read).collect();
+        self.budget.consumer().apply_records(&records).await.unwrap();
     }
 
     fn record(&self, n: u128, cost_nano_usd: i64, outcome: Outcome) -> UsageRecord {
@@ -217,6 +220,34 @@ async fn a_late_end_supersedes_an_abandoned_one_and_never_the_other_way_round() 
     service.stop().await;
     let service = Service::start(dir.path(), &clock).await;
     assert_eq!(sums(&service.status(key()).await), (10 * CENT, 0));
+}
+
+#[tokio::test]
+async fn a_lease_that_ends_twice_in_a_large_batch_counts_once() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let service = Service::start(dir.path(), &clock).await;
+    service.set_budget(key(), USD).await;
+    for n in 0..250 {
+        assert!(matches!(service.admit(service.request(n, 9)).await, Decision::Admitted(_)));
+    }
+    service.apply(&[service.record(3, 5, Outcome::Abandoned), service.record(4, 1, Outcome::Failed)]).await;
+    assert_eq!(sums(&service.status(key()).await), (6, 248 * 9));
+    let (lost, done) = (Outcome::Abandoned, Outcome::Succeeded);
+    let mut batch: Vec<UsageRecord> = (0..250).map(|n| service.record(n, 5, lost)).collect();
+    // Each of the first hundred ends once more, far behind its first end; some in another spelling.
+    batch.extend((0..100).map(|n| service.record(n, 2, done)));
+    batch.extend((0..100).map(|n| service.record(n, 7, done)));
+    for record in batch.iter_mut().step_by(3) {
+        record.lease_id = record.lease_id.replace('-', "").to_uppercase();
+    }
+    service.apply(&batch).await;
+    let spent = 99 * 2 + 1 + 150 * 5;
+    assert_eq!(sums(&service.status(key()).await), (spent, 0));
+    service.apply(&batch).await;
+    assert_eq!(sums(&service.status(key()).await), (spent, 0));
+    service.stop().await;
+    let service = Service::start(dir.path(), &clock).await;
+    assert_eq!(sums(&service.status(key()).await), (spent, 0));
 }
 
 #[tokio::test]

@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use crate::account;
 use crate::engine::lease::{Charged, Idempotency, Lease, State};
-use crate::engine::tenant::{Covering, Standing, Tenant};
+use crate::engine::scopes::{ScopeState, Standing};
+use crate::engine::tenant::Tenant;
 use crate::limits::Refusal;
+use crate::policy::Covering;
 use crate::replays::Replays;
 use headgate_kit::money::Usd;
 
@@ -52,6 +54,9 @@ pub(crate) struct Now {
     pub(crate) millis: i64,
 }
 
+/// What a request may hold, and the most tokens of answer where that is less than was asked for.
+type Terms = (i64, Option<u32>);
+
 impl Tenant {
     /// Decides and, where it may run, holds everything at once. The window must have been rolled.
     pub(crate) fn admit(
@@ -62,32 +67,30 @@ impl Tenant {
         now: Now,
         ttl_ms: i64,
     ) -> Answer {
-        let (key_id, tenant_id) = (ask.intent.key_id.clone(), ask.intent.tenant_id.clone());
-        let decision = self.decide(ask, covering, replays, now, ttl_ms);
-        Answer { decision, budget: self.nearest(&key_id, &tenant_id, covering) }
+        let decided = self.decide(&ask, covering, replays, now);
+        let held = decided.map(|terms| (terms, self.scopes.take(&ask, terms.0, covering, now.micros)));
+        let budget = self.scopes.nearest(&ask.intent.key_id, &ask.intent.tenant_id, covering);
+        let decision = match held {
+            Ok((terms, charged)) => self.grant(ask, terms, charged, now.millis.saturating_add(ttl_ms)),
+            Err(decision) => decision,
+        };
+        Answer { decision, budget }
     }
 
-    fn decide(
-        &mut self,
-        ask: Ask,
-        covering: &Covering,
-        replays: &Replays,
-        now: Now,
-        ttl_ms: i64,
-    ) -> Decision {
+    /// What a request may hold, or the answer where it holds nothing.
+    fn decide(&self, ask: &Ask, covering: &Covering, replays: &Replays, now: Now) -> Result<Terms, Decision> {
         if let Some(lease) = self.leases.get(&ask.lease) {
-            return repeated(lease, &ask);
+            return Err(repeated(lease, ask));
         }
         if let Some(decision) = ask.idempotency.as_ref().and_then(|i| self.ran_before(i, replays, now)) {
-            return decision;
+            return Err(decision);
         }
-        if let Some(refusal) = self.over_limit(&ask, covering, now) {
-            return Decision::Refused(refusal);
+        let none = ScopeState::default();
+        let key = self.scopes.keys.get(&ask.intent.key_id).unwrap_or(&none);
+        if let Some(refusal) = self.over_limit(ask, key, covering, now) {
+            return Err(Decision::Refused(refusal));
         }
-        match self.affordable(&ask, covering) {
-            Ok((hold, cap)) => self.grant(ask, hold, cap, covering, now, ttl_ms),
-            Err(refusal) => Decision::Refused(refusal),
-        }
+        self.affordable(ask, key, covering).map_err(Decision::Refused)
     }
 
     fn ran_before(&self, ask: &Idempotency, replays: &Replays, now: Now) -> Option<Decision> {
@@ -109,27 +112,24 @@ impl Tenant {
 
     /// Parallel requests first, then the rates; of several rates the one that takes longest speaks, so that coming
     /// back when told is not in vain.
-    fn over_limit(&self, ask: &Ask, covering: &Covering, now: Now) -> Option<Refusal> {
-        let key = self.keys.get(&ask.intent.key_id).map(|k| k.counters).unwrap_or_default();
+    fn over_limit(&self, ask: &Ask, key: &ScopeState, covering: &Covering, now: Now) -> Option<Refusal> {
+        let (key, tenant) = (&key.counters, &self.scopes.own.counters);
         let (key_limits, tenant_limits) = (&covering.key.limits, &covering.tenant.limits);
         let parallel = key.parallel_refusal(key_limits, "key");
-        if let Some(refusal) =
-            parallel.or_else(|| self.own.counters.parallel_refusal(tenant_limits, "tenant"))
-        {
+        if let Some(refusal) = parallel.or_else(|| tenant.parallel_refusal(tenant_limits, "tenant")) {
             return Some(refusal);
         }
         let key = key.rate_refusal(key_limits, ask.limit_tokens, now.micros, "key");
-        let tenant = self.own.counters.rate_refusal(tenant_limits, ask.limit_tokens, now.micros, "tenant");
+        let tenant = tenant.rate_refusal(tenant_limits, ask.limit_tokens, now.micros, "tenant");
         let slowest = tenant.into_iter().chain(key).max_by_key(|(wait, _)| *wait);
         slowest.map(|(_, refusal)| refusal)
     }
 
-    /// What to hold, and how many tokens of answer that allows where it is less than was asked for.
-    fn affordable(&self, ask: &Ask, covering: &Covering) -> Result<(i64, Option<u32>), Refusal> {
+    fn affordable(&self, ask: &Ask, key: &ScopeState, covering: &Covering) -> Result<Terms, Refusal> {
         let hold = ask.intent.hold_nano_usd;
-        let account = self.keys.get(&ask.intent.key_id).map(|k| k.account).unwrap_or_default();
-        let key = covering.key.budget.map(|b| (account.remaining(b.limit), b.limit, "key"));
-        let tenant = covering.tenant.budget.map(|b| (self.own.account.remaining(b.limit), b.limit, "tenant"));
+        let (key, tenant) = (&key.account, &self.scopes.own.account);
+        let key = covering.key.budget.map(|b| (key.remaining(b.limit), b.limit, "key"));
+        let tenant = covering.tenant.budget.map(|b| (tenant.remaining(b.limit), b.limit, "tenant"));
         let smallest = key.into_iter().chain(tenant).min_by_key(|(remaining, ..)| *remaining);
         let Some((remaining, limit, whom)) = smallest else { return Ok((hold, None)) };
         if hold == 0 || hold <= remaining {
@@ -146,33 +146,17 @@ impl Tenant {
         ))
     }
 
-    fn grant(
-        &mut self,
-        ask: Ask,
-        hold: i64,
-        cap: Option<u32>,
-        covering: &Covering,
-        now: Now,
-        ttl_ms: i64,
-    ) -> Decision {
-        let key = self.keys.entry(ask.intent.key_id.clone()).or_default();
-        let charged = Charged {
-            key: key.counters.take(&covering.key.limits, ask.limit_tokens, now.micros),
-            tenant: self.own.counters.take(&covering.tenant.limits, ask.limit_tokens, now.micros),
-        };
-        key.account.hold(hold);
-        self.own.account.hold(hold);
+    fn grant(&mut self, ask: Ask, (hold, cap): Terms, charged: Charged, expires_at: i64) -> Decision {
         if let Some(idempotency) = &ask.idempotency {
             self.running.insert(idempotency.key.clone(), (ask.lease, idempotency.request_sha256));
         }
-        let expires_at = now.millis.saturating_add(ttl_ms);
         let lease = Lease {
             id: ask.lease,
             intent: ask.intent,
             hold,
             cap,
             expires_at,
-            window_start: self.window.start,
+            window_start: self.scopes.window.start,
             charged,
             idempotency: ask.idempotency,
             state: State::Open,

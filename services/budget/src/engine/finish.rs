@@ -1,12 +1,14 @@
 //! The ends of a lease: settled by its holder, expired, or recorded. They may come in any order, and more than once.
 
 use bytes::Bytes;
-use headgate_proto::record::v1::{Outcome, UsageRecord};
+use headgate_proto::record::v1::UsageRecord;
 use uuid::Uuid;
 
 use crate::engine::admit::Now;
 use crate::engine::lease::{Lease, State};
-use crate::engine::tenant::{Covering, Tenant};
+use crate::engine::tenant::{Running, Tenant};
+use crate::policy::Policies;
+use crate::record::Ended;
 use crate::replays::Replays;
 
 /// What a holder reports.
@@ -60,121 +62,93 @@ impl Tenant {
         &mut self,
         id: Uuid,
         settlement: Settlement,
-        covering: &Covering,
+        policies: &Policies,
         replays: &Replays,
         now: Now,
     ) -> Effect {
-        let Some(mut lease) = self.leases.remove(&id) else { return Effect::default() };
+        let Some(lease) = self.leases.get_mut(&id) else { return Effect::default() };
+        let (hold, cost) = (lease.hold, settlement.cost);
         match lease.state {
             State::Open => {
-                self.free_slots(&lease);
-                self.correct_tokens(&lease, settlement.tokens, covering, now.micros);
-                self.charge(&lease, |account| account.settle(lease.hold, settlement.cost));
-                self.answer(&mut lease, settlement.response, replays, now);
-                lease.state = State::Settled { cost: settlement.cost, at: now.millis };
-                self.leases.insert(id, lease);
+                self.scopes.close(lease, |account| account.settle(hold, cost));
+                self.scopes.correct_tokens(lease, settlement.tokens, policies, now.micros);
+                answer(&mut self.running, lease, settlement.response, replays, now);
+                lease.state = State::Settled { cost, at: now.millis };
                 Effect { closed: true, gone: false }
             }
             State::Recorded => {
-                self.answer(&mut lease, settlement.response, replays, now);
+                answer(&mut self.running, lease, settlement.response, replays, now);
+                self.leases.remove(&id);
                 Effect { closed: false, gone: true }
             }
-            State::Settled { .. } | State::Expired { .. } => {
-                self.leases.insert(id, lease);
-                Effect::default()
-            }
+            State::Settled { .. } | State::Expired { .. } => Effect::default(),
         }
-    }
-
-    /// Stores the response to replay, or frees the key.
-    fn answer(&mut self, lease: &mut Lease, response: Option<Bytes>, replays: &Replays, now: Now) {
-        let Some(idempotency) = lease.idempotency.take() else { return };
-        if let Some(response) = response {
-            replays.put(&idempotency, response, now.millis);
-        }
-        self.free_key(Some(&idempotency));
     }
 
     /// A record was stored: ends the lease in whatever state it is, and moves its cost into the spend, in one step.
     /// The window must have been rolled.
     pub(crate) fn recorded(
         &mut self,
-        id: Option<Uuid>,
-        record: &UsageRecord,
+        record: &Ended,
         booking: Option<Booking>,
-        covering: &Covering,
+        policies: &Policies,
         now: Now,
     ) -> Effect {
-        let effect = id.and_then(|id| self.leases.remove(&id)).map(|lease| {
+        let effect = record.id.and_then(|id| self.leases.remove(&id)).map(|lease| {
             let closed = lease.state == State::Open;
-            Effect { closed, gone: self.end_by_record(lease, record, covering, now) }
+            Effect { closed, gone: self.end_by_record(lease, record, policies, now) }
         });
-        if let Some(booking) = booking.filter(|b| b.window_start == self.window.start) {
-            self.own.account.book(booking.delta);
-            self.keys.entry(record.key_id.clone()).or_default().account.book(booking.delta);
+        if let Some(booking) = booking.filter(|b| b.window_start == self.scopes.window.start) {
+            self.scopes.book(&record.key_id, booking.delta);
         }
         effect.unwrap_or_default()
     }
 
     /// Whether nothing is left of the lease.
-    fn end_by_record(
-        &mut self,
-        mut lease: Lease,
-        record: &UsageRecord,
-        covering: &Covering,
-        now: Now,
-    ) -> bool {
-        let abandoned = record.outcome() == Outcome::Abandoned;
+    fn end_by_record(&mut self, mut lease: Lease, record: &Ended, policies: &Policies, now: Now) -> bool {
         match lease.state {
             State::Open => {
-                self.free_slots(&lease);
-                self.charge(&lease, |account| account.release(lease.hold));
-                if !abandoned {
-                    let took = record.prompt_tokens.saturating_add(record.completion_tokens);
-                    self.correct_tokens(&lease, took, covering, now.micros);
+                self.scopes.close(&lease, |account| account.release(lease.hold));
+                if !record.abandoned {
+                    self.scopes.correct_tokens(&lease, record.tokens, policies, now.micros);
                 }
             }
             State::Settled { cost, .. } | State::Expired { cost, .. } => {
-                self.charge(&lease, |account| account.unsettle(cost));
+                self.scopes.charge(&lease, |account| account.unsettle(cost));
             }
             State::Recorded => {}
         }
-        if lease.idempotency.is_some() && !abandoned {
+        if lease.idempotency.is_some() && !record.abandoned {
             lease.state = State::Recorded;
             self.leases.insert(lease.id, lease);
             return false;
         }
-        self.free_key(lease.idempotency.as_ref());
+        free_key(&mut self.running, &mut lease);
         true
     }
 
     /// Looks whether a lease is past its deadline, and ends it if so.
     pub(crate) fn due(&mut self, id: Uuid, now_ms: i64) -> Due {
-        let Some(mut lease) = self.leases.remove(&id) else { return Due::Gone };
+        let Some(lease) = self.leases.get_mut(&id) else { return Due::Gone };
         if lease.deadline() > now_ms {
-            let deadline = lease.deadline();
-            self.leases.insert(id, lease);
-            return Due::At(deadline);
+            return Due::At(lease.deadline());
         }
+        free_key(&mut self.running, lease);
         let closed = lease.state == State::Open;
         let cost = match lease.state {
             State::Open => {
-                let cost = lease.estimate();
-                self.free_slots(&lease);
-                self.charge(&lease, |account| account.settle(lease.hold, cost));
+                let (hold, cost) = (lease.hold, lease.estimate());
+                self.scopes.close(lease, |account| account.settle(hold, cost));
                 cost
             }
             State::Settled { cost, .. } | State::Expired { cost, .. } => cost,
             State::Recorded => {
-                self.free_key(lease.idempotency.as_ref());
+                self.leases.remove(&id);
                 return Due::Gone;
             }
         };
-        self.free_key(lease.idempotency.take().as_ref());
         lease.state = State::Expired { cost, written: false };
-        let record = Box::new(lease.abandoned(cost, now_ms));
-        self.leases.insert(id, lease);
-        Due::Write { record, closed }
+        Due::Write { record: Box::new(lease.abandoned(cost, now_ms)), closed }
     }
 
     /// The record that `due` gave out is safely written.
@@ -184,5 +158,20 @@ impl Tenant {
         {
             lease.state = State::Expired { cost, written: true };
         }
+    }
+}
+
+/// Stores the response to replay, and frees the key.
+fn answer(running: &mut Running, lease: &mut Lease, response: Option<Bytes>, replays: &Replays, now: Now) {
+    if let (Some(idempotency), Some(response)) = (&lease.idempotency, response) {
+        replays.put(idempotency, response, now.millis);
+    }
+    free_key(running, lease);
+}
+
+/// Frees the idempotency key of a lease.
+fn free_key(running: &mut Running, lease: &mut Lease) {
+    if let Some(idempotency) = lease.idempotency.take() {
+        running.remove(&idempotency.key);
     }
 }

@@ -9,6 +9,7 @@ use headgate_proto::catalog::v1::Price;
 use headgate_proto::record::v1::{IntentRecord, Outcome, UsageRecord};
 use prometheus::Registry;
 use proptest::prelude::*;
+use prost::Message as _;
 use uuid::Uuid;
 
 use super::admit::{Ask, Decision};
@@ -18,6 +19,7 @@ use super::{Engine, Overdue};
 use crate::limits::Refusal;
 use crate::metrics::Metrics;
 use crate::policy::{Budget, Limits, Policies, Scope};
+use crate::record::Ended;
 use crate::replays::{IdempotencyKey, Replays};
 use crate::window::Months;
 
@@ -82,8 +84,8 @@ fn settle(engine: &Engine, n: u128, cost: i64, response: Option<&'static [u8]>) 
     engine.settle(Uuid::from_u128(n), Settlement { cost, tokens: 0, response });
 }
 
-fn record(engine: &Engine, n: u128, cost: i64, outcome: Outcome) -> UsageRecord {
-    UsageRecord {
+fn record(engine: &Engine, n: u128, cost: i64, outcome: Outcome) -> Ended {
+    read(&UsageRecord {
         lease_id: Uuid::from_u128(n).to_string(),
         tenant_id: "tenant".into(),
         key_id: "key".into(),
@@ -91,7 +93,11 @@ fn record(engine: &Engine, n: u128, cost: i64, outcome: Outcome) -> UsageRecord 
         outcome: outcome.into(),
         started_at_unix_ms: engine.clock.unix_millis(),
         ..UsageRecord::default()
-    }
+    })
+}
+
+fn read(record: &UsageRecord) -> Ended {
+    Ended::decode(record.encode_to_vec().into()).unwrap()
 }
 
 fn book(engine: &Engine, n: u128, cost: i64) {
@@ -202,17 +208,20 @@ fn parallel_slots_come_back_by_settlement_record_or_expiry() {
 
 #[test]
 fn tokens_are_corrected_to_what_was_used() {
-    let engine = engine();
-    engine.policies.set_limits(&key(), Limits { tokens_per_minute: Some(1000), ..Limits::default() });
-    let tokens = |n, limit_tokens| Ask { limit_tokens, ..ask(&engine, n, 0) };
-    assert!(admitted(&engine.admit(tokens(1, 5000)).decision), "more than the bucket is never impossible");
-    assert!(!admitted(&engine.admit(tokens(2, 1)).decision));
-    engine.settle(Uuid::from_u128(1), Settlement { cost: 0, tokens: 400, response: None });
-    assert!(admitted(&engine.admit(tokens(3, 600)).decision));
-    engine.settle(Uuid::from_u128(3), Settlement { cost: 0, tokens: 1600, response: None });
-    let refused = refusal(engine.admit(tokens(4, 1)).decision);
-    assert_eq!(refused.message, "limit of 1000 tokens per minute for this key is reached");
-    assert_eq!(refused.retry_after_ms, 60_060, "1001 tokens too many at 1000 a minute");
+    for (scope, whom) in [(key(), "key"), (tenant(), "tenant")] {
+        let engine = engine();
+        engine.policies.set_limits(&scope, Limits { tokens_per_minute: Some(1000), ..Limits::default() });
+        let tokens = |n, limit_tokens| Ask { limit_tokens, ..ask(&engine, n, 0) };
+        let decided = engine.admit(tokens(1, 5000)).decision;
+        assert!(admitted(&decided), "more than the bucket is never impossible");
+        assert!(!admitted(&engine.admit(tokens(2, 1)).decision));
+        engine.settle(Uuid::from_u128(1), Settlement { cost: 0, tokens: 400, response: None });
+        assert!(admitted(&engine.admit(tokens(3, 600)).decision));
+        engine.settle(Uuid::from_u128(3), Settlement { cost: 0, tokens: 1600, response: None });
+        let refused = refusal(engine.admit(tokens(4, 1)).decision);
+        assert_eq!(refused.message, format!("limit of 1000 tokens per minute for this {whom} is reached"));
+        assert_eq!(refused.retry_after_ms, 60_060, "1001 tokens too many at 1000 a minute");
+    }
 }
 
 #[test]
@@ -252,7 +261,7 @@ fn an_extended_lease_lives_on_and_an_expired_one_ends_in_a_record() {
     engine.written(*id);
     assert!(engine.overdue().is_empty());
     settle(&engine, 1, CENT, None);
-    engine.recorded(record, Some(Booking { delta: 2000, window_start: window_start(&engine) }));
+    engine.recorded(&read(record), Some(Booking { delta: 2000, window_start: window_start(&engine) }));
     assert_eq!(sums(&engine, &key()), (2000, 1500));
     advance(&engine, TTL_MS);
     assert_eq!(engine.overdue()[0].record.cost_nano_usd, 1500, "an estimate never exceeds the hold");
@@ -400,7 +409,7 @@ proptest! {
                         let window_start = window_start(&engine);
                         let delta = overdue.record.cost_nano_usd;
                         engine.written(overdue.id);
-                        engine.recorded(&overdue.record, Some(Booking { delta, window_start }));
+                        engine.recorded(&read(&overdue.record), Some(Booking { delta, window_start }));
                     }
                 }
                 Step::Extend(n) => { engine.extend(Uuid::from_u128(n)); }

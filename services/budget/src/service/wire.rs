@@ -3,7 +3,7 @@
 use headgate_kit::Failure;
 use headgate_proto::budget::v1 as pb;
 
-use crate::engine::tenant::Standing;
+use crate::engine::scopes::Standing;
 use crate::policy::{Budget, Scope};
 
 pub(super) fn scope(field: &str, scope: Option<pb::Scope>) -> Result<Scope, Failure> {

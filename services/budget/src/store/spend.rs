@@ -1,25 +1,25 @@
 //! What records cost, counted once per lease, and what each window adds up to.
 
-use std::collections::{HashMap, HashSet};
+mod leases;
+#[cfg(test)]
+mod tests;
 
-use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
+use std::sync::LazyLock;
 
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments as _, Connection as _, SqliteConnection};
+
+use super::batch::{Batched, repeat};
 use super::{Store, Writer};
+use crate::maps::IdMap;
 use crate::policy::{KEY, Scope, TENANT};
+use crate::record::Ended;
 
-/// How long a lease is remembered: longer than any record can be late, in milliseconds.
-const REMEMBERED_MS: i64 = 35 * 86_400_000;
-/// Rows deleted by one statement, so that the writer is never held up for long.
-const PRUNE_ROWS: i64 = 2000;
-
-/// One ended request, as the tables see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeaseSpend {
-    pub(crate) lease_id: String,
-    pub(crate) key_id: String,
-    pub(crate) tenant_id: String,
-    pub(crate) cost: i64,
-    pub(crate) abandoned: bool,
+/// One ended request, and the start of the window that pays for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeaseSpend<'a> {
+    pub(crate) ended: &'a Ended,
     pub(crate) window_start: i64,
 }
 
@@ -31,19 +31,53 @@ pub(crate) type Change = (i64, i64);
 /// counted before.
 pub(crate) async fn book(
     writer: &mut Writer,
-    rows: &[LeaseSpend],
+    rows: &[LeaseSpend<'_>],
+    now_ms: i64,
+) -> Result<Vec<Option<Change>>, sqlx::Error> {
+    match book_fresh(writer, rows, now_ms).await? {
+        Some(changes) => Ok(changes),
+        None => book_any(writer, rows, now_ms).await,
+    }
+}
+
+/// Books rows of which none was counted before, as it nearly always is; nothing and `None` where one was.
+async fn book_fresh(
+    writer: &mut Writer,
+    rows: &[LeaseSpend<'_>],
+    now_ms: i64,
+) -> Result<Option<Vec<Option<Change>>>, sqlx::Error> {
+    let mut tx = writer.begin().await?;
+    if !leases::insert(&mut tx, rows, now_ms).await? {
+        tx.rollback().await?;
+        return Ok(None);
+    }
+    let changes: Vec<_> = rows.iter().map(|row| Some((row.ended.cost, row.window_start))).collect();
+    add(&mut tx, rows, &changes).await?;
+    tx.commit().await?;
+    Ok(Some(changes))
+}
+
+/// Books rows of which some were counted before: asks which, and then for the end of each.
+async fn book_any(
+    writer: &mut Writer,
+    rows: &[LeaseSpend<'_>],
     now_ms: i64,
 ) -> Result<Vec<Option<Change>>, sqlx::Error> {
     let mut tx = writer.begin().await?;
-    let fresh = insert(&mut tx, rows, now_ms).await?;
+    let known = leases::known(&mut tx, rows).await?;
+    let is_known = |row: &LeaseSpend<'_>| known.contains(&*row.ended.lease_id);
+    let fresh: Vec<_> = rows.iter().filter(|row| !is_known(row)).copied().collect();
+    if !leases::insert(&mut tx, &fresh, now_ms).await? {
+        return Err(sqlx::Error::Protocol("a lease that was not known is known".into()));
+    }
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
-        changes.push(if fresh.contains(&row.lease_id) {
-            Some((row.cost, row.window_start))
-        } else if row.abandoned {
+        changes.push(if !is_known(row) {
+            Some((row.ended.cost, row.window_start))
+        } else if row.ended.abandoned {
             None
         } else {
-            supersede(&mut tx, row).await?
+            leases::supersede(&mut tx, row.ended).await?
         });
     }
     add(&mut tx, rows, &changes).await?;
@@ -51,78 +85,63 @@ pub(crate) async fn book(
     Ok(changes)
 }
 
-/// The leases that were not known.
-async fn insert(
-    tx: &mut SqliteConnection,
-    rows: &[LeaseSpend],
-    now_ms: i64,
-) -> Result<HashSet<String>, sqlx::Error> {
-    let mut sql = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO lease_spend (lease_id, key_id, tenant_id, cost_nano_usd, abandoned, window_start_unix_ms,
-                                  at_unix_ms) ",
-    );
-    sql.push_values(rows, |mut values, row| {
-        values
-            .push_bind(row.lease_id.as_str())
-            .push_bind(row.key_id.as_str())
-            .push_bind(row.tenant_id.as_str())
-            .push_bind(row.cost)
-            .push_bind(row.abandoned)
-            .push_bind(row.window_start)
-            .push_bind(now_ms);
-    });
-    sql.push(" ON CONFLICT (lease_id) DO NOTHING RETURNING lease_id");
-    let fresh: Vec<String> = sql.build_query_scalar().persistent(false).fetch_all(tx).await?;
-    Ok(fresh.into_iter().collect())
-}
+static ADD: LazyLock<Batched> = LazyLock::new(|| {
+    Batched::new(|rows| {
+        format!(
+            "INSERT INTO spend (window_start_unix_ms, scope_kind, scope_id, tenant_id, spent_nano_usd) VALUES {}
+             ON CONFLICT (window_start_unix_ms, scope_kind, scope_id)
+             DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd",
+            repeat("(?,?,?,?,?)", rows)
+        )
+    })
+});
 
-/// Replaces an abandoned end; the difference stays in the window that was charged.
-async fn supersede(tx: &mut SqliteConnection, row: &LeaseSpend) -> Result<Option<Change>, sqlx::Error> {
-    let before: Option<Change> = sqlx::query_as(
-        "SELECT cost_nano_usd, window_start_unix_ms FROM lease_spend WHERE lease_id = $1 AND abandoned",
-    )
-    .bind(row.lease_id.as_str())
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some((cost, window_start)) = before else { return Ok(None) };
-    sqlx::query("UPDATE lease_spend SET cost_nano_usd = $2, abandoned = $3 WHERE lease_id = $1")
-        .bind(row.lease_id.as_str())
-        .bind(row.cost)
-        .bind(false)
-        .execute(tx)
-        .await?;
-    Ok(Some((row.cost.saturating_sub(cost), window_start)))
-}
+/// A scope in a window, its tenant, and by how much its spend changes.
+type Sum<'a> = ((i64, &'a str, &'a str), (&'a str, i64));
 
 /// Adds the changes up by scope and window.
 async fn add(
     tx: &mut SqliteConnection,
-    rows: &[LeaseSpend],
+    rows: &[LeaseSpend<'_>],
     changes: &[Option<Change>],
 ) -> Result<(), sqlx::Error> {
-    let mut sums: HashMap<(i64, &str, &str), (&str, i64)> = HashMap::new();
-    for (row, change) in rows.iter().zip(changes) {
-        let Some((delta, window)) = change else { continue };
-        for (kind, id) in [(KEY, &row.key_id), (TENANT, &row.tenant_id)] {
-            let (_, sum) = sums.entry((*window, kind, id)).or_insert((&row.tenant_id, 0));
-            *sum = sum.saturating_add(*delta);
+    for (sql, sums) in ADD.over(&sums(rows, changes)) {
+        let mut arguments = SqliteArguments::default();
+        for sum in sums {
+            bind(&mut arguments, sum).map_err(sqlx::Error::Encode)?;
+        }
+        sqlx::query_with(sql, arguments).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+fn sums<'a>(rows: &[LeaseSpend<'a>], changes: &[Option<Change>]) -> Vec<Sum<'a>> {
+    // By key first: there are fewer keys than rows, and their sums are added up again.
+    let mut keys: IdMap<(i64, &str, &str), i64> = IdMap::default();
+    for (LeaseSpend { ended, .. }, change) in rows.iter().zip(changes) {
+        let Some((delta, window)) = *change else { continue };
+        let sum = keys.entry((window, &ended.key_id, &ended.tenant_id)).or_default();
+        *sum = sum.saturating_add(delta);
+    }
+    let mut sums: IdMap<(i64, &str, &str), (&str, i64)> = IdMap::default();
+    for ((window, key_id, tenant_id), delta) in keys {
+        for (kind, id) in [(KEY, key_id), (TENANT, tenant_id)] {
+            let (_, sum) = sums.entry((window, kind, id)).or_insert((tenant_id, 0));
+            *sum = sum.saturating_add(delta);
         }
     }
-    if sums.is_empty() {
-        return Ok(());
-    }
-    let mut sql = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO spend (window_start_unix_ms, scope_kind, scope_id, tenant_id, spent_nano_usd) ",
-    );
-    sql.push_values(sums, |mut values, ((window, kind, id), (tenant_id, sum))| {
-        values.push_bind(window).push_bind(kind).push_bind(id).push_bind(tenant_id).push_bind(sum);
-    });
-    sql.push(
-        " ON CONFLICT (window_start_unix_ms, scope_kind, scope_id)
-         DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd",
-    );
-    sql.build().persistent(false).execute(tx).await?;
-    Ok(())
+    sums.into_iter().collect()
+}
+
+fn bind(
+    arguments: &mut SqliteArguments,
+    ((window, kind, id), (tenant_id, sum)): &Sum<'_>,
+) -> Result<(), BoxDynError> {
+    arguments.add(*window)?;
+    arguments.add(*kind)?;
+    arguments.add(*id)?;
+    arguments.add(*tenant_id)?;
+    arguments.add(*sum)
 }
 
 impl Store {
@@ -141,22 +160,5 @@ impl Store {
             Some((tenant, Scope::from_parts(&kind, id)?, spent))
         };
         Ok(rows.into_iter().filter_map(known).collect())
-    }
-
-    /// Forgets leases whose records cannot come again.
-    pub(crate) async fn prune_leases(&self, now_ms: i64) -> Result<(), sqlx::Error> {
-        loop {
-            let done = sqlx::query(
-                "DELETE FROM lease_spend WHERE lease_id IN (
-                     SELECT lease_id FROM lease_spend WHERE at_unix_ms < $1 ORDER BY at_unix_ms LIMIT $2)",
-            )
-            .bind(now_ms.saturating_sub(REMEMBERED_MS))
-            .bind(PRUNE_ROWS)
-            .execute(&self.db.write)
-            .await?;
-            if done.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
     }
 }
