@@ -1,6 +1,7 @@
 //! Streams: server-sent events as an upstream sends them, found and classified without being taken apart.
 
 mod classify;
+mod members;
 mod scanner;
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ pub enum EventKind {
     /// The chunk that has no choices and tells what the answer took.
     Usage(TokenUsage),
     /// The upstream's error in mid-stream.
-    Error(UpstreamError),
+    Error(Box<UpstreamError>),
     /// The dialect's end marker, `[DONE]`.
     Done,
     /// No data: a comment, or blank lines.

@@ -1,83 +1,49 @@
-//! What an event is, mostly told by looking for members' names.
-//!
-//! A quote inside a JSON string is escaped, so `"name"` followed by a colon can only be a member's name, at whatever
-//! depth. Content that talks about `"usage":{` does not match; a member of that name elsewhere in the chunk does, so
-//! the rare names (`usage`, `error`) are confirmed by parsing.
+//! What an event is, mostly told by the members it has. The rare ones (`usage`, `error`) may stand at another depth
+//! than they should, so they are confirmed by parsing.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
 use headgate_proto::inference::v1::TokenUsage;
 use memchr::memchr2;
-use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::members::Members;
 use super::{Event, EventKind};
 use crate::openai::error::{self, UpstreamError};
 use crate::openai::json::count;
 use crate::openai::usage::WireUsage;
 
-/// A member's name, ready to be searched for.
-struct Name(LazyLock<Finder<'static>>);
+/// May stand before the first event of a stream.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-macro_rules! name {
-    ($name:literal) => {
-        Name(LazyLock::new(|| Finder::new(concat!("\"", $name, "\""))))
-    };
-}
-
-static CONTENT: Name = name!("content");
-static TOOL_CALLS: Name = name!("tool_calls");
-static FUNCTION_CALL: Name = name!("function_call");
-static ARGUMENTS: Name = name!("arguments");
-static REFUSAL: Name = name!("refusal");
-static REASONING_CONTENT: Name = name!("reasoning_content");
-static REASONING: Name = name!("reasoning");
-static AUDIO: Name = name!("audio");
-static USAGE: Name = name!("usage");
-static ERROR: Name = name!("error");
-static CHOICES: Name = name!("choices");
-static FINISH: Name = name!("finish_reason");
-
-impl Name {
-    /// The text from the value on, for every member of this name.
-    fn values<'a>(&'static self, json: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.0.find_iter(json).filter_map(move |at| {
-            let after = json.get(at + self.0.needle().len()..)?.trim_ascii_start();
-            after.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
-        })
-    }
-
-    /// Whether there is a member of this name whose value begins with `first`.
-    fn begins(&'static self, json: &[u8], first: u8) -> bool {
-        self.values(json).any(|value| value.first() == Some(&first))
-    }
-}
-
-/// The event that `raw` is.
-pub(super) fn event(raw: Bytes) -> Event {
+/// The event that `raw` is, which has so many `lines` that are not blank.
+pub(super) fn event(raw: Bytes, lines: usize) -> Event {
     let (kind, usage, finish, output_bytes) = {
-        let data = data(&raw);
+        let data = if lines == 1 { Cow::Borrowed(only_line(&raw)) } else { data(&raw) };
         let data = data.trim_ascii();
         if data.is_empty() {
             (EventKind::Comment, None, false, 0)
         } else if data == b"[DONE]" {
             (EventKind::Done, None, false, 0)
-        } else if let Some(error) = upstream_error(&raw, data) {
-            (EventKind::Error(error), usage(data).map(|(usage, _)| usage), false, 0)
         } else {
-            chunk(data)
+            let members = Members::of(data);
+            match upstream_error(&raw, data, &members) {
+                Some(error) => {
+                    let usage = usage(data, &members).map(|(usage, _)| usage);
+                    (EventKind::Error(Box::new(error)), usage, false, 0)
+                }
+                None => chunk(data, &members),
+            }
         }
     };
     Event { raw, kind, usage, finish, output_bytes }
 }
 
-fn chunk(data: &[u8]) -> (EventKind, Option<TokenUsage>, bool, u32) {
-    let output = output(data);
-    let finish = FINISH.begins(data, b'"');
-    match (usage(data), output) {
+fn chunk(data: &[u8], members: &Members) -> (EventKind, Option<TokenUsage>, bool, u32) {
+    let finish = members.finish;
+    match (usage(data, members), members.output()) {
         (Some((usage, true)), _) => (EventKind::Usage(usage), Some(usage), finish, 0),
         (usage, Some(bytes)) => (EventKind::Content, usage.map(|(usage, _)| usage), finish, count(bytes)),
         (usage, None) => (EventKind::Other, usage.map(|(usage, _)| usage), finish, 0),
@@ -85,13 +51,13 @@ fn chunk(data: &[u8]) -> (EventKind, Option<TokenUsage>, bool, u32) {
 }
 
 /// The counts a chunk carries, and whether it has no choices beside them.
-fn usage(data: &[u8]) -> Option<(TokenUsage, bool)> {
+fn usage(data: &[u8], members: &Members) -> Option<(TokenUsage, bool)> {
     #[derive(Deserialize)]
     struct Chunk {
         choices: Option<Vec<IgnoredAny>>,
         usage: Option<WireUsage>,
     }
-    if !USAGE.begins(data, b'{') {
+    if !members.usage {
         return None;
     }
     let chunk: Chunk = serde_json::from_slice(data).ok()?;
@@ -99,7 +65,7 @@ fn usage(data: &[u8]) -> Option<(TokenUsage, bool)> {
 }
 
 /// An error in a chunk, in an event named `error`, or in data that is no chunk at all.
-fn upstream_error(raw: &[u8], data: &[u8]) -> Option<UpstreamError> {
+fn upstream_error(raw: &[u8], data: &[u8], members: &Members) -> Option<UpstreamError> {
     let line = raw.trim_ascii_start();
     if line.starts_with(b"event: error") || line.starts_with(b"event:error") {
         return Some(error::parse(data).unwrap_or_else(|| UpstreamError {
@@ -107,61 +73,15 @@ fn upstream_error(raw: &[u8], data: &[u8]) -> Option<UpstreamError> {
             ..UpstreamError::default()
         }));
     }
-    if ERROR.begins(data, b'{') || ERROR.begins(data, b'"') {
-        // An error further down belongs to something else; `parse` takes the top level only.
-        let error = error::parse(data);
-        if error.is_some() {
-            return error;
-        }
-    }
-    if CHOICES.values(data).next().is_none() { error::parse(data) } else { None }
-}
-
-/// Bytes of what the model produced in this chunk; `None` when it produced nothing.
-fn output(data: &[u8]) -> Option<usize> {
-    let content = texts(&CONTENT, data);
-    if content > 0 {
-        return Some(content);
-    }
-    let calls = filled(&TOOL_CALLS, data) || FUNCTION_CALL.begins(data, b'{');
-    let arguments = if calls { texts(&ARGUMENTS, data) } else { 0 };
-    // Servers that send both spellings of the reasoning send the same text in each.
-    let reasoning = texts(&REASONING_CONTENT, data).max(texts(&REASONING, data));
-    let bytes = arguments + reasoning + texts(&REFUSAL, data);
-    let produced = bytes > 0 || calls || filled(&CONTENT, data) || AUDIO.begins(data, b'{');
-    produced.then_some(bytes)
-}
-
-/// Bytes of all strings of this name.
-fn texts(name: &'static Name, data: &[u8]) -> usize {
-    name.values(data).filter_map(|value| value.strip_prefix(b"\"")).map(string_bytes).sum()
-}
-
-/// Whether there is a list of this name with something in it.
-fn filled(name: &'static Name, data: &[u8]) -> bool {
-    name.values(data)
-        .filter_map(|value| value.strip_prefix(b"["))
-        .any(|inside| inside.trim_ascii_start().first().is_some_and(|byte| *byte != b']'))
-}
-
-/// Bytes up to the quote that closes a string.
-fn string_bytes(text: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(found) = memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
-        at += found;
-        if text.get(at) == Some(&b'"') {
-            return at;
-        }
-        at += 2; // the backslash and what it escapes
-    }
-    text.len()
+    // An error further down belongs to something else; `parse` takes the top level only.
+    if members.error || !members.choices { error::parse(data) } else { None }
 }
 
 /// The data of an event: its `data` lines without their names, joined by newlines. Lines named `error`, which older
 /// llama.cpp sends, count as data.
 pub(super) fn data(raw: &[u8]) -> Cow<'_, [u8]> {
     let mut data: Option<Cow<'_, [u8]>> = None;
-    let mut rest = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
+    let mut rest = raw.strip_prefix(BOM).unwrap_or(raw);
     while !rest.is_empty() {
         let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let (line, after) = rest.split_at(end);
@@ -177,6 +97,13 @@ pub(super) fn data(raw: &[u8]) -> Cow<'_, [u8]> {
         }
     }
     data.unwrap_or_default()
+}
+
+/// The data of an event that has one line beside blank ones.
+fn only_line(raw: &[u8]) -> &[u8] {
+    // What is left of the line end that closed the event before may come first.
+    let line = raw.strip_prefix(BOM).or_else(|| raw.strip_prefix(b"\n")).unwrap_or(raw);
+    field(line.trim_ascii_end()).unwrap_or_default()
 }
 
 fn field(line: &[u8]) -> Option<&[u8]> {

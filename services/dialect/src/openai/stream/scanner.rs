@@ -24,6 +24,8 @@ pub struct Scanner {
     /// Bytes of `tail` that were looked at.
     at: usize,
     place: Place,
+    /// Lines of the begun event that are not blank.
+    lines: usize,
     failed: bool,
 }
 
@@ -69,6 +71,9 @@ impl Scanner {
         reason = "none now does not mean none ever, so it is no iterator"
     )]
     pub fn next(&mut self) -> Option<Result<Event, Invalid>> {
+        if self.tail.is_empty() {
+            return None;
+        }
         let end = self.end();
         if self.failed || self.head.len() + end.unwrap_or(self.tail.len()) > MAX_EVENT_BYTES {
             return self.fail();
@@ -87,7 +92,7 @@ impl Scanner {
             self.head.extend_from_slice(&rest);
             self.head.split().freeze()
         };
-        Some(Ok(classify::event(raw)))
+        Some(Ok(classify::event(raw, std::mem::take(&mut self.lines))))
     }
 
     /// Whether no part of an event is waiting for its rest. A stream that ends otherwise was cut.
@@ -123,7 +128,10 @@ impl Scanner {
                 (_, b'\n') => self.stop(Place::Start),
                 (Place::StartAfterCrLf, b'\r') => self.go(Place::BlankCr),
                 (_, b'\r') => self.stop(Place::Gone),
-                _ => self.go(Place::Line),
+                _ => {
+                    self.lines += 1;
+                    self.go(Place::Line)
+                }
             };
             if ended.is_some() {
                 return ended;

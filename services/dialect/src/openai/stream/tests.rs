@@ -75,6 +75,7 @@ fn all_line_ends_and_field_forms_are_known() {
         ),
         ("\u{feff}data: a\n\n", vec!["\u{feff}data: a\n\n"], vec!["a"]),
         ("\n\r\n", vec!["\n", "\r"], vec!["", ""]),
+        ("\r\ndata: a\n\n", vec!["\r", "\ndata: a\n\n"], vec!["", "a"]),
     ] {
         let (events, empty) = scan([stream.as_bytes()]);
         assert!(empty, "{stream:?}");
@@ -130,6 +131,8 @@ fn chunks_are_told_by_what_they_carry() {
             0,
         ),
         (r#"{"content":[{"type":"text","text":"a"}]}"#, EventKind::Content, 0),
+        (r#"{"audio":{"id":"x"}}"#, EventKind::Content, 0),
+        (r#"{"arguments":"x"}"#, EventKind::Other, 0),
         (r#"{"role":"assistant","content":"","tool_calls":[],"refusal":null}"#, EventKind::Other, 0),
         ("{}", EventKind::Other, 0),
     ] {
@@ -193,6 +196,20 @@ proptest! {
         prop_assert!(empty);
         prop_assert_eq!(&events, &scan([bytes]).0);
         prop_assert_eq!(events.iter().flat_map(|event| event.raw.to_vec()).collect::<Vec<_>>(), bytes);
+    }
+
+    /// However an event is laid out, what it is told by is its data.
+    #[test]
+    fn every_event_is_told_by_its_data(stream in "(\u{feff}|data: ?\\[DONE\\]|data: ?\\{\\}| |id: 1|error:|data|\n|\r|\r\n){0,12}") {
+        for event in scan([stream.as_bytes()]).0 {
+            let data = event.data().trim_ascii().to_vec();
+            let expected = match &data[..] {
+                b"" => EventKind::Comment,
+                b"[DONE]" => EventKind::Done,
+                _ => EventKind::Other,
+            };
+            prop_assert_eq!(&event.kind, &expected, "{}", event.raw.escape_ascii());
+        }
     }
 
     /// The same for any mix of line ends, down to single bytes; what is left over is only an unfinished event.

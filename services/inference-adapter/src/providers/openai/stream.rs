@@ -113,9 +113,8 @@ impl OpenAiChunks {
                 joined.add(&self.read, event.raw);
             }
         }
-        let events = joined.finish(&self.read);
-        // Events that are slices of it live on; the rest of the buffer can go.
-        self.read = Bytes::new();
+        // Events that are slices of the read live on; the rest of the buffer can go.
+        let events = joined.finish(std::mem::take(&mut self.read));
         if events.is_none() && usage.is_none() {
             return None;
         }
@@ -188,7 +187,7 @@ impl Chunks for OpenAiChunks {
 /// An event that can be passed on.
 fn checked(event: Event) -> Result<Event, Failure> {
     match event.kind {
-        EventKind::Error(told) => Err(failure::in_stream(told)),
+        EventKind::Error(told) => Err(failure::in_stream(*told)),
         EventKind::Other if !event.data().trim_ascii_start().starts_with(b"{") => {
             let message = "the upstream's stream holds data that is no JSON object";
             Err(Failure::new(ErrorReason::UpstreamInvalid, message))

@@ -35,9 +35,11 @@ impl Joined {
     }
 
     /// All events in one piece; `None` when there are none.
-    pub(super) fn finish(self, read: &Bytes) -> Option<Bytes> {
+    pub(super) fn finish(self, read: Bytes) -> Option<Bytes> {
         match self {
             Self::None => None,
+            // Most reads are whole events and nothing else.
+            Self::Run(run) if run.len() == read.len() => Some(read),
             Self::Run(run) => Some(read.slice(run)),
             Self::One(one) => Some(one),
             Self::Copied(all) => Some(all.freeze()),
