@@ -95,6 +95,17 @@ fn strings_end_where_they_end_however_long_they_are() {
 }
 
 #[test]
+fn numbers_end_where_their_digits_do() {
+    let digits = "1234567890".repeat(3);
+    for length in 1..30 {
+        for char in '\0'..='\u{7FF}' {
+            let text: String = digits.chars().take(length).chain([char, '1']).collect();
+            assert_eq!(walks(text.as_bytes()), is_json(text.as_bytes()), "{}", text.escape_debug());
+        }
+    }
+}
+
+#[test]
 fn nesting_is_walked_over_to_a_depth() {
     let nested = |depth: usize| format!("{}1{}", "[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
     let deepest = MAX_DEPTH as usize - 1;

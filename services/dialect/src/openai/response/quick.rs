@@ -72,7 +72,7 @@ fn message(json: &mut Cursor<'_>, choice: &mut Choice) -> Option<()> {
 }
 
 /// Usage, be it of an odd form: that must not cost the answer.
-fn tokens(json: &mut Cursor<'_>) -> Option<Option<TokenUsage>> {
+pub(super) fn tokens(json: &mut Cursor<'_>) -> Option<Option<TokenUsage>> {
     let begin = json.clone();
     if let Some(usage) = WireUsage::quick(json) {
         return Some(usage.tokens());
@@ -83,6 +83,6 @@ fn tokens(json: &mut Cursor<'_>) -> Option<Option<TokenUsage>> {
 }
 
 /// Notes that a member is there; `None` if it was noted before.
-fn first(seen: &mut bool) -> Option<()> {
+pub(super) fn first(seen: &mut bool) -> Option<()> {
     (!std::mem::replace(seen, true)).then_some(())
 }
