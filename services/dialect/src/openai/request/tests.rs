@@ -124,9 +124,20 @@ fn embeddings_take_four_forms_of_input() {
         assert!(peek.base64);
         assert_eq!(peek.prompt_bytes as usize, input.len());
     }
-    for input in
-        ["\"\"", "[]", "null", "7", "[\"\"]", "[[]]", "[\"a\",1]", "[1.5]", "[-1]", "[[1],[[2]]]", "{}"]
-    {
+    for input in [
+        "\"\"",
+        "[]",
+        "null",
+        "7",
+        "[\"\"]",
+        "[[]]",
+        "[\"a\",1]",
+        "[1.5]",
+        "[-1]",
+        "[[1],[[2]]]",
+        "[[\"a\"]]",
+        "{}",
+    ] {
         let body = format!(r#"{{"model":"m","input":{input}}}"#);
         assert_eq!(peek_embeddings(body.as_bytes()).unwrap_err().field.as_deref(), Some("input"), "{input}");
     }
