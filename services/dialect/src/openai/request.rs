@@ -69,7 +69,8 @@ impl Peek {
 ///
 /// # Errors
 /// When the body is not a JSON object in UTF-8, when a member that the gateway reads has a wrong type or value or
-/// stands there twice, when `model` or `messages` is missing or empty, or when a message has no role.
+/// stands there twice, when `model` or `messages` is missing or empty, when a message has no role, or when the body is
+/// longer than 4 GiB.
 pub fn peek_chat(body: &[u8]) -> Result<Peek, Invalid> {
     peek(body, draft::CHAT)
 }
