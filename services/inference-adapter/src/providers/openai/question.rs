@@ -1,10 +1,16 @@
 //! Questions as bodies of OpenAI's API.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
-use headgate_dialect::openai::request::{Splice, peek_chat, peek_embeddings, splice};
+use headgate_dialect::Invalid;
+use headgate_dialect::openai::request::{Peek, Splice, peek_chat, peek_embeddings, splice};
 use headgate_dialect::openai::typed::{encode_chat, encode_embed};
 use headgate_kit::Failure;
-use headgate_proto::inference::v1::{Dialect, DialectBody, EmbedRequest, chat_request, embed_request};
+use headgate_proto::inference::v1::{
+    BodyFacts, Dialect, DialectBody, EmbedRequest, chat_request, embed_request,
+};
 
 use crate::failure;
 use crate::provider::{ChatAsk, ChatForm, EmbedForm, Encoding};
@@ -37,7 +43,7 @@ pub(crate) fn chat_question(model: &str, ask: ChatAsk) -> Result<ChatQuestion, F
         }
         Some(chat_request::Encoding::Dialect(body)) => {
             let body = of_dialect(body, Dialect::OpenaiChat)?;
-            let peek = peek_chat(&body).map_err(failure::request)?;
+            let peek = peek(&body, request.facts, peek_chat)?;
             let changes = Splice {
                 model: Some(model),
                 include_usage: stream,
@@ -61,13 +67,25 @@ pub(crate) fn embed_question(model: &str, request: EmbedRequest) -> Result<Embed
         }
         Some(embed_request::Encoding::Dialect(body)) => {
             let body = of_dialect(body, Dialect::OpenaiEmbeddings)?;
-            let peek = peek_embeddings(&body).map_err(failure::request)?;
+            let peek = peek(&body, request.facts, peek_embeddings)?;
             let changes = Splice { model: Some(model), ..Splice::default() };
             let form = EmbedForm { encoding: Encoding::Dialect, base64: peek.base64 };
             (splice(&body, &peek, &changes), form)
         }
     };
     Ok(EmbedQuestion { body, form })
+}
+
+/// What the services before noted of the body, or what it says itself.
+fn peek(
+    body: &Bytes,
+    facts: Option<BodyFacts>,
+    read: fn(&[u8]) -> Result<Peek, Invalid>,
+) -> Result<Peek, Failure> {
+    match facts.and_then(|facts| Peek::noted(body, &facts)) {
+        Some(peek) => Ok(peek),
+        None => read(body).map_err(failure::request),
+    }
 }
 
 fn of_dialect(body: DialectBody, expected: Dialect) -> Result<Bytes, Failure> {
