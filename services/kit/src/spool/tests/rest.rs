@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::spool::unsynced::Unsynced;
 
 fn ack_all(spool: &Spool) {
     for name in ["ledger", "spend"] {
@@ -139,6 +140,27 @@ async fn what_was_written_is_synced_while_running_and_when_stopped() {
     stop.cancel();
     running.await.unwrap();
     assert!(spool.0.log.lock().is_synced());
+}
+
+#[test]
+fn each_segment_written_to_is_synced_once_and_again_when_that_failed() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = Spool::open(Options { segment_bytes: 100_000, ..options(dir.path()) }).unwrap();
+    let take = || spool.0.log.lock().take_unsynced();
+    let numbers = |unsynced: &Unsynced| unsynced.files.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+    assert!(take().dir, "the first segment is new");
+    for _ in 0..2 {
+        assert!(spool.0.log.lock().is_synced());
+        work(&spool, 0..3);
+        let unsynced = take();
+        assert_eq!((numbers(&unsynced), unsynced.dir), (vec![1], false));
+    }
+    work(&spool, 0..3);
+    let failed = take();
+    work(&spool, 0..2000);
+    spool.0.log.lock().put_unsynced(failed);
+    let unsynced = take();
+    assert_eq!((numbers(&unsynced), unsynced.dir), (vec![1, 2], true));
 }
 
 #[tokio::test]
