@@ -101,7 +101,7 @@ impl Recovered {
     }
 
     /// The segment that each open entry began in.
-    pub(super) fn began_in(&self) -> HashMap<Uuid, u64> {
+    pub(super) fn began_in(&self) -> foldhash::HashMap<Uuid, u64> {
         self.entries.iter().map(|(key, found)| (*key, found.segment)).collect()
     }
 
