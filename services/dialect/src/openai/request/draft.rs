@@ -57,7 +57,8 @@ impl Draft {
                 return Err(Invalid::field(*key, "is required"));
             }
         }
-        self.peek.max_output_tokens = self.peek.max_output_tokens.or(self.max_tokens);
+        // Upstreams differ in which of the two they follow, so what is held must cover the larger.
+        self.peek.max_output_tokens = self.peek.max_output_tokens.max(self.max_tokens);
         self.peek.prompt_bytes = count(self.prompt_bytes);
         Ok(self.peek)
     }
