@@ -12,6 +12,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::settings::Settings;
 
+/// Characters of the shortest operator token.
+const OPERATOR_TOKEN_MIN: usize = 16;
+
 /// The folder, locked for as long as this lives.
 pub(crate) struct DataDir {
     path: PathBuf,
@@ -33,12 +36,13 @@ pub(crate) enum DataDirError {
 }
 
 impl DataDir {
-    /// Makes (with mode 0700) and locks the folder.
+    /// Makes (with mode 0700) and locks the folder. It is new until a first start has made its databases, so one that
+    /// failed before that, for a port in use, is no start at all.
     pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         let fail = |e| DataDirError::Io(path.to_owned(), e);
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
-        let new = fs::read_dir(path).map_err(fail)?.next().is_none();
-        let lock = private(path.join("headgate.lock"), false).map_err(fail)?;
+        let new = !path.join("auth.db").try_exists().map_err(fail)?;
+        let lock = private(path.join("headgate.lock")).map_err(fail)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), new, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::Locked(path.to_owned())),
@@ -51,9 +55,20 @@ impl DataDir {
         &self.path
     }
 
-    /// Whether it was empty.
+    /// Whether nothing was ever served from it.
     pub(crate) fn is_new(&self) -> bool {
         self.new
+    }
+
+    /// Notes that demo data was made.
+    pub(crate) fn mark_demo(&self) -> Result<(), DataDirError> {
+        let path = self.path.join("demo");
+        private(path.clone()).map(drop).map_err(|e| DataDirError::Io(path, e))
+    }
+
+    /// Whether demo data was made, now or by an earlier start.
+    pub(crate) fn has_demo(&self) -> bool {
+        self.path.join("demo").exists()
     }
 
     /// The master key: the given one, else the folder's own.
@@ -67,16 +82,21 @@ impl DataDir {
     /// The operator token: the given one, else the folder's own.
     pub(crate) fn operator_token(&self, settings: &Settings) -> Result<SecretString, DataDirError> {
         if let Some(given) = &settings.operator_token {
-            let long_enough = given.expose_secret().len() >= 16;
-            return if long_enough { Ok(given.clone()) } else { Err(DataDirError::OperatorToken) };
+            return long_enough(given.clone());
         }
         let path = self.path.join("operator.token");
         let fail = |e| DataDirError::Io(path.clone(), e);
         match fs::read_to_string(&path) {
-            Ok(token) => Ok(SecretString::from(token.trim().to_owned())),
+            Ok(token) => long_enough(SecretString::from(token.trim().to_owned())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let token = random_hex();
-                private(path.clone(), true).and_then(|mut f| f.write_all(token.as_bytes())).map_err(fail)?;
+                let (token, part) = (random_hex(), self.path.join("operator.token.part"));
+                // Aside first: a crash must not leave half a token, or an empty one that everybody knows.
+                let written = private(part.clone()).and_then(|mut file| {
+                    file.set_len(0)?;
+                    file.write_all(token.as_bytes())?;
+                    file.sync_all()
+                });
+                written.and_then(|()| fs::rename(&part, &path)).map_err(fail)?;
                 Ok(SecretString::from(token))
             }
             Err(e) => Err(fail(e)),
@@ -91,8 +111,13 @@ impl DataDir {
     }
 }
 
-fn private(path: PathBuf, fresh: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).create_new(fresh).mode(0o600).open(path)
+fn long_enough(token: SecretString) -> Result<SecretString, DataDirError> {
+    let long_enough = token.expose_secret().len() >= OPERATOR_TOKEN_MIN;
+    if long_enough { Ok(token) } else { Err(DataDirError::OperatorToken) }
+}
+
+fn private(path: PathBuf) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn random_hex() -> String {
@@ -113,7 +138,20 @@ mod tests {
         assert!(first.is_new());
         assert!(matches!(DataDir::open(&path), Err(DataDirError::Locked(_))));
         drop(first);
+        // A start that got no further than this was none.
+        assert!(DataDir::open(&path).unwrap().is_new());
+        fs::write(path.join("auth.db"), "").unwrap();
         assert!(!DataDir::open(&path).unwrap().is_new());
+    }
+
+    #[test]
+    fn an_operator_token_that_anybody_could_guess_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, settings) = (DataDir::open(dir.path()).unwrap(), Settings::default());
+        for short in ["", "\n", "0123456789abcde\n"] {
+            fs::write(dir.path().join("operator.token"), short).unwrap();
+            assert!(matches!(data.operator_token(&settings), Err(DataDirError::OperatorToken)), "{short:?}");
+        }
     }
 
     #[test]

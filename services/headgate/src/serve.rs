@@ -89,6 +89,9 @@ async fn serve(settings: Settings, configured: bool) -> Result<(), Box<dyn std::
     let demo = data.is_new() && !configured && settings.bootstrap.is_empty() && settings.is_loopback();
     let seed = if demo { bootstrap::demo()? } else { settings.bootstrap.clone() };
     bootstrap::apply(&services, &seed).await?;
+    if demo {
+        data.mark_demo()?;
+    }
     let router = services.router(&settings, &context)?;
     let ready = Readiness::default();
     let health = Health::new().await;
@@ -99,7 +102,7 @@ async fn serve(settings: Settings, configured: bool) -> Result<(), Box<dyn std::
     if demo {
         tracing::warn!("demo data was made: tenant demo, key sk-demo.my-secret, model echo");
     }
-    if settings.is_loopback() && !configured {
+    if data.has_demo() && !configured {
         say(banner::demo(&at));
     }
     running.until_signal(&settings, &ready, &context).await?;
@@ -175,9 +178,12 @@ impl Running {
         context: &Context,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut rest, mut grpc) = (self.rest, self.grpc);
         let drain = tokio::select! {
             _ = term.recv() => Duration::from_millis(settings.shutdown.drain_ms),
             _ = int.recv() => Duration::ZERO,
+            ended = &mut grpc => return Err(format!("the gRPC listener ended by itself: {ended:?}").into()),
+            ended = &mut rest => return Err(format!("the REST listener ended by itself: {ended:?}").into()),
         };
         tracing::info!(drain_ms = drain.as_millis(), "stopping");
         ready.stop();
@@ -185,7 +191,6 @@ impl Running {
         tokio::time::sleep(drain).await;
         self.stop.cancel();
         let grace = Duration::from_millis(settings.shutdown.grace_ms);
-        let (rest, mut grpc) = (self.rest, self.grpc);
         if tokio::time::timeout(grace, async { (rest.await, (&mut grpc).await) }).await.is_err() {
             tracing::warn!("the grace ended before every call did");
             grpc.abort();
