@@ -10,7 +10,8 @@ use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::adapter::v1::adapter_service_server::{AdapterService, AdapterServiceServer};
 use headgate_proto::adapter::v1::{
-    ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, ProviderKind, StreamChatRequest, Target,
+    ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, ProviderKind,
+    StreamChatRequest, Target,
 };
 use headgate_proto::inference::v1 as inference;
 use http::HeaderValue;

@@ -50,8 +50,8 @@ pub(crate) fn invalid(cause: headgate_dialect::Invalid) -> Failure {
 /// Every target is being left alone; the first is back after `wait`.
 pub(crate) fn all_cooling(wait: Duration) -> Failure {
     Failure::new(
-        ErrorReason::UpstreamRateLimited,
-        "every target of this model is rate limited by its provider",
+        ErrorReason::NoTarget,
+        "every target of this model was told by its provider to wait",
     )
     .retry_after(wait)
 }
