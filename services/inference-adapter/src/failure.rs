@@ -19,7 +19,7 @@ pub(crate) fn answered(status: StatusCode, headers: &HeaderMap, body: &[u8], now
     let message = match (reason, &told) {
         // What it says may quote the credential, and it is the operator's business.
         (ErrorReason::UpstreamCredential, _) => "the upstream refused Headgate's credential".to_owned(),
-        (_, Some(told)) => bounded(&told.message),
+        (_, Some(told)) => told.message.clone(),
         (_, None) if status == StatusCode::OK => {
             "the upstream's answer is not of the kind asked for".to_owned()
         }
@@ -37,7 +37,7 @@ pub(crate) fn answered(status: StatusCode, headers: &HeaderMap, body: &[u8], now
 
 /// The failure of an error event in a stream that had begun well.
 pub(crate) fn in_stream(told: UpstreamError) -> Failure {
-    let message = bounded(&told.message);
+    let message = told.message.clone();
     with_fields(Failure::new(ErrorReason::UpstreamFailed, message), openai_terms(StatusCode::OK, told))
 }
 
@@ -103,15 +103,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Takes a credential out of everything the failure says, in case the upstream quoted it.
+/// The failure as it may leave: a credential is taken out of everything it says, in case the upstream quoted it, and
+/// then long texts are cut. In this order, or the cut could leave half a credential that is not found any more.
 pub(crate) fn redact(mut failure: Failure, secret: &str) -> Failure {
-    if secret.is_empty() {
-        return failure;
-    }
     for text in failure.metadata.values_mut().chain([&mut failure.message]) {
-        if text.contains(secret) {
+        if !secret.is_empty() && text.contains(secret) {
             *text = text.replace(secret, "[redacted]");
         }
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
     }
     failure
 }
@@ -145,14 +144,10 @@ fn with_fields(mut failure: Failure, told: UpstreamError) -> Failure {
         [("upstream_type", told.r#type), ("upstream_param", told.param), ("upstream_code", told.code)];
     for (key, value) in fields {
         if let Some(value) = value {
-            failure = failure.with(key, bounded(&value));
+            failure = failure.with(key, value);
         }
     }
     failure
-}
-
-fn bounded(text: &str) -> String {
-    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

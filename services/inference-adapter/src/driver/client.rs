@@ -11,7 +11,8 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioTimer;
 
 use super::answer::AnswerBody;
 use super::connect::{Connector, Io};
@@ -98,7 +99,7 @@ impl Client {
     }
 
     async fn share(&self, origin: &Origin, io: Io) -> Result<Shared, Failure> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, connection) = http2::Builder::new(OwnedTasks(self.tasks.clone()))
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
             .adaptive_window(true)
@@ -174,6 +175,19 @@ fn over_http2(origin: &Origin, mut request: Request<Full<Bytes>>) -> Result<Requ
     Ok(request)
 }
 
+/// Runs what belongs to an HTTP/2 connection as tasks of the process.
+#[derive(Clone)]
+struct OwnedTasks(Tasks);
+
+impl<F> Executor<F> for OwnedTasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
 async fn sweep(pool: std::sync::Weak<Pool>, every: Duration, stopping: tokio_util::sync::CancellationToken) {
     while stopping.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         let Some(pool) = pool.upgrade() else { return };
@@ -188,7 +202,7 @@ mod tests {
 
     use hyper::body::Incoming;
     use hyper::service::service_fn;
-    use hyper_util::rt::TokioIo;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;

@@ -121,12 +121,9 @@ impl Stream for Pieces {
     }
 }
 
-/// Takes the credential out of what the upstream said.
+/// What the upstream said, without the credential and of bounded length.
 pub(crate) fn redacted(failure: Failure, credential: Option<&HeaderValue>) -> Failure {
-    match credential {
-        Some(header) => failure::redact(failure, credential::secret(header)),
-        None => failure,
-    }
+    failure::redact(failure, credential.map_or("", credential::secret))
 }
 
 /// A connection is used again only when its answer was read to the end. What is left of it is usually here already.

@@ -81,7 +81,17 @@ fn retry_after_is_kept_where_waiting_helps() {
 fn long_texts_are_cut_and_secrets_taken_out() {
     let body = format!(r#"{{"error":{{"message":"sk-planted {}","code":"sk-planted"}}}}"#, "ü".repeat(5000));
     let failure = answered(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), 0);
+    let failure = redact(failure, "sk-planted");
     assert!(failure.message.len() <= MAX_TEXT_BYTES);
-    let shown = format!("{:?}", redact(failure, "sk-planted"));
+    let shown = format!("{failure:?}");
     assert!(!shown.contains("sk-planted") && shown.contains("[redacted]"));
+}
+
+#[test]
+fn no_cut_leaves_a_part_of_a_secret() {
+    for before in MAX_TEXT_BYTES - 12..=MAX_TEXT_BYTES {
+        let body = format!(r#"{{"error":{{"message":"{}sk-planted"}}}}"#, "x".repeat(before));
+        let failure = answered(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes(), 0);
+        assert!(!redact(failure, "sk-planted").message.contains('s'), "{before}");
+    }
 }
