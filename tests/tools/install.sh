@@ -34,7 +34,7 @@ python_packages() {
   say "installing Python packages"
   rm -rf "$tools/venv"
   python3 -m venv "$tools/venv"
-  "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$requirements"
+  "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$requirements"
   # Last: a half-done installation is begun anew.
   cp "$requirements" "$tools/venv/requirements.txt"
 }
