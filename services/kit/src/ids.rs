@@ -7,7 +7,13 @@ use crate::clock::Clock;
 /// A new UUID of the clock's present millisecond.
 #[must_use]
 pub fn uuid(clock: &Clock) -> Uuid {
-    let millis = u64::try_from(clock.unix_millis()).unwrap_or(0);
+    uuid_at(clock.unix_millis())
+}
+
+/// A new UUID of a moment that was read from the clock already, in milliseconds since 1970-01-01 UTC.
+#[must_use]
+pub fn uuid_at(unix_ms: i64) -> Uuid {
+    let millis = u64::try_from(unix_ms).unwrap_or(0);
     Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
 }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-const NANO: i128 = 1_000_000_000;
+const NANO: u64 = 1_000_000_000;
+const MAX_DECIMALS: usize = 9;
+const MIN_DECIMALS: usize = 2;
 
 /// An amount that is not negative. Read from a decimal string (`"100.00"`) or number, written as a string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +17,9 @@ pub struct Usd {
 }
 
 impl Usd {
+    /// Room for any amount: a sign, ten digits, a point, nine decimals.
+    pub const MAX_LEN: usize = 21;
+
     /// Of an amount in nano-USD.
     #[must_use]
     pub fn from_nano(nano: i64) -> Self {
@@ -29,21 +34,63 @@ impl Usd {
         if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 9 {
             return None;
         }
-        let whole: i128 = whole.parse().ok()?;
-        let fraction: i128 = format!("{fraction:0<9}").parse().ok()?;
+        let whole: u64 = whole.parse().ok()?;
+        let fraction: u64 = format!("{fraction:0<9}").parse().ok()?;
         let nano = i64::try_from(whole.checked_mul(NANO)?.checked_add(fraction)?).ok()?;
         Some(Self { nano })
+    }
+
+    /// Writes what `Display` shows, without allocating: at least two decimals, and as many as there are.
+    pub fn encode(self, buffer: &mut [u8; Self::MAX_LEN]) -> &str {
+        let magnitude = self.nano.unsigned_abs();
+        let (mut whole, mut fraction) = (magnitude / NANO, magnitude % NANO);
+        let mut decimals = MAX_DECIMALS;
+        while decimals > MIN_DECIMALS && fraction.is_multiple_of(10) {
+            fraction /= 10;
+            decimals -= 1;
+        }
+        let mut text = Backwards { buffer, begin: Self::MAX_LEN };
+        for _ in 0..decimals {
+            text.digit(&mut fraction);
+        }
+        text.push(b'.');
+        text.digit(&mut whole);
+        while whole > 0 {
+            text.digit(&mut whole);
+        }
+        if self.nano < 0 {
+            text.push(b'-');
+        }
+        let Backwards { buffer, begin } = text;
+        // ASCII only, so it is never refused.
+        str::from_utf8(&buffer[begin..]).unwrap_or_default()
+    }
+}
+
+/// Text that is written from its last byte to its first, as digits come when a number is divided.
+struct Backwards<'a> {
+    buffer: &'a mut [u8; Usd::MAX_LEN],
+    begin: usize,
+}
+
+impl Backwards<'_> {
+    fn push(&mut self, byte: u8) {
+        self.begin -= 1;
+        self.buffer[self.begin] = byte;
+    }
+
+    /// Moves the last digit of `number` over.
+    fn digit(&mut self, number: &mut u64) {
+        // A remainder of ten is a digit.
+        self.push(b'0' + (*number % 10) as u8);
+        *number /= 10;
     }
 }
 
 impl fmt::Display for Usd {
     /// At least two decimals, and as many as there are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, fraction) = (i128::from(self.nano) / NANO, (i128::from(self.nano) % NANO).abs());
-        let decimals = format!("{fraction:09}");
-        let kept = decimals.trim_end_matches('0').len().max(2);
-        let sign = if self.nano < 0 && whole == 0 { "-" } else { "" };
-        write!(f, "{sign}{whole}.{}", decimals.get(..kept).unwrap_or(&decimals))
+        f.write_str(self.encode(&mut [0; Self::MAX_LEN]))
     }
 }
 
@@ -88,7 +135,46 @@ impl Visitor<'_> for UsdVisitor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_oneof, proptest};
+    use proptest::strategy::Strategy as _;
+
     use super::*;
+
+    /// The text by the book: all nine decimals, then what trails is cut.
+    fn reference(nano: i64) -> String {
+        let magnitude = i128::from(nano).abs();
+        let text = format!("{}.{:09}", magnitude / 1_000_000_000, magnitude % 1_000_000_000);
+        let cents = text.len() - 7;
+        let kept = text.trim_end_matches('0').len().max(cents);
+        format!("{}{}", if nano < 0 { "-" } else { "" }, &text[..kept])
+    }
+
+    proptest! {
+        #[test]
+        fn every_amount_is_written_by_the_book(
+            nano in prop_oneof![
+                any::<i64>(),
+                // Amounts with trailing zeros, which are rare among all numbers.
+                (any::<i32>(), 0_u32..10).prop_map(|(n, zeros)| i64::from(n) * 10_i64.pow(zeros)),
+            ],
+        ) {
+            assert_eq!(Usd { nano }.to_string(), reference(nano));
+        }
+
+        #[test]
+        fn what_was_written_is_read_again(nano in 0..=i64::MAX) {
+            assert_eq!(Usd::parse(&Usd { nano }.to_string()), Some(Usd { nano }));
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_fit() {
+        assert_eq!(Usd { nano: i64::MIN }.to_string(), "-9223372036.854775808");
+        assert_eq!(Usd { nano: i64::MIN }.to_string().len(), Usd::MAX_LEN);
+        assert_eq!(Usd { nano: i64::MAX }.to_string(), "9223372036.854775807");
+        assert_eq!(Usd { nano: -1 }.to_string(), "-0.000000001");
+        assert_eq!(Usd { nano: -10_000_000 }.to_string(), "-0.01");
+    }
 
     #[test]
     fn amounts_are_exact() {

@@ -1,47 +1,53 @@
 //! Steps one to five of a request: authenticate, resolve, admit, intent.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
+use headgate_kit::clock::Clock;
 use headgate_kit::error::Failure;
 use headgate_kit::ids;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::budget::v1::admit_response::Outcome;
-use headgate_proto::budget::v1::{AdmitRequest, CapTerms, Idempotency};
-use headgate_proto::catalog::v1::{Operation, Price};
+use headgate_proto::budget::v1::{AdmitRequest, AdmitResponse, Admitted, CapTerms, Idempotency};
+use headgate_proto::catalog::v1::Operation;
 use headgate_proto::inference::v1::BodyFacts;
-use headgate_proto::record::v1::IntentRecord;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use prost::Message as _;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
+use uuid::Uuid;
 
-use crate::error;
+use crate::attempt::Run;
 use crate::estimate;
-use crate::headers::Headers;
+use crate::headers::{Headers, X_REQUEST_ID};
 use crate::lease::Lease;
-use crate::models::{Candidate, Entry, operation_name};
-use crate::order::weighted;
+use crate::models::{Entry, operation_name};
 use crate::price::worst_case;
 use crate::router::Parts;
+use crate::subject::Subject;
+use crate::{error, targets};
 
-const ADMIT_DEADLINE: Duration = Duration::from_secs(2);
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const ADMIT_TIMEOUT: HeaderValue = HeaderValue::from_static("2S");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 const MAX_REQUEST_ID: usize = 128;
 
 /// A request on its way in.
-pub(crate) struct Call {
-    parts: Arc<Parts>,
+pub(crate) struct Call<'a> {
+    parts: &'a Arc<Parts>,
     pub(crate) key: Arc<KeyRecord>,
-    pub(crate) headers: Headers,
-    request_id: String,
+    headers: Headers,
+    request_id: HeaderValue,
     idempotency_key: Option<String>,
     started: Instant,
 }
 
 /// What a request asks for.
-pub(crate) struct Asked {
-    pub(crate) model: String,
+pub(crate) struct Asked<'a> {
+    pub(crate) model: Cow<'a, str>,
     pub(crate) operation: Operation,
     pub(crate) facts: BodyFacts,
     pub(crate) streamed: bool,
@@ -53,26 +59,17 @@ pub(crate) enum Admission {
     Replay(Headers, Bytes),
 }
 
-/// A request that may run.
-pub(crate) struct Run {
-    pub(crate) parts: Arc<Parts>,
-    pub(crate) lease: Lease,
-    pub(crate) headers: Headers,
-    pub(crate) candidates: VecDeque<Arc<Candidate>>,
-    pub(crate) output_token_cap: Option<u32>,
-}
-
-impl Call {
+impl<'a> Call<'a> {
     /// Who asks. Everything said of a request before this is known says nothing of models.
-    pub(crate) async fn begin(parts: &Arc<Parts>, metadata: &MetadataMap) -> Result<Self, Status> {
+    pub(crate) async fn begin(parts: &'a Arc<Parts>, metadata: &MetadataMap) -> Result<Self, Status> {
         let started = Instant::now();
-        let request_id = request_id(metadata).unwrap_or_else(|| ids::uuid(&parts.clock).to_string());
-        let headers = Headers::new(&request_id);
-        match parts.authenticator.authenticate(metadata).await {
+        let request_id = request_id(metadata.as_ref()).unwrap_or_else(|| made_id(&parts.clock));
+        let headers = Headers::new(request_id.clone());
+        match parts.authenticator.authenticate(metadata, started).await {
             Ok(key) => {
-                let idempotency_key =
-                    metadata.get("idempotency-key").map(|v| v.to_str().unwrap_or("").to_owned());
-                Ok(Self { parts: parts.clone(), key, headers, request_id, idempotency_key, started })
+                let idempotency_key = metadata.as_ref().get(IDEMPOTENCY_KEY);
+                let idempotency_key = idempotency_key.map(|v| v.to_str().unwrap_or("").to_owned());
+                Ok(Self { parts, key, headers, request_id, idempotency_key, started })
             }
             Err(failure) => {
                 parts.metrics.refused(failure.reason);
@@ -81,16 +78,21 @@ impl Call {
         }
     }
 
-    /// Counts and renders a refusal.
-    pub(crate) fn refuse(&self, failure: Failure) -> Status {
+    /// The answer of a call that needs no admission.
+    pub(crate) fn answer<T>(self, message: T) -> tonic::Response<T> {
+        self.headers.response(message)
+    }
+
+    /// Counts and renders a refusal. The last word of a call.
+    pub(crate) fn refuse(&mut self, failure: Failure) -> Status {
         self.parts.metrics.refused(failure.reason);
-        self.headers.refuse(failure)
+        std::mem::take(&mut self.headers).refuse(failure)
     }
 
     /// Resolves, admits, and writes the intent. `digest` tells requests apart that carry one idempotency key.
     pub(crate) async fn admit(
-        mut self,
-        asked: Asked,
+        &mut self,
+        asked: &Asked<'_>,
         digest: impl FnOnce() -> [u8; 32],
     ) -> Result<Admission, Status> {
         match self.try_admit(asked, digest).await {
@@ -101,54 +103,67 @@ impl Call {
 
     async fn try_admit(
         &mut self,
-        asked: Asked,
+        asked: &Asked<'_>,
         digest: impl FnOnce() -> [u8; 32],
     ) -> Result<Admission, Failure> {
-        let entry = self.resolve(&asked)?;
-        let candidates = self.order(&entry)?;
-        let id = ids::uuid(&self.parts.clock);
-        let intent = self.intent(id.to_string(), &entry, &asked);
+        let (prepared, request) = self.prepare(asked, digest)?;
+        match self.parts.admission.admit(request).await {
+            Ok(response) => self.decided(prepared, response.into_inner()),
+            Err(status) => Err(Failure::unavailable("admission", status.message())),
+        }
+    }
+
+    fn prepare(
+        &self,
+        asked: &Asked<'_>,
+        digest: impl FnOnce() -> [u8; 32],
+    ) -> Result<(Prepared, tonic::Request<AdmitRequest>), Failure> {
+        let entry = self.resolve(asked)?;
+        let targets = targets::choose(&entry, &self.parts.cooldowns, &self.parts.rng)?;
         let idempotency = self.idempotency(digest)?;
         let keep_response = idempotency.is_some();
-        let mut request = tonic::Request::new(AdmitRequest {
-            limit_tokens: limit_tokens(&asked.facts),
-            cap_terms: cap_terms(&asked, &intent),
-            idempotency,
-            intent: Some(intent.clone()),
-        });
-        request.set_timeout(ADMIT_DEADLINE);
-        let answer = match self.parts.admission.admit(request).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return Err(Failure::unavailable("admission", status.message())),
-        };
+        let cap_terms = cap_terms(asked, &entry);
+        let subject = self.subject(entry, asked);
+        let intent = subject.intent();
+        let prepared = Prepared { subject, intent: intent.encode_to_vec(), targets, keep_response };
+        let limit_tokens = limit_tokens(&asked.facts);
+        let message = AdmitRequest { limit_tokens, cap_terms, idempotency, intent: Some(intent) };
+        Ok((prepared, within(ADMIT_TIMEOUT, message)))
+    }
+
+    fn decided(&mut self, prepared: Prepared, answer: AdmitResponse) -> Result<Admission, Failure> {
         if let Some(budget) = &answer.budget {
             self.headers.budget(budget);
         }
         match answer.outcome {
-            Some(Outcome::Admitted(admitted)) => {
-                let lease = Lease::open(self.parts.clone(), id, intent, self.started, keep_response)?;
-                let now = self.parts.clock.unix_millis();
-                self.parts.keeper.hold(id.to_string(), now, admitted.expires_at_unix_ms);
-                Ok(Admission::Run(Box::new(self.run(lease, candidates, admitted.output_token_cap))))
-            }
+            Some(Outcome::Admitted(admitted)) => self.run(prepared, &admitted).map(Admission::Run),
             Some(Outcome::Replay(replay)) => {
-                self.headers.set("idempotent-replayed", "true");
-                Ok(Admission::Replay(self.headers.clone(), replay.response))
+                self.headers.replayed();
+                Ok(Admission::Replay(std::mem::take(&mut self.headers), replay.response))
             }
             Some(Outcome::Refused(refused)) => Err(error::refused(&refused)),
             None => Err(Failure::internal("budget answered without an outcome")),
         }
     }
 
-    fn run(&mut self, lease: Lease, candidates: VecDeque<Arc<Candidate>>, output_token_cap: Option<u32>) -> Run {
-        if let Some(cap) = output_token_cap {
-            self.headers.set("x-headgate-output-cap", &cap.to_string());
+    fn run(&mut self, prepared: Prepared, admitted: &Admitted) -> Result<Box<Run>, Failure> {
+        let Prepared { subject, intent, mut targets, keep_response } = prepared;
+        let (id, now) = (subject.id, subject.started_at_unix_ms);
+        let lease = Lease::open(self.parts.clone(), subject, &intent, self.started, keep_response)?;
+        self.parts.keeper.hold(id, now, admitted.expires_at_unix_ms);
+        if let Some(cap) = admitted.output_token_cap {
+            self.headers.output_cap(cap);
         }
-        let headers = std::mem::take(&mut self.headers);
-        Run { parts: self.parts.clone(), lease, headers, candidates, output_token_cap }
+        targets.truncate(usize::try_from(self.parts.config.max_attempts).unwrap_or(usize::MAX));
+        Ok(Box::new(Run {
+            lease,
+            headers: std::mem::take(&mut self.headers),
+            targets: targets.into_iter(),
+            output_token_cap: admitted.output_token_cap,
+        }))
     }
 
-    fn resolve(&self, asked: &Asked) -> Result<Arc<Entry>, Failure> {
+    fn resolve(&self, asked: &Asked<'_>) -> Result<Arc<Entry>, Failure> {
         let operation = operation_name(asked.operation);
         if !self.key.scopes.is_empty() && !self.key.scopes.iter().any(|s| s == operation) {
             return Err(error::scope(operation));
@@ -159,53 +174,10 @@ impl Call {
         Ok(entry.clone())
     }
 
-    /// The targets to try, best first; those that asked to be left alone are not among them.
-    fn order(&self, entry: &Entry) -> Result<VecDeque<Arc<Candidate>>, Failure> {
-        let now = Instant::now();
-        let mut soonest: Option<Duration> = None;
-        let mut usable = Vec::with_capacity(entry.candidates.len());
-        for candidate in &entry.candidates {
-            match self.parts.cooldowns.remaining(&candidate.target.target_id, now) {
-                None => usable.push(candidate),
-                Some(wait) => soonest = Some(soonest.map_or(wait, |s| s.min(wait))),
-            }
-        }
-        if usable.is_empty() {
-            return Err(soonest.map_or_else(error::no_target, error::all_cooling));
-        }
-        let order = match usable.len() {
-            1 => vec![0],
-            _ => {
-                let weights: Vec<u32> = usable.iter().map(|c| c.weight).collect();
-                weighted(&weights, &mut *self.parts.rng.lock())
-            }
-        };
-        let most = usize::try_from(self.parts.config.max_attempts).unwrap_or(usize::MAX);
-        Ok(order.into_iter().take(most).map(|i| usable[i].clone()).collect())
-    }
-
-    fn intent(&self, lease_id: String, entry: &Entry, asked: &Asked) -> IntentRecord {
-        let facts = &asked.facts;
-        let most = facts.max_output_tokens.unwrap_or(entry.model.max_output_tokens);
-        let output = match asked.operation {
-            Operation::Chat => u64::from(most) * u64::from(facts.choices.max(1)),
-            _ => 0,
-        };
-        let price = entry.dearest();
-        IntentRecord {
-            lease_id,
-            request_id: self.request_id.clone(),
-            tenant_id: self.key.tenant_id.clone(),
-            key_id: self.key.key_id.clone(),
-            model: entry.model.name.clone(),
-            operation: asked.operation.into(),
-            started_at_unix_ms: self.parts.clock.unix_millis(),
-            hold_nano_usd: worst_case(&price, facts.prompt_bytes.into(), output),
-            prompt_tokens_estimate: estimate::tokens(facts.prompt_bytes),
-            price: Some(price),
-            price_revision: entry.revision,
-            streamed: asked.streamed,
-        }
+    fn subject(&self, entry: Arc<Entry>, asked: &Asked<'_>) -> Subject {
+        let now = self.parts.clock.unix_millis();
+        let (key, request_id) = (self.key.clone(), self.request_id.clone());
+        Subject::new(ids::uuid_at(now), key, request_id, entry, asked, now)
     }
 
     fn idempotency(&self, digest: impl FnOnce() -> [u8; 32]) -> Result<Option<Idempotency>, Failure> {
@@ -219,6 +191,21 @@ impl Call {
     }
 }
 
+/// A request that waits for its admission.
+struct Prepared {
+    subject: Subject,
+    /// The encoded intent. Written only once the request is admitted; the message itself goes to the admission.
+    intent: Vec<u8>,
+    targets: Vec<usize>,
+    keep_response: bool,
+}
+
+/// A call that ends after `timeout` at the latest, given as gRPC writes it.
+fn within<M>(timeout: HeaderValue, message: M) -> tonic::Request<M> {
+    let metadata = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout)]);
+    tonic::Request::from_parts(MetadataMap::from_headers(metadata), tonic::Extensions::default(), message)
+}
+
 /// What the token limit is charged with: the prompt, and the answer where the request bounds it.
 fn limit_tokens(facts: &BodyFacts) -> u32 {
     let output = facts.max_output_tokens.unwrap_or(0).saturating_mul(facts.choices.max(1));
@@ -226,11 +213,11 @@ fn limit_tokens(facts: &BodyFacts) -> u32 {
 }
 
 /// A request that sets no limit of its own may be given less than the model's maximum.
-fn cap_terms(asked: &Asked, intent: &IntentRecord) -> Option<CapTerms> {
+fn cap_terms(asked: &Asked<'_>, entry: &Entry) -> Option<CapTerms> {
     if asked.operation != Operation::Chat || asked.facts.max_output_tokens.is_some() {
         return None;
     }
-    let price: Price = intent.price?;
+    let price = entry.dearest();
     Some(CapTerms {
         prompt_nano_usd: worst_case(&price, asked.facts.prompt_bytes.into(), 0),
         output_nano_usd_per_1k_tokens: price
@@ -239,8 +226,14 @@ fn cap_terms(asked: &Asked, intent: &IntentRecord) -> Option<CapTerms> {
     })
 }
 
-fn request_id(metadata: &MetadataMap) -> Option<String> {
-    let id = metadata.get("x-request-id")?.to_str().ok()?;
-    let fine = !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
-    fine.then(|| id.to_owned())
+fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(X_REQUEST_ID)?;
+    let fine = (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    fine.then(|| id.clone())
+}
+
+fn made_id(clock: &Clock) -> HeaderValue {
+    let mut text = Uuid::encode_buffer();
+    let text = ids::uuid(clock).hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
 }

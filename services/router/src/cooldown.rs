@@ -1,30 +1,50 @@
 //! Targets that asked to be left alone: `Retry-After` cools that target and no other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dashmap::DashMap;
+use foldhash::HashMap;
+use parking_lot::RwLock;
 
 /// Until when each target is left alone. Bounded by the number of targets.
 #[derive(Debug, Default)]
-pub(crate) struct Cooldowns(DashMap<String, Instant>);
+pub(crate) struct Cooldowns {
+    until: RwLock<HashMap<String, Instant>>,
+    /// Whether there are any, for the many requests that meet none.
+    any: AtomicBool,
+}
 
 impl Cooldowns {
     /// Leaves a target alone for a while.
     pub(crate) fn cool(&self, target_id: &str, now: Instant, wait: Duration) {
-        self.0.insert(target_id.to_owned(), now + wait);
+        let mut until = self.until.write();
+        until.insert(target_id.to_owned(), now + wait);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Whether some target may have to be left alone.
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
     }
 
     /// How long a target is still left alone. `None` when it can be tried.
     pub(crate) fn remaining(&self, target_id: &str, now: Instant) -> Option<Duration> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let until = *self.0.get(target_id)?;
+        let until = *self.until.read().get(target_id)?;
         let remaining = until.checked_duration_since(now).filter(|d| !d.is_zero());
         if remaining.is_none() {
-            self.0.remove_if(target_id, |_, until| *until <= now);
+            self.forget(target_id, now);
         }
         remaining
+    }
+
+    /// Forgets a target whose time is over.
+    fn forget(&self, target_id: &str, now: Instant) {
+        let mut until = self.until.write();
+        // It may have been told to cool down again meanwhile.
+        if until.get(target_id).is_some_and(|until| *until <= now) {
+            until.remove(target_id);
+        }
+        self.any.store(!until.is_empty(), Ordering::Release);
     }
 }
 
@@ -39,5 +59,17 @@ mod tests {
         assert_eq!(cooldowns.remaining("a", now + Duration::from_secs(2)), Some(Duration::from_secs(5)));
         assert_eq!(cooldowns.remaining("b", now), None);
         assert_eq!(cooldowns.remaining("a", now + Duration::from_secs(7)), None);
+    }
+
+    #[test]
+    fn there_are_cooldowns_until_the_last_is_over() {
+        let (cooldowns, now) = (Cooldowns::default(), Instant::now());
+        assert!(!cooldowns.any());
+        cooldowns.cool("a", now, Duration::from_secs(1));
+        cooldowns.cool("b", now, Duration::from_secs(2));
+        assert_eq!(cooldowns.remaining("a", now + Duration::from_secs(1)), None);
+        assert!(cooldowns.any(), "one is left");
+        assert_eq!(cooldowns.remaining("b", now + Duration::from_secs(2)), None);
+        assert!(!cooldowns.any());
     }
 }

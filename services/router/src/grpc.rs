@@ -3,6 +3,7 @@
 mod chat;
 mod embed;
 mod models;
+mod read;
 mod stream_chat;
 mod unary;
 
@@ -24,8 +25,8 @@ pub struct Inference(pub(crate) Arc<Parts>);
 impl InferenceService for Inference {
     type StreamChatStream = stream_chat::ChatStream;
 
-    async fn chat(&self, request: Request<ChatRequest>) -> Result<Response<ChatResponse>, Status> {
-        chat::chat(&self.0, request).await
+    async fn chat(&self, mut request: Request<ChatRequest>) -> Result<Response<ChatResponse>, Status> {
+        chat::chat(&self.0, &mut request).await
     }
 
     async fn stream_chat(
@@ -35,8 +36,8 @@ impl InferenceService for Inference {
         stream_chat::stream_chat(&self.0, request).await
     }
 
-    async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
-        embed::embed(&self.0, request).await
+    async fn embed(&self, mut request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
+        embed::embed(&self.0, &mut request).await
     }
 
     async fn list_models(

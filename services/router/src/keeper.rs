@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::tasks::Tasks;
-use headgate_proto::budget::v1::ExtendRequest;
-use headgate_proto::budget::v1::AdmissionServiceStub;
+use headgate_proto::budget::v1::{AdmissionServiceStub, ExtendRequest};
+use uuid::Uuid;
 
 const TICK: Duration = Duration::from_secs(1);
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The leases this process holds. Bounded by the requests in flight.
 #[derive(Default)]
-pub(crate) struct Keeper(DashMap<String, Held>);
+pub(crate) struct Keeper(DashMap<Uuid, Held, RandomState>);
 
 struct Held {
     since_unix_ms: i64,
@@ -23,18 +24,18 @@ struct Held {
 }
 
 impl Keeper {
-    pub(crate) fn hold(&self, lease_id: String, now_unix_ms: i64, until_unix_ms: i64) {
-        self.0.insert(lease_id, Held { since_unix_ms: now_unix_ms, until_unix_ms });
+    pub(crate) fn hold(&self, lease: Uuid, now_unix_ms: i64, until_unix_ms: i64) {
+        self.0.insert(lease, Held { since_unix_ms: now_unix_ms, until_unix_ms });
     }
 
-    pub(crate) fn release(&self, lease_id: &str) {
-        self.0.remove(lease_id);
+    pub(crate) fn release(&self, lease: Uuid) {
+        self.0.remove(&lease);
     }
 
     /// Leases half of whose time is over.
-    fn due(&self, now_unix_ms: i64) -> Vec<String> {
+    fn due(&self, now_unix_ms: i64) -> Vec<Uuid> {
         let half_over = |h: &Held| now_unix_ms - h.since_unix_ms >= (h.until_unix_ms - h.since_unix_ms) / 2;
-        self.0.iter().filter(|held| half_over(held.value())).map(|held| held.key().clone()).collect()
+        self.0.iter().filter(|held| half_over(held.value())).map(|held| *held.key()).collect()
     }
 
     /// Extends leases until the tasks are stopped and every request has ended.
@@ -46,25 +47,25 @@ impl Keeper {
                     () = stopping.cancelled() => return,
                     () = tokio::time::sleep(TICK) => {}
                 }
-                for lease_id in self.due(clock.unix_millis()) {
-                    self.extend(&admission, lease_id, &clock).await;
+                for lease in self.due(clock.unix_millis()) {
+                    self.extend(&admission, lease, &clock).await;
                 }
             }
         });
     }
 
-    async fn extend(&self, admission: &AdmissionServiceStub<Conn>, lease_id: String, clock: &Clock) {
-        let mut request = tonic::Request::new(ExtendRequest { lease_id: lease_id.clone() });
+    async fn extend(&self, admission: &AdmissionServiceStub<Conn>, lease: Uuid, clock: &Clock) {
+        let mut request = tonic::Request::new(ExtendRequest { lease_id: lease.to_string() });
         request.set_timeout(CALL_DEADLINE);
         match admission.extend(request).await {
             Ok(response) => {
                 // Only if it is still held: the request may have ended meanwhile.
-                if let Some(mut held) = self.0.get_mut(&lease_id) {
+                if let Some(mut held) = self.0.get_mut(&lease) {
                     held.since_unix_ms = clock.unix_millis();
                     held.until_unix_ms = response.into_inner().expires_at_unix_ms;
                 }
             }
-            Err(status) => tracing::warn!(lease_id, cause = status.message(), "lease not extended"),
+            Err(status) => tracing::warn!(lease_id = %lease, cause = status.message(), "lease not extended"),
         }
     }
 }
@@ -75,11 +76,11 @@ mod tests {
 
     #[test]
     fn a_lease_is_due_when_half_of_its_time_is_over() {
-        let keeper = Keeper::default();
-        keeper.hold("a".into(), 1_000, 3_000);
+        let (keeper, lease) = (Keeper::default(), Uuid::from_u128(7));
+        keeper.hold(lease, 1_000, 3_000);
         assert!(keeper.due(1_999).is_empty());
-        assert_eq!(keeper.due(2_000), ["a"]);
-        keeper.release("a");
+        assert_eq!(keeper.due(2_000), [lease]);
+        keeper.release(lease);
         assert!(keeper.due(9_000).is_empty());
     }
 }

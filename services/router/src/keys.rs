@@ -1,9 +1,9 @@
 //! The snapshot of API keys, kept by auth's watch.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use headgate_proto::auth::v1::{KeyRecord, TenantStatus, WatchKeysResponse};
 use hmac::{Hmac, Mac as _};
 use parking_lot::RwLock;

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_proto::budget::v1::SettleRequest;
-use headgate_proto::catalog::v1::Price;
 use headgate_proto::inference::v1::TokenUsage;
-use headgate_proto::record::v1::{AttemptRecord, IntentRecord, Outcome, ProgressRecord, UsageRecord};
+use headgate_proto::record::v1::{AttemptRecord, Outcome, ProgressRecord, UsageRecord};
 use prost::Message as _;
-use uuid::Uuid;
 
+use crate::attempt::Attempt;
 use crate::models::Candidate;
 use crate::router::Parts;
 use crate::settle::settle;
+use crate::subject::Subject;
 use crate::{estimate, price};
 
 /// How often a stream's progress is noted: what a crash can leave unaccounted.
@@ -22,15 +22,14 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// The guard of one admitted request. Dropping it records the request as cancelled.
 pub(crate) struct Lease {
     parts: Arc<Parts>,
-    id: Uuid,
+    pub(crate) subject: Subject,
     started: Instant,
     noted: Instant,
-    hold_nano_usd: i64,
-    prompt_tokens_estimate: u32,
-    price: Price,
-    record: UsageRecord,
+    /// The last target tried, as a position among the model's candidates.
+    tried: Option<usize>,
+    attempted: Vec<Attempted>,
+    ttft_ms: Option<u32>,
     delivered_tokens: u32,
-    content_seen: bool,
     usage: Option<TokenUsage>,
     /// Set when the answer is complete, even if the consumer leaves before the stream's end.
     complete: bool,
@@ -38,32 +37,38 @@ pub(crate) struct Lease {
     ended: bool,
 }
 
+/// An attempt that is over.
+struct Attempted {
+    at: usize,
+    error_reason: ErrorReason,
+    upstream_status: u32,
+    latency_ms: u32,
+}
+
 impl Lease {
-    /// Writes the intent; nothing may go upstream before this returns.
+    /// Writes the encoded intent of `subject`; nothing may go upstream before this returns.
     pub(crate) fn open(
         parts: Arc<Parts>,
-        id: Uuid,
-        intent: IntentRecord,
+        subject: Subject,
+        intent: &[u8],
         started: Instant,
         keep_response: bool,
     ) -> Result<Self, Failure> {
-        let begun = parts.spool.begin(id, &intent.encode_to_vec());
+        let begun = parts.spool.begin(subject.id, intent);
         parts.metrics.running.inc();
-        let lease = Self {
-            id,
+        let mut lease = Self {
+            parts,
+            subject,
             started,
             noted: started,
-            hold_nano_usd: intent.hold_nano_usd,
-            prompt_tokens_estimate: intent.prompt_tokens_estimate,
-            price: intent.price.unwrap_or_default(),
-            record: blank(intent),
+            tried: None,
+            attempted: Vec::new(),
+            ttft_ms: None,
             delivered_tokens: 0,
-            content_seen: false,
             usage: None,
             complete: false,
             replay: keep_response.then(Vec::new),
             ended: false,
-            parts,
         };
         match begun {
             Ok(()) => Ok(lease),
@@ -76,24 +81,24 @@ impl Lease {
         }
     }
 
-    /// Says which target is tried now, and bills at its price from here on.
-    pub(crate) fn attempt(&mut self, candidate: &Candidate) {
-        self.price = candidate.price;
-        self.record.provider_id.clone_from(&candidate.target.provider_id);
-        self.record.target_id.clone_from(&candidate.target.target_id);
-        self.record.upstream_model.clone_from(&candidate.target.upstream_model);
+    /// What the router is made of.
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
+    /// Says which of the model's candidates is tried now, and bills at its price from here on.
+    pub(crate) fn attempt(&mut self, at: usize) {
+        self.tried = Some(at);
     }
 
     /// Adds one attempt to the record.
-    pub(crate) fn attempted(&mut self, candidate: &Candidate, since: Instant, failure: Option<&Failure>) {
-        let status =
-            failure.map_or(Some(200), |f| f.metadata.get("upstream_status").and_then(|s| s.parse().ok()));
-        self.record.attempts.push(AttemptRecord {
-            provider_id: candidate.target.provider_id.clone(),
-            target_id: candidate.target.target_id.clone(),
-            error_reason: failure.map_or(ErrorReason::Unspecified, |f| f.reason).into(),
-            upstream_status: status.unwrap_or(0),
-            latency_ms: millis(since.elapsed()),
+    pub(crate) fn attempted(&mut self, attempt: Attempt, failure: Option<&Failure>) {
+        let told = |f: &Failure| f.metadata.get("upstream_status").and_then(|s| s.parse().ok());
+        self.attempted.push(Attempted {
+            at: attempt.at,
+            error_reason: failure.map_or(ErrorReason::Unspecified, |f| f.reason),
+            upstream_status: failure.map_or(Some(200), told).unwrap_or(0),
+            latency_ms: millis(attempt.since.elapsed()),
         });
     }
 
@@ -107,9 +112,8 @@ impl Lease {
         }
         self.delivered_tokens = self.delivered_tokens.saturating_add(tokens);
         let now = Instant::now();
-        if !self.content_seen {
-            self.content_seen = true;
-            self.record.ttft_ms = Some(millis(now - self.started));
+        if self.ttft_ms.is_none() {
+            self.ttft_ms = Some(millis(now - self.started));
         }
         if now - self.noted >= PROGRESS_EVERY {
             self.noted = now;
@@ -118,11 +122,9 @@ impl Lease {
     }
 
     fn note(&self) {
-        let progress = ProgressRecord {
-            lease_id: self.record.lease_id.clone(),
-            completion_tokens: self.delivered_tokens,
-        };
-        if let Err(cause) = self.parts.spool.note(self.id, &progress.encode_to_vec()) {
+        let progress =
+            ProgressRecord { lease_id: self.subject.lease_id(), completion_tokens: self.delivered_tokens };
+        if let Err(cause) = self.parts.spool.note(self.subject.id, &progress.encode_to_vec()) {
             self.parts.metrics.lost_intents.inc();
             tracing::warn!(%cause, "progress not noted");
         }
@@ -140,7 +142,7 @@ impl Lease {
 
     /// What the request took if the upstream tells nothing.
     pub(crate) fn estimate(&self, output_tokens: u32) -> TokenUsage {
-        estimate::usage(self.prompt_tokens_estimate, output_tokens)
+        estimate::usage(self.subject.prompt_tokens_estimate, output_tokens)
     }
 
     /// What a stream took, where the upstream told nothing.
@@ -165,7 +167,7 @@ impl Lease {
     }
 
     /// Records a failure.
-    pub(crate) fn fail(mut self, failure: &Failure) {
+    pub(crate) fn fail(&mut self, failure: &Failure) {
         let outcome = match failure.reason {
             ErrorReason::DeadlineExceeded | ErrorReason::UpstreamTimeout => Outcome::DeadlineExceeded,
             ErrorReason::Cancelled => Outcome::Cancelled,
@@ -179,44 +181,75 @@ impl Lease {
             return;
         }
         let usage = self.usage_for(outcome);
-        let cost = price::cost(&self.price, &usage);
-        let record = &mut self.record;
-        record.prompt_tokens = usage.prompt_tokens;
-        record.completion_tokens = usage.completion_tokens;
-        record.cached_tokens = usage.cached_tokens;
-        record.reasoning_tokens = usage.reasoning_tokens;
-        record.estimated = usage.estimated;
-        record.cost_nano_usd = cost;
-        record.overrun_nano_usd = cost.saturating_sub(self.hold_nano_usd).max(0);
-        record.set_outcome(outcome);
-        record.set_error_reason(failure.map_or(ErrorReason::Unspecified, |f| f.reason));
-        record.status_code = match (outcome, failure) {
-            (Outcome::Succeeded, _) => 200,
-            (_, Some(failure)) => failure.http_status().into(),
-            _ => 499,
-        };
-        record.latency_ms = millis(self.started.elapsed());
-        self.write(outcome, usage);
+        let record = self.record(outcome, failure, &usage);
+        self.write(record, &usage);
     }
 
-    fn write(&mut self, outcome: Outcome, usage: TokenUsage) {
-        let parts = &self.parts;
-        if let Err(cause) = parts.spool.end(self.id, &self.record.encode_to_vec()) {
+    fn record(&self, outcome: Outcome, failure: Option<&Failure>, usage: &TokenUsage) -> UsageRecord {
+        let candidate = self.tried.and_then(|at| self.candidate(at));
+        let price = candidate.map_or_else(|| self.subject.entry.dearest(), |c| c.price);
+        let cost = price::cost(&price, usage);
+        let mut record = UsageRecord {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            cached_tokens: usage.cached_tokens,
+            reasoning_tokens: usage.reasoning_tokens,
+            estimated: usage.estimated,
+            cost_nano_usd: cost,
+            overrun_nano_usd: cost.saturating_sub(self.subject.hold_nano_usd).max(0),
+            outcome: outcome.into(),
+            error_reason: failure.map_or(ErrorReason::Unspecified, |f| f.reason).into(),
+            status_code: match (outcome, failure) {
+                (Outcome::Succeeded, _) => 200,
+                (_, Some(failure)) => failure.http_status().into(),
+                _ => 499,
+            },
+            latency_ms: millis(self.started.elapsed()),
+            ttft_ms: self.ttft_ms,
+            attempts: self.attempted.iter().map(|attempt| self.attempt_record(attempt)).collect(),
+            ..self.subject.record()
+        };
+        if let Some(candidate) = candidate {
+            record.provider_id.clone_from(&candidate.target.provider_id);
+            record.target_id.clone_from(&candidate.target.target_id);
+            record.upstream_model.clone_from(&candidate.target.upstream_model);
+        }
+        record
+    }
+
+    fn attempt_record(&self, attempt: &Attempted) -> AttemptRecord {
+        let target = self.candidate(attempt.at).map(|c| &c.target);
+        AttemptRecord {
+            provider_id: target.map(|t| t.provider_id.clone()).unwrap_or_default(),
+            target_id: target.map(|t| t.target_id.clone()).unwrap_or_default(),
+            error_reason: attempt.error_reason.into(),
+            upstream_status: attempt.upstream_status,
+            latency_ms: attempt.latency_ms,
+        }
+    }
+
+    fn candidate(&self, at: usize) -> Option<&Candidate> {
+        self.subject.entry.candidates.get(at)
+    }
+
+    fn write(&mut self, record: UsageRecord, usage: &TokenUsage) {
+        let (parts, id) = (&self.parts, self.subject.id);
+        if let Err(cause) = parts.spool.end(id, &record.encode_to_vec()) {
             parts.metrics.lost_intents.inc();
             // The intent stays open and becomes `abandoned` at the next start.
-            tracing::error!(%cause, lease_id = self.record.lease_id, "record not written");
+            tracing::error!(%cause, lease_id = record.lease_id, "record not written");
         }
-        parts.keeper.release(&self.record.lease_id);
+        parts.keeper.release(id);
         parts.metrics.running.dec();
-        parts.metrics.ended(&self.record);
-        let response = self.replay.take().filter(|_| outcome == Outcome::Succeeded);
+        parts.metrics.ended(&record);
+        let response = self.replay.take().filter(|_| record.outcome() == Outcome::Succeeded);
         let message = SettleRequest {
-            lease_id: self.record.lease_id.clone(),
-            cost_nano_usd: self.record.cost_nano_usd,
+            lease_id: record.lease_id,
+            cost_nano_usd: record.cost_nano_usd,
             tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
             response: response.map(Into::into),
         };
-        settle(parts, message);
+        settle(parts, id, message);
     }
 
     /// What is billed: the upstream's count where it told one. Otherwise an estimate, and nothing for a request that
@@ -228,10 +261,10 @@ impl Lease {
         if self.delivered_tokens == 0 && !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled) {
             return TokenUsage::default();
         }
-        if self.record.attempts.is_empty() && self.record.target_id.is_empty() {
+        if self.tried.is_none() {
             return TokenUsage::default();
         }
-        estimate::usage(self.prompt_tokens_estimate, self.delivered_tokens)
+        estimate::usage(self.subject.prompt_tokens_estimate, self.delivered_tokens)
     }
 }
 
@@ -250,21 +283,6 @@ impl Drop for Lease {
                 Some(&Failure::new(ErrorReason::Cancelled, "the consumer went away")),
             );
         }
-    }
-}
-
-fn blank(intent: IntentRecord) -> UsageRecord {
-    UsageRecord {
-        lease_id: intent.lease_id,
-        request_id: intent.request_id,
-        tenant_id: intent.tenant_id,
-        key_id: intent.key_id,
-        model: intent.model,
-        operation: intent.operation,
-        price_revision: intent.price_revision,
-        streamed: intent.streamed,
-        started_at_unix_ms: intent.started_at_unix_ms,
-        ..UsageRecord::default()
     }
 }
 

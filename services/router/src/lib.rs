@@ -26,7 +26,12 @@ mod recovery;
 mod replay;
 mod router;
 mod settle;
+mod subject;
+mod targets;
 
 pub use config::Config;
 pub use grpc::Inference;
 pub use router::{Deps, Router};
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! The snapshot of the catalog, kept by its watch, and step two: what a name stands for.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use foldhash::{HashMap, HashSet};
 use headgate_kit::error::Failure;
 use headgate_proto::adapter::v1::Target;
 use headgate_proto::catalog::v1::{Model, Operation, Price, ProviderRecord, WatchCatalogResponse};
@@ -39,12 +39,12 @@ pub(crate) struct Snapshot {
 pub(crate) struct Entry {
     pub(crate) model: Model,
     pub(crate) revision: u64,
-    pub(crate) candidates: Vec<Arc<Candidate>>,
+    pub(crate) candidates: Vec<Candidate>,
     info: ModelInfo,
 }
 
 /// One place a request may go.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) target: Target,
     pub(crate) weight: u32,
@@ -69,9 +69,9 @@ impl Models {
         self.current.store(Arc::new(raw.snapshot(revision)));
     }
 
-    /// The catalog as it is now.
-    pub(crate) fn current(&self) -> Arc<Snapshot> {
-        self.current.load_full()
+    /// The catalog as it is now. Meant to be looked into, not to be kept.
+    pub(crate) fn current(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
     }
 }
 
@@ -115,7 +115,7 @@ impl Raw {
         Snapshot { ready: true, by_name: entries.collect(), allowed: self.tenant_models.clone() }
     }
 
-    fn candidates(&self, model: &Model) -> Vec<Arc<Candidate>> {
+    fn candidates(&self, model: &Model) -> Vec<Candidate> {
         let default_price = model.price.unwrap_or_default();
         let usable = model.targets.iter().filter_map(|t| {
             let record = self.providers.get(&t.provider_id)?;
@@ -129,7 +129,7 @@ impl Raw {
                 upstream_model: t.upstream_model.clone(),
                 deadlines: provider.deadlines,
             };
-            Some(Arc::new(Candidate { target, weight: t.weight, price: t.price.unwrap_or(default_price) }))
+            Some(Candidate { target, weight: t.weight, price: t.price.unwrap_or(default_price) })
         });
         usable.collect()
     }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headgate_proto::budget::v1::SettleRequest;
+use uuid::Uuid;
 
 use crate::router::Parts;
 
@@ -12,13 +13,12 @@ const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Settles without waiting. A budget service in this process is done before this returns, so that a consumer who has
 /// the answer finds its slot free; one elsewhere is told by a task. If that fails, the record does the same later.
-pub(crate) fn settle(parts: &Arc<Parts>, message: SettleRequest) {
+pub(crate) fn settle(parts: &Arc<Parts>, lease: Uuid, message: SettleRequest) {
     let of = parts.clone();
     let mut call = Box::pin(async move {
-        let lease_id = message.lease_id.clone();
         match of.admission.settle(message).await {
             Ok(_) => {}
-            Err(status) => tracing::warn!(lease_id, cause = status.message(), "lease not settled"),
+            Err(status) => tracing::warn!(lease_id = %lease, cause = status.message(), "lease not settled"),
         }
     });
     match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -15,21 +15,22 @@ pub(super) async fn list(
     parts: &Arc<Parts>,
     request: Request<ListModelsRequest>,
 ) -> Result<Response<ListModelsResponse>, Status> {
-    let call = Call::begin(parts, request.metadata()).await?;
+    let mut call = Call::begin(parts, request.metadata()).await?;
     let models = parts.models.current();
     if !models.is_ready() {
         return Err(call.refuse(Failure::unavailable("the catalog", "no snapshot yet")));
     }
-    Ok(call.headers.response(ListModelsResponse { models: models.list(&call.key.tenant_id) }))
+    let models = models.list(&call.key.tenant_id);
+    Ok(call.answer(ListModelsResponse { models }))
 }
 
 pub(super) async fn get(
     parts: &Arc<Parts>,
     request: Request<GetModelRequest>,
 ) -> Result<Response<GetModelResponse>, Status> {
-    let call = Call::begin(parts, request.metadata()).await?;
+    let mut call = Call::begin(parts, request.metadata()).await?;
     match parts.models.current().resolve(&call.key.tenant_id, &request.get_ref().model) {
-        Ok(entry) => Ok(call.headers.response(GetModelResponse { model: Some(entry.info().clone()) })),
+        Ok(entry) => Ok(call.answer(GetModelResponse { model: Some(entry.info().clone()) })),
         Err(failure) => Err(call.refuse(failure)),
     }
 }

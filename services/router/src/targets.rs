@@ -1,0 +1,44 @@
+//! Which targets of a model a request tries, and in which order.
+
+use std::time::{Duration, Instant};
+
+use headgate_kit::error::Failure;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+
+use crate::cooldown::Cooldowns;
+use crate::error;
+use crate::models::Entry;
+use crate::order::weighted;
+
+/// Positions among a model's candidates in the order to try them; those that asked to be left alone are not among
+/// them.
+pub(crate) fn choose(
+    entry: &Entry,
+    cooldowns: &Cooldowns,
+    rng: &Mutex<StdRng>,
+) -> Result<Vec<usize>, Failure> {
+    let usable = usable(entry, cooldowns)?;
+    if usable.len() == 1 {
+        return Ok(usable);
+    }
+    let weights: Vec<u32> = usable.iter().map(|&at| entry.candidates[at].weight).collect();
+    let order = weighted(&weights, &mut *rng.lock());
+    Ok(order.into_iter().map(|i| usable[i]).collect())
+}
+
+fn usable(entry: &Entry, cooldowns: &Cooldowns) -> Result<Vec<usize>, Failure> {
+    let now = cooldowns.any().then(Instant::now);
+    let mut soonest: Option<Duration> = None;
+    let mut usable = Vec::with_capacity(entry.candidates.len());
+    for (at, candidate) in entry.candidates.iter().enumerate() {
+        match now.and_then(|now| cooldowns.remaining(&candidate.target.target_id, now)) {
+            None => usable.push(at),
+            Some(wait) => soonest = Some(soonest.map_or(wait, |s| s.min(wait))),
+        }
+    }
+    if usable.is_empty() {
+        return Err(soonest.map_or_else(error::no_target, error::all_cooling));
+    }
+    Ok(usable)
+}

@@ -1,0 +1,56 @@
+//! How often, where and for how long the router tries.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use headgate_kit::error::{ErrorReason, Failure};
+use headgate_proto::inference::v1::InferenceServiceStub;
+
+use super::ask::{question, request};
+use super::world::World;
+use crate::Config;
+
+fn rate_limited(seconds: u64) -> Failure {
+    Failure::new(ErrorReason::UpstreamRateLimited, "slow down").retry_after(Duration::from_secs(seconds))
+}
+
+/// Asks once. The targets that were tried, and the failure if there was one.
+async fn ask(world: &World) -> (Vec<String>, Option<Failure>) {
+    let router = InferenceServiceStub::new(world.router.conn());
+    let failure = router.chat(request(question())).await.err().map(|status| Failure::from_status(&status));
+    let asked = std::mem::take(&mut world.peers.seen.lock().chats).into_iter();
+    (asked.map(|(asked, _)| asked.target.unwrap().target_id).collect(), failure)
+}
+
+#[tokio::test]
+async fn a_target_that_asked_for_it_is_left_alone() {
+    let world = World::new().await;
+    world.peers.failures.lock().push_back(rate_limited(60));
+    assert_eq!(ask(&world).await, (vec!["target_1".into(), "target_2".into()], None));
+    assert_eq!(ask(&world).await, (vec!["target_2".into()], None));
+    world.peers.failures.lock().push_back(rate_limited(30));
+    assert_eq!(ask(&world).await.0, ["target_2"]);
+    let (tried, failure) = ask(&world).await;
+    let failure = failure.unwrap();
+    assert_eq!((tried.len(), failure.reason), (0, ErrorReason::NoTarget));
+    let back = failure.retry_after.unwrap();
+    assert!((29..=30).contains(&back.as_secs()), "the first that is back counts: {back:?}");
+}
+
+#[tokio::test]
+async fn a_request_tries_as_many_targets_as_it_may() {
+    let world = World::with(Config { max_attempts: 1, ..Config::default() }, 1 << 30).await;
+    world.peers.failures.lock().push_back(rate_limited(0));
+    let (tried, failure) = ask(&world).await;
+    assert_eq!((tried, failure.unwrap().reason), (vec!["target_1".into()], ErrorReason::UpstreamRateLimited));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_admission_is_waited_for_two_seconds() {
+    let world = World::new().await;
+    world.peers.undecided.store(true, Ordering::Relaxed);
+    let begun = tokio::time::Instant::now();
+    let (tried, failure) = ask(&world).await;
+    assert_eq!((tried.len(), failure.unwrap().reason), (0, ErrorReason::Unavailable));
+    assert_eq!(begun.elapsed().as_secs(), 2);
+}
