@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use headgate_kit::clock::Clock;
-use headgate_kit::error::Failure;
+use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::ids;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::budget::v1::admit_response::Outcome;
@@ -141,7 +141,12 @@ impl<'a> Call<'a> {
                 self.headers.replayed();
                 Ok(Admission::Replay(std::mem::take(&mut self.headers), replay.response))
             }
-            Some(Outcome::Refused(refused)) => Err(error::refused(&refused)),
+            Some(Outcome::Refused(refused)) => {
+                if refused.reason() == ErrorReason::BudgetExceeded {
+                    self.headers.budget_exceeded();
+                }
+                Err(error::refused(&refused))
+            }
             None => Err(Failure::internal("budget answered without an outcome")),
         }
     }

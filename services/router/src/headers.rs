@@ -49,7 +49,13 @@ impl Headers {
             self.0.insert(name, value);
         }
         self.0.insert(BUDGET_WARNING, flag(warning));
-        self.0.insert(BUDGET_EXCEEDED, flag(remaining == 0));
+        // What is held may come back, so only what is spent can exceed.
+        self.0.insert(BUDGET_EXCEEDED, flag(status.spent_nano_usd >= budget.limit_nano_usd));
+    }
+
+    /// Says that the budget has no room for this request.
+    pub(crate) fn budget_exceeded(&mut self) {
+        self.0.insert(BUDGET_EXCEEDED, TRUE);
     }
 
     /// Says how many tokens the budget has room for.
@@ -125,6 +131,19 @@ mod tests {
         assert_eq!(show(790_000_000), ("0.21".into(), "false".into(), "false".into()));
         assert_eq!(show(800_000_000), ("0.20".into(), "true".into(), "false".into()));
         assert_eq!(show(2 * NANO), ("0.00".into(), "true".into(), "true".into()));
+    }
+
+    #[test]
+    fn what_is_held_exceeds_nothing() {
+        let budget = Some(Budget { limit_nano_usd: NANO, ..Budget::default() });
+        let mut headers = Headers::new(HeaderValue::from_static("r"));
+        headers.budget(&BudgetStatus { budget, held_nano_usd: NANO, ..BudgetStatus::default() });
+        assert_eq!(
+            (&headers.0[BUDGET_REMAINING], &headers.0[BUDGET_EXCEEDED]),
+            (&"0.00".parse().unwrap(), &FALSE)
+        );
+        headers.budget_exceeded();
+        assert_eq!(headers.0[BUDGET_EXCEEDED], TRUE);
     }
 
     #[test]
