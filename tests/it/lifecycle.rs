@@ -22,12 +22,18 @@ async fn it_tells_how_it_is() {
     for path in ["/livez", "/readyz"] {
         headgate.ops().get(path).await.expect(200);
     }
-    for path in ["/health", "/api/health", "/ping"] {
-        headgate.anonymous().get(path).await.expect(200);
+    for (path, body) in
+        [("/health", r#"{"status":"ok"}"#), ("/api/health", r#"{"status":"ok"}"#), ("/ping", "pong")]
+    {
+        assert_eq!(headgate.anonymous().get(path).await.expect(200).text(), body);
     }
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
     let metrics = headgate.ops().get("/metrics").await.expect(200).text();
-    assert!(metrics.lines().any(|line| line.starts_with("headgate_")), "{metrics}");
+    let route = r#"headgate_edge_requests_total{route="/v1/chat/completions",status="200"} 1"#;
+    assert!(metrics.lines().any(|line| line == route), "{metrics}");
+    let upstream = r#"headgate_adapter_attempts_total{outcome="ok",provider=""#;
+    let counted = metrics.lines().filter(|line| line.starts_with(upstream) && line.ends_with(" 1")).count();
+    assert_eq!(counted, 1, "{metrics}");
 }
 
 #[tokio::test]

@@ -10,8 +10,7 @@ use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::adapter::v1::adapter_service_server::{AdapterService, AdapterServiceServer};
 use headgate_proto::adapter::v1::{
-    ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, ProviderKind,
-    StreamChatRequest, Target,
+    ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, StreamChatRequest, Target,
 };
 use headgate_proto::inference::v1 as inference;
 use http::HeaderValue;
@@ -22,7 +21,7 @@ use crate::config::Config;
 use crate::credential::Credentials;
 use crate::deadlines::{Limits, Watch};
 use crate::driver::{Driver, Opened, Pieces, redacted};
-use crate::metrics::{Attempt, KindMetrics, Metrics};
+use crate::metrics::{Attempt, Metrics};
 use crate::provider::{Call, ChatAsk, ChatForm, Exchange, Provider, provider};
 
 /// What the adapter needs of its process.
@@ -59,8 +58,7 @@ struct Inner {
     clock: Clock,
     driver: Driver,
     credentials: Credentials,
-    openai: Arc<KindMetrics>,
-    echo: Arc<KindMetrics>,
+    metrics: Metrics,
 }
 
 impl Adapter {
@@ -73,8 +71,7 @@ impl Adapter {
         Ok(Self(Arc::new(Inner {
             driver: Driver::new(&config, deps.clock.clone(), deps.tasks)?,
             credentials: Credentials::new(deps.master_key),
-            openai: metrics.kind("openai"),
-            echo: metrics.kind("echo"),
+            metrics,
             clock: deps.clock,
             config,
         })))
@@ -102,8 +99,7 @@ impl Adapter {
         let kind = target.kind();
         let provider = provider(kind)
             .ok_or_else(|| Failure::invalid("target.kind", "target.kind is not a known provider"))?;
-        let metrics = if kind == ProviderKind::Echo { &inner.echo } else { &inner.openai };
-        let mut attempt = Attempt::begin(metrics);
+        let mut attempt = Attempt::begin(inner.metrics.provider(&target.provider_id));
         let credential = inner.credentials.header(&target).inspect_err(|failure| attempt.failed(failure))?;
         let watch = Watch::begin(Limits::new(&inner.config, target.deadlines.as_ref()));
         Ok(Begun { inner, provider, target, credential, watch, attempt })

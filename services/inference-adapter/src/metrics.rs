@@ -1,10 +1,12 @@
-//! What the adapter counts. Every label's value is from a closed list, and every handle is made at the start.
+//! What the adapter counts. Labels' values are from closed lists and the catalog, and handles are made once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use headgate_kit::Failure;
 use headgate_kit::error::{ErrorReason, reason_name};
 use headgate_kit::metrics::register;
+use parking_lot::RwLock;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 /// How an attempt can fail; anything else is counted as INTERNAL.
@@ -24,16 +26,21 @@ const REASONS: [ErrorReason; 10] = [
 /// Seconds: from a cached answer to a long generation.
 const BUCKETS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0];
 
-/// The families, by `provider_kind`.
+/// Providers that are told apart; those beyond are counted together, so that metrics stay bounded.
+const MAX_PROVIDERS: usize = 1000;
+const OTHERS: &str = "other";
+
+/// The families, by `provider`: the provider's id.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     attempts: IntCounterVec,
     durations: HistogramVec,
+    known: RwLock<HashMap<String, Arc<ProviderMetrics>>>,
 }
 
-/// The handles of one kind of provider.
+/// The handles of one provider.
 #[derive(Debug)]
-pub(crate) struct KindMetrics {
+pub(crate) struct ProviderMetrics {
     ok: IntCounter,
     cancelled: IntCounter,
     failed: [IntCounter; REASONS.len()],
@@ -50,24 +57,35 @@ impl Metrics {
             "headgate_adapter_upstream_duration_seconds",
             "Time from an attempt's begin to its end, streams included.",
         );
-        let attempts = IntCounterVec::new(attempts, &["provider_kind", "outcome"])?;
-        let durations = HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["provider_kind"])?;
-        Ok(Self { attempts: register(registry, attempts), durations: register(registry, durations) })
+        let attempts = IntCounterVec::new(attempts, &["provider", "outcome"])?;
+        let durations = HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["provider"])?;
+        let (attempts, durations) = (register(registry, attempts), register(registry, durations));
+        Ok(Self { attempts, durations, known: RwLock::default() })
     }
 
-    /// The handles of one kind.
-    pub(crate) fn kind(&self, kind: &'static str) -> Arc<KindMetrics> {
-        let counter = |outcome: &str| self.attempts.with_label_values(&[kind, outcome]);
-        Arc::new(KindMetrics {
+    /// The handles of one provider.
+    pub(crate) fn provider(&self, id: &str) -> Arc<ProviderMetrics> {
+        if let Some(known) = self.known.read().get(id) {
+            return Arc::clone(known);
+        }
+        let mut known = self.known.write();
+        let id = if known.len() < MAX_PROVIDERS { id } else { OTHERS };
+        let made = known.entry(id.to_owned()).or_insert_with(|| self.make(id));
+        Arc::clone(made)
+    }
+
+    fn make(&self, id: &str) -> Arc<ProviderMetrics> {
+        let counter = |outcome: &str| self.attempts.with_label_values(&[id, outcome]);
+        Arc::new(ProviderMetrics {
             ok: counter("ok"),
             cancelled: counter("cancelled"),
             failed: REASONS.map(|reason| counter(&reason_name(reason).to_lowercase())),
-            duration: self.durations.with_label_values(&[kind]),
+            duration: self.durations.with_label_values(&[id]),
         })
     }
 }
 
-impl KindMetrics {
+impl ProviderMetrics {
     fn count(&self, outcome: &Outcome, seconds: f64) {
         let counter = match outcome {
             Outcome::Ok => &self.ok,
@@ -92,15 +110,15 @@ enum Outcome {
 /// Counts one attempt when it is dropped; one that told no end was cancelled.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    metrics: Arc<KindMetrics>,
+    metrics: Arc<ProviderMetrics>,
     begun: tokio::time::Instant,
     outcome: Outcome,
 }
 
 impl Attempt {
     /// An attempt that begins now.
-    pub(crate) fn begin(metrics: &Arc<KindMetrics>) -> Self {
-        Self { metrics: Arc::clone(metrics), begun: tokio::time::Instant::now(), outcome: Outcome::Cancelled }
+    pub(crate) fn begin(metrics: Arc<ProviderMetrics>) -> Self {
+        Self { metrics, begun: tokio::time::Instant::now(), outcome: Outcome::Cancelled }
     }
 
     /// It ended well.
@@ -125,5 +143,25 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.metrics.count(&self.outcome, self.begun.elapsed().as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_told_apart_up_to_a_bound() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        for number in 0..MAX_PROVIDERS + 7 {
+            Attempt::begin(metrics.provider(&format!("provider_{number}"))).done();
+        }
+        let text = headgate_kit::metrics::render(&registry);
+        let line = |id: &str, n: usize| {
+            format!("headgate_adapter_attempts_total{{outcome=\"ok\",provider=\"{id}\"}} {n}\n")
+        };
+        assert!(text.contains(&line("provider_0", 1)) && text.contains(&line(OTHERS, 7)));
+        assert!(!text.contains(&format!("provider_{}\"", MAX_PROVIDERS + 1)));
     }
 }

@@ -117,9 +117,9 @@ async fn attempts_are_counted_by_their_end() {
     client.chat(ask(crate::support::echo(), dialect(BODY))).await.unwrap();
     let metrics = headgate_kit::metrics::render(&registry);
     for line in [
-        "headgate_adapter_attempts_total{outcome=\"upstream_rate_limited\",provider_kind=\"openai\"} 1",
-        "headgate_adapter_attempts_total{outcome=\"ok\",provider_kind=\"echo\"} 1",
-        "headgate_adapter_upstream_duration_seconds_count{provider_kind=\"openai\"} 1",
+        "headgate_adapter_attempts_total{outcome=\"upstream_rate_limited\",provider=\"provider_1\"} 1",
+        "headgate_adapter_attempts_total{outcome=\"ok\",provider=\"echo\"} 1",
+        "headgate_adapter_upstream_duration_seconds_count{provider=\"provider_1\"} 1",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }

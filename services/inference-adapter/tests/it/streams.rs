@@ -112,7 +112,7 @@ async fn dropping_the_stream_closes_the_upstream_at_once() {
         let took = upstream.closed().await.duration_since(dropped);
         assert!(took < Duration::from_millis(100), "{took:?}");
         let metrics = headgate_kit::metrics::render(&registry);
-        let line = "headgate_adapter_attempts_total{outcome=\"cancelled\",provider_kind=\"openai\"} 1";
+        let line = "headgate_adapter_attempts_total{outcome=\"cancelled\",provider=\"provider_1\"} 1";
         assert!(metrics.contains(line), "{metrics}");
     }
 }

@@ -67,7 +67,13 @@ pub(crate) fn hasty(base_url: &str, deadlines: Deadlines) -> Target {
 }
 
 pub(crate) fn echo() -> Target {
-    Target { kind: ProviderKind::Echo.into(), upstream_model: "echo".into(), ..Target::default() }
+    let provider_id = "echo".into();
+    Target {
+        provider_id,
+        kind: ProviderKind::Echo.into(),
+        upstream_model: "echo".into(),
+        ..Target::default()
+    }
 }
 
 pub(crate) fn dialect(body: impl Into<Bytes>) -> inference::ChatRequest {
