@@ -1,22 +1,20 @@
 //! Tenants and keys that the configuration names.
 
-use std::collections::HashSet;
+mod form;
+
 use std::sync::Arc;
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::auth::v1::TenantStatus;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::directory::{Batch, Directory};
-use crate::key::{self, SecretHmac};
+use crate::key::SecretHmac;
 use crate::model::{Key, Tenant};
 use crate::pepper::Pepper;
 use crate::registry::Registry;
-use crate::validate;
-
-const MIN_SECRET: usize = 8;
 
 /// What shall exist after a start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -75,63 +73,25 @@ struct Wanted {
 
 /// Brings the registry to what the bootstrap says.
 pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Result<(), Failure> {
-    check_tenants(&bootstrap.tenants)?;
-    let keys = check_keys(&bootstrap.api_keys, &registry.pepper)?;
+    let (keys, faults) = form::check(bootstrap);
+    faults.first()?;
+    let keys = keys.into_iter().map(|key| Wanted::new(key, &registry.pepper)).collect();
     let tenants = bootstrap.tenants.clone();
     let now_ms = registry.clock.unix_millis();
     registry.change(move |directory| Ok((plan(directory, &tenants, keys, now_ms)?, ()))).await
 }
 
-fn check_tenants(tenants: &[BootstrapTenant]) -> Result<(), Failure> {
-    let (mut ids, mut names) = (HashSet::new(), HashSet::new());
-    for (i, tenant) in tenants.iter().enumerate() {
-        let field = |name| format!("bootstrap.tenants[{i}].{name}");
-        validate::id(&field("id"), &tenant.id)?;
-        validate::name(&field("name"), &tenant.name)?;
-        unique(&field("id"), &mut ids, &tenant.id)?;
-        unique(&field("name"), &mut names, &tenant.name)?;
+impl Wanted {
+    fn new(key: form::Sound<'_>, pepper: &Pepper) -> Self {
+        Self {
+            id: key.id,
+            tenant_id: key.tenant_id.to_owned(),
+            name: key.name.to_owned(),
+            prefix: key.prefix.to_owned(),
+            secret_hmac: pepper.hash(key.secret),
+            scopes: key.scopes,
+        }
     }
-    Ok(())
-}
-
-fn check_keys(keys: &[BootstrapKey], pepper: &Pepper) -> Result<Vec<Wanted>, Failure> {
-    let (mut ids, mut prefixes) = (HashSet::new(), HashSet::new());
-    let mut wanted = Vec::with_capacity(keys.len());
-    for (i, key) in keys.iter().enumerate() {
-        let at = format!("bootstrap.api_keys[{i}]");
-        let key = check_key(&at, key, pepper)?;
-        unique(&format!("{at}.id"), &mut ids, &key.id)?;
-        unique(&format!("{at}.key"), &mut prefixes, &key.prefix)?;
-        wanted.push(key);
-    }
-    Ok(wanted)
-}
-
-fn check_key(at: &str, key: &BootstrapKey, pepper: &Pepper) -> Result<Wanted, Failure> {
-    let field = format!("{at}.key");
-    let parts = key::parse(key.key.expose_secret()).filter(|parts| parts.secret.len() >= MIN_SECRET);
-    let parts = parts.ok_or_else(|| {
-        let form = "a key is sk-<prefix>.<secret> with a secret of 8 to 256 visible ASCII characters";
-        Failure::invalid(&field, form)
-    })?;
-    let id = key.id.clone().unwrap_or_else(|| format!("key_{}", parts.prefix));
-    validate::id(&format!("{at}.id"), &id)?;
-    validate::label(&format!("{at}.name"), &key.name)?;
-    Ok(Wanted {
-        id,
-        tenant_id: key.tenant_id.clone(),
-        name: key.name.clone(),
-        prefix: parts.prefix.to_owned(),
-        secret_hmac: pepper.hash(parts.secret),
-        scopes: validate::scopes(&format!("{at}.scopes"), &key.scopes)?,
-    })
-}
-
-fn unique(field: &str, seen: &mut HashSet<String>, value: &str) -> Result<(), Failure> {
-    if seen.insert(value.to_owned()) {
-        return Ok(());
-    }
-    Err(Failure::invalid(field, format!("{field} stands twice: {value}")))
 }
 
 /// What has to be written; nothing where all is as it shall be.

@@ -1,9 +1,11 @@
 //! What a configuration seeds.
 
 use headgate_kit::Failure;
+use headgate_kit::config::{Faults, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::Budget as Service;
+use crate::config::Config;
 use crate::policy::{Budget, Limits, Scope};
 use headgate_kit::money::Usd;
 
@@ -64,22 +66,80 @@ pub enum Window {
     CalendarMonth,
 }
 
+impl Bootstrap {
+    /// Everything that is wrong with it, with its path in the configuration.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut faults = Faults::default();
+        for (i, entry) in self.limits.iter().enumerate() {
+            faults.keep(entry.scope(i));
+            entry.check_limits(i, &mut faults);
+        }
+        for (i, entry) in self.budgets.iter().enumerate() {
+            faults.keep(entry.scope(i));
+            faults.keep(entry.check_warning(i));
+        }
+        faults.into_problems()
+    }
+}
+
+impl LimitsEntry {
+    fn scope(&self, i: usize) -> Result<Scope, Failure> {
+        scope(self.key_id.as_deref(), self.tenant_id.as_deref(), &format!("bootstrap.limits[{i}]"))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            requests_per_second: self.requests_per_second,
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            parallel_requests: self.parallel_requests,
+        }
+    }
+
+    /// Looks at each limit alone, so that one fault hides no other.
+    fn check_limits(&self, i: usize, faults: &mut Faults) {
+        let (given, none) = (self.limits(), Limits::default());
+        for alone in [
+            Limits { requests_per_second: given.requests_per_second, ..none },
+            Limits { requests_per_minute: given.requests_per_minute, ..none },
+            Limits { tokens_per_minute: given.tokens_per_minute, ..none },
+            Limits { parallel_requests: given.parallel_requests, ..none },
+        ] {
+            let zero = alone.zero().map(|name| format!("bootstrap.limits[{i}].{name}"));
+            let fault = zero.map(|field| Failure::invalid(&field, format!("{field} must be at least 1")));
+            faults.keep(fault.map_or(Ok(()), Err));
+        }
+    }
+}
+
+impl BudgetEntry {
+    fn scope(&self, i: usize) -> Result<Scope, Failure> {
+        scope(self.key_id.as_deref(), self.tenant_id.as_deref(), &format!("bootstrap.budgets[{i}]"))
+    }
+
+    /// 0, as when unset, means the configured share; any other must be one that could be configured.
+    fn check_warning(&self, i: usize) -> Result<(), Failure> {
+        let Some(warning_percent) = self.warning_percent.filter(|percent| *percent > 0) else {
+            return Ok(());
+        };
+        let problems = Config { warning_percent, ..Config::default() }.problems();
+        problems.into_iter().next().map_or(Ok(()), |(name, problem)| {
+            let field = format!("bootstrap.budgets[{i}].{name}");
+            Err(Failure::invalid(&field, format!("{field} {problem}")))
+        })
+    }
+}
+
 /// Sets everything.
 pub(crate) async fn apply(service: &Service, bootstrap: &Bootstrap) -> Result<(), Failure> {
-    for entry in &bootstrap.limits {
-        let scope = scope(entry.key_id.as_deref(), entry.tenant_id.as_deref(), "limits")?;
-        let limits = Limits {
-            requests_per_second: entry.requests_per_second,
-            requests_per_minute: entry.requests_per_minute,
-            tokens_per_minute: entry.tokens_per_minute,
-            parallel_requests: entry.parallel_requests,
-        };
-        service.set_limits(&scope, limits).await?;
+    for (i, entry) in bootstrap.limits.iter().enumerate() {
+        service.set_limits(&entry.scope(i)?, entry.limits()).await?;
     }
-    for entry in &bootstrap.budgets {
-        let scope = scope(entry.key_id.as_deref(), entry.tenant_id.as_deref(), "budgets")?;
+    for (i, entry) in bootstrap.budgets.iter().enumerate() {
         let warning_percent = entry.warning_percent.unwrap_or(0);
-        service.set_budget(&scope, Budget { limit: entry.limit_usd.nano, warning_percent }).await?;
+        let budget = Budget { limit: entry.limit_usd.nano, warning_percent };
+        service.set_budget(&entry.scope(i)?, budget).await?;
     }
     Ok(())
 }
@@ -89,5 +149,31 @@ fn scope(key_id: Option<&str>, tenant_id: Option<&str>, field: &str) -> Result<S
         (Some(id), None) if !id.is_empty() => Ok(Scope::Key(id.to_owned())),
         (None, Some(id)) if !id.is_empty() => Ok(Scope::Tenant(id.to_owned())),
         _ => Err(Failure::invalid(field, format!("{field}: give exactly one of key_id and tenant_id"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_found_at_once() {
+        let json = r#"{
+            "limits": [{"requests_per_second": 0, "parallel_requests": 0}, {"key_id": "k", "tokens_per_minute": 1}],
+            "budgets": [
+                {"tenant_id": "t", "key_id": "k", "limit_usd": 1, "warning_percent": 101},
+                {"tenant_id": "t", "limit_usd": 1, "warning_percent": 0}
+            ]
+        }"#;
+        let bootstrap: Bootstrap = serde_json::from_str(json).unwrap();
+        let paths: Vec<_> = bootstrap.problems().into_iter().map(|problem| problem.path).collect();
+        let wanted = [
+            "bootstrap.limits[0]",
+            "bootstrap.limits[0].requests_per_second",
+            "bootstrap.limits[0].parallel_requests",
+            "bootstrap.budgets[0]",
+            "bootstrap.budgets[0].warning_percent",
+        ];
+        assert_eq!(paths, wanted);
     }
 }

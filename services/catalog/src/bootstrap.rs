@@ -146,7 +146,8 @@ fn redacted<S: Serializer>(_secret: &Option<SecretString>, serializer: S) -> Res
 
 /// Brings the catalog to what the bootstrap says.
 pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Result<(), Failure> {
-    let wanted = form::check(bootstrap)?;
+    let (wanted, faults) = form::check(bootstrap);
+    faults.first()?;
     let (master_key, clock) = (registry.master_key.clone(), registry.clock.clone());
     registry.change(move |state| Ok((plan::plan(state, wanted, &master_key, &clock)?, ()))).await
 }

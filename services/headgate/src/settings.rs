@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use headgate_kit::config::{self, Problem};
+use headgate_kit::seal::MasterKey;
 use headgate_kit::telemetry;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+
+/// An operator token may do everything, so it must not be guessed.
+const MIN_OPERATOR_TOKEN: usize = 16;
 
 /// Everything an operator can set. `headgate config default` prints it with comments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,8 +127,10 @@ impl Settings {
         [self.edge.listen, self.grpc.listen, self.ops.listen].iter().all(|a| a.ip().is_loopback())
     }
 
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    /// What is wrong with the values. Those at the paths in `taken` could not be read and have their default here.
+    fn problems(&self, taken: &[String]) -> Vec<Problem> {
+        let mut problems = self.secret_problems();
+        problems.extend(self.bootstrap_problems(taken));
         let mut add = |section: &str, faults: Vec<(&'static str, String)>| {
             problems.extend(faults.into_iter().map(|(f, m)| Problem::new(format!("{section}.{f}"), m)));
         };
@@ -139,9 +145,52 @@ impl Settings {
         add("runtime", self.runtime.problems());
         problems
     }
+
+    fn secret_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(Err(fault)) = self.master_key.as_ref().map(|key| MasterKey::parse(key.expose_secret())) {
+            problems.push(Problem::new("master_key", fault.to_string()));
+        }
+        if self.operator_token.as_ref().is_some_and(|t| t.expose_secret().len() < MIN_OPERATOR_TOKEN) {
+            let message = format!("must be at least {MIN_OPERATOR_TOKEN} characters");
+            problems.push(Problem::new("operator_token", message));
+        }
+        problems
+    }
+
+    /// What the bootstrap refers to may have been made before; but not when there is no database yet.
+    fn bootstrap_problems(&self, taken: &[String]) -> Vec<Problem> {
+        let complete = |list: &str| !taken.iter().any(|path| path.starts_with(list));
+        let first_start = |database: &str| !self.data_dir.join(database).exists();
+        let auth = self.bootstrap.auth();
+        let mut problems = auth.problems(complete("bootstrap.tenants") && first_start("auth.db"));
+        let catalog = self.bootstrap.catalog();
+        problems.extend(catalog.problems(complete("bootstrap.providers") && first_start("catalog.db")));
+        problems.extend(self.bootstrap.budget().problems());
+        problems
+    }
 }
 
 impl Bootstrap {
+    /// The part of tenants and keys.
+    pub(crate) fn auth(&self) -> headgate_auth::Bootstrap {
+        headgate_auth::Bootstrap { tenants: self.tenants.clone(), api_keys: self.api_keys.clone() }
+    }
+
+    /// The part of providers and models.
+    pub(crate) fn catalog(&self) -> headgate_catalog::Bootstrap {
+        headgate_catalog::Bootstrap {
+            providers: self.providers.clone(),
+            models: self.models.clone(),
+            tenant_models: self.tenant_models.clone(),
+        }
+    }
+
+    /// The part of limits and budgets.
+    pub(crate) fn budget(&self) -> headgate_budget::Bootstrap {
+        headgate_budget::Bootstrap { limits: self.limits.clone(), budgets: self.budgets.clone() }
+    }
+
     /// Whether nothing is to be seeded.
     pub(crate) fn is_empty(&self) -> bool {
         self.tenants.is_empty()

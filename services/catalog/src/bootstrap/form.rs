@@ -1,8 +1,9 @@
-//! Checks a bootstrap by itself, and brings it into the catalog's own terms.
+//! Checks a bootstrap by itself, and brings it into the catalog's own terms. Goes on after the first fault.
 
 use std::collections::HashSet;
 
 use headgate_kit::Failure;
+use headgate_kit::config::{Faults, Problem};
 use headgate_proto::adapter::v1::{Deadlines, ProviderKind};
 use headgate_proto::catalog::v1::{
     Model, ModelTarget, Operation, Price, Provider as ShownProvider, TenantModels,
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{
     Bootstrap, BootstrapKind, BootstrapModel, BootstrapOperation, BootstrapPrice, BootstrapProvider,
 };
+use crate::plan::check_providers;
 use crate::{credential, validate};
 
 /// A provider as it shall be, but for what an existing one keeps.
@@ -28,46 +30,97 @@ pub(super) struct Wanted {
     pub tenant_models: Vec<TenantModels>,
 }
 
-pub(super) fn check(bootstrap: &Bootstrap) -> Result<Wanted, Failure> {
-    let mut providers = Vec::with_capacity(bootstrap.providers.len());
-    let (mut ids, mut names, mut model_names) = (HashSet::new(), HashSet::new(), HashSet::new());
-    for (i, provider) in bootstrap.providers.iter().enumerate() {
-        let at = format!("bootstrap.providers[{i}]");
-        unique(&format!("{at}.id"), &mut ids, &provider.id)?;
-        unique(&format!("{at}.name"), &mut names, &provider.name)?;
-        providers.push(check_provider(&at, provider)?);
+impl Bootstrap {
+    /// Everything that is wrong with it by itself, with its path in the configuration. No secret is shown.
+    ///
+    /// `first_start` says that no provider was made before, so that the providers of targets must stand here.
+    #[must_use]
+    pub fn problems(&self, first_start: bool) -> Vec<Problem> {
+        let mut faults = check(self).1;
+        if first_start {
+            for (i, model) in self.models.iter().enumerate() {
+                self.check_targets(&format!("bootstrap.models[{i}]"), &to_model(model), &mut faults);
+            }
+        }
+        faults.into_problems()
     }
-    let mut models = Vec::with_capacity(bootstrap.models.len());
-    for (i, model) in bootstrap.models.iter().enumerate() {
-        let at = format!("bootstrap.models[{i}]");
-        unique(&format!("{at}.name"), &mut model_names, &model.name)?;
-        models.push(validate::model(&at, to_model(model))?);
+
+    /// Finds the first target of each provider that does not stand here.
+    fn check_targets(&self, at: &str, model: &Model, faults: &mut Faults) {
+        let here = |id: &str| self.providers.iter().any(|provider| provider.id == id);
+        let mut seen = HashSet::new();
+        for absent in model.targets.iter().map(|target| &target.provider_id) {
+            if seen.insert(absent) {
+                faults.keep(check_providers(at, model, |id| id != absent || here(id)));
+            }
+        }
     }
-    let mut tenant_models = Vec::with_capacity(bootstrap.tenant_models.len());
-    for (tenant_id, names) in &bootstrap.tenant_models {
-        validate::id("bootstrap.tenant_models", tenant_id)?;
-        let models = validate::model_names(&format!("bootstrap.tenant_models.{tenant_id}"), names)?;
-        tenant_models.push(TenantModels { tenant_id: tenant_id.clone(), restricted: true, models });
-    }
-    Ok(Wanted { providers, models, tenant_models })
 }
 
+/// What is good of it, and every fault of the whole. Of a model only the first.
+pub(super) fn check(bootstrap: &Bootstrap) -> (Wanted, Faults) {
+    let mut faults = Faults::default();
+    let wanted = Wanted {
+        providers: providers(&bootstrap.providers, &mut faults),
+        models: models(&bootstrap.models, &mut faults),
+        tenant_models: tenant_models(bootstrap, &mut faults),
+    };
+    (wanted, faults)
+}
+
+fn providers(given: &[BootstrapProvider], faults: &mut Faults) -> Vec<WantedProvider> {
+    let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+    let mut wanted = Vec::with_capacity(given.len());
+    for (i, provider) in given.iter().enumerate() {
+        let at = format!("bootstrap.providers[{i}]");
+        faults.keep(unique(&format!("{at}.id"), &mut ids, &provider.id));
+        faults.keep(unique(&format!("{at}.name"), &mut names, &provider.name));
+        wanted.extend(check_provider(&at, provider, faults));
+    }
+    wanted
+}
+
+fn models(given: &[BootstrapModel], faults: &mut Faults) -> Vec<Model> {
+    let mut names = HashSet::new();
+    let mut wanted = Vec::with_capacity(given.len());
+    for (i, model) in given.iter().enumerate() {
+        let at = format!("bootstrap.models[{i}]");
+        faults.keep(unique(&format!("{at}.name"), &mut names, &model.name));
+        wanted.extend(faults.keep(validate::model(&at, to_model(model))));
+    }
+    wanted
+}
+
+fn tenant_models(bootstrap: &Bootstrap, faults: &mut Faults) -> Vec<TenantModels> {
+    let mut wanted = Vec::with_capacity(bootstrap.tenant_models.len());
+    for (tenant_id, names) in &bootstrap.tenant_models {
+        if faults.keep(validate::id("bootstrap.tenant_models", tenant_id)).is_some() {
+            let field = format!("bootstrap.tenant_models.{tenant_id}");
+            let models = faults.keep(validate::model_names(&field, names));
+            let list = |models| TenantModels { tenant_id: tenant_id.clone(), restricted: true, models };
+            wanted.extend(models.map(list));
+        }
+    }
+    wanted
+}
+
+/// Does not show the value: it may be a secret in the wrong place.
 fn unique<'a>(field: &str, seen: &mut HashSet<&'a str>, value: &'a str) -> Result<(), Failure> {
     if seen.insert(value) {
         return Ok(());
     }
-    Err(Failure::invalid(field, format!("{field} stands twice: {value}")))
+    Err(Failure::invalid(field, format!("{field} stands twice")))
 }
 
-fn check_provider(at: &str, provider: &BootstrapProvider) -> Result<WantedProvider, Failure> {
-    validate::id(&format!("{at}.id"), &provider.id)?;
-    validate::label(&format!("{at}.name"), &provider.name)?;
+fn check_provider(at: &str, provider: &BootstrapProvider, faults: &mut Faults) -> Option<WantedProvider> {
+    faults.keep(validate::id(&format!("{at}.id"), &provider.id));
+    faults.keep(validate::label(&format!("{at}.name"), &provider.name));
     let kind = match provider.kind {
         BootstrapKind::Openai => ProviderKind::Openai,
         BootstrapKind::Echo => ProviderKind::Echo,
     };
     if let Some(secret) = &provider.api_key {
-        credential::check(&format!("{at}.api_key"), secret.expose_secret())?;
+        faults.keep(credential::check(&format!("{at}.api_key"), secret.expose_secret()));
     }
     let deadlines = Deadlines {
         connect_ms: provider.deadlines.connect_ms,
@@ -79,11 +132,11 @@ fn check_provider(at: &str, provider: &BootstrapProvider) -> Result<WantedProvid
         id: provider.id.clone(),
         name: provider.name.clone(),
         kind: kind.into(),
-        base_url: validate::base_url(&format!("{at}.base_url"), kind, &provider.base_url)?,
+        base_url: faults.keep(validate::base_url(&format!("{at}.base_url"), kind, &provider.base_url))?,
         deadlines: validate::deadlines(Some(deadlines)),
         ..Default::default()
     };
-    Ok(WantedProvider { shown, api_key: provider.api_key.clone() })
+    Some(WantedProvider { shown, api_key: provider.api_key.clone() })
 }
 
 fn to_model(model: &BootstrapModel) -> Model {
@@ -118,5 +171,52 @@ fn to_price(price: &BootstrapPrice) -> Price {
         cached_input_nano_usd_per_1k_tokens: price
             .cached_input_usd_per_1m_tokens
             .map(|price| price.nano_usd_per_1k_tokens()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(json: &str, first_start: bool) -> Vec<String> {
+        let bootstrap: Bootstrap = serde_json::from_str(json).unwrap();
+        bootstrap.problems(first_start).into_iter().map(|problem| problem.path).collect()
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once() {
+        let json = r#"{
+            "providers": [
+                {"id": "a b", "name": "", "kind": "openai", "base_url": "ftp://x", "api_key": "with space"},
+                {"id": "p", "name": "p", "kind": "echo"},
+                {"id": "p", "name": "p", "kind": "echo"}
+            ],
+            "models": [{"name": "m", "operations": ["chat"], "targets": [{"provider": "p", "upstream_model": "u"}]}],
+            "tenant_models": {"a b": [], "t": [""]}
+        }"#;
+        let wanted = [
+            "bootstrap.providers[0].id",
+            "bootstrap.providers[0].name",
+            "bootstrap.providers[0].api_key",
+            "bootstrap.providers[0].base_url",
+            "bootstrap.providers[2].id",
+            "bootstrap.providers[2].name",
+            "bootstrap.models[0].max_output_tokens",
+            "bootstrap.tenant_models",
+            "bootstrap.tenant_models.t[0]",
+        ];
+        assert_eq!(paths(json, true), wanted);
+    }
+
+    #[test]
+    fn a_target_s_provider_may_have_been_made_before() {
+        let json = r#"{"models": [{"name": "m", "operations": ["embeddings"], "targets": [
+            {"provider": "x", "upstream_model": "u"}, {"provider": "x", "upstream_model": "v"},
+            {"provider": "y", "upstream_model": "u"}
+        ]}]}"#;
+        let wanted =
+            ["bootstrap.models[0].targets[0].provider_id", "bootstrap.models[0].targets[2].provider_id"];
+        assert_eq!(paths(json, true), wanted);
+        assert!(paths(json, false).is_empty());
     }
 }
