@@ -5,12 +5,19 @@ use std::fs;
 use headgate_tests::cluster::run_to_end;
 use tempfile::TempDir;
 
-/// Starts on a configuration that cannot work, and returns what it says.
+/// Checks a configuration that cannot work and starts on it, and returns what the start says, which is the same.
 async fn refused(config: &str) -> String {
+    let checked = refused_by(&["config", "check"], config).await;
+    let output = refused_by(&["serve"], config).await;
+    assert_eq!(output, checked);
+    output
+}
+
+async fn refused_by(command: &[&str], config: &str) -> String {
     let folder = TempDir::new().unwrap();
-    let file = folder.path().join("bad.yaml");
-    fs::write(&file, config.replace("DATA", folder.path().join("data").to_str().unwrap())).unwrap();
-    let (code, output) = run_to_end(&["serve", "--config", file.to_str().unwrap()], folder.path()).await;
+    fs::write(folder.path().join("bad.yaml"), config.replace("DATA", "data")).unwrap();
+    let arguments = [command, &["--config", "bad.yaml"]].concat();
+    let (code, output) = run_to_end(&arguments, folder.path()).await;
     assert_eq!(code, Some(64), "{output}");
     assert!(!folder.path().join("data").exists(), "a data folder was made for nothing");
     output
@@ -78,4 +85,62 @@ bootstrap:
     .await;
     assert!(output.contains("bootstrap.api_keys") && output.contains("bootstrap.providers"), "{output}");
     assert!(!output.contains("planted-secret-text"), "a secret is shown");
+}
+
+#[tokio::test]
+async fn no_fault_shows_a_secret_that_stands_in_the_wrong_place() {
+    for config in [
+        "bootstrap: {api_keys: ['sk-a.planted-secret']}",
+        "bootstrap: {api_keys: sk-a.planted-secret}",
+        "bootstrap: {providers: ['planted-secret']}",
+        "bootstrap: {api_keys: [{tenant_id: acme, key: sk-a.planted-secret, kee: x}, {sk-b.planted-secret: x}]}",
+        "bootstrap: {tenants: [{id: 'planted secret', name: x}]}",
+        "operator_token: [planted-secret]",
+        // No YAML: the line at fault is not shown.
+        "bootstrap:\n  api_keys:\n    - key: sk-a.planted-secret\n     tenant_id: acme\n",
+        "operator_token: planted-secret: x\n",
+        "operator_token: planted-secret\nedge: [unclosed\n",
+    ] {
+        let output = refused(&format!("{config}\n")).await;
+        assert!(!output.contains("planted"), "{config}:\n{output}");
+    }
+}
+
+#[tokio::test]
+async fn faults_of_the_bootstrap_and_of_secrets_are_listed_at_once_before_anything_is_made() {
+    let output = refused(
+        "
+data_dir: DATA
+edge: {listen: '127.0.0.1:0'}
+grpc: {listen: '127.0.0.1:0'}
+ops: {listen: '127.0.0.1:0'}
+master_key: planted-secret
+operator_token: planted-secret
+bootstrap:
+  tenants: [{id: acme, name: Acme}, {id: acme, name: Other}]
+  api_keys:
+    - {tenant_id: acme, key: sk-a.planted}
+    - {tenant_id: nobody, key: sk-b.planted-secret}
+  models:
+    - name: m
+      operations: [chat]
+      max_output_tokens: 10
+      targets: [{provider: nowhere, upstream_model: m}]
+  limits: [{tenant_id: acme, requests_per_minute: 0}]
+",
+    )
+    .await;
+    let faults: Vec<&str> = output.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let paths: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": ").next()).collect();
+    let wanted = [
+        "bootstrap.api_keys[0].key",
+        "bootstrap.api_keys[1].tenant_id",
+        "bootstrap.limits[0].requests_per_minute",
+        "bootstrap.models[0].targets[0].provider_id",
+        "bootstrap.tenants[1].id",
+        "master_key",
+        "operator_token",
+    ];
+    assert_eq!(paths, wanted, "{output}");
+    assert!(!output.contains("planted"), "{output}");
 }
