@@ -8,15 +8,17 @@ use crate::request_id::{RequestId, X_REQUEST_ID};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
-/// Response metadata that clients may see begins with one of these.
-const PUBLIC_PREFIXES: [&str; 3] = ["x-budget-", "x-ratelimit-", "x-headgate-"];
+/// Response metadata that clients may see begins with `x-` and one of these.
+const PUBLIC_PREFIXES: [&str; 3] = ["budget-", "ratelimit-", "headgate-"];
+/// The most that a call carries.
+const REQUEST_HEADERS: usize = 4;
 
 /// A call that says as much of the client as the router may know.
 pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T) -> tonic::Request<T> {
-    let mut metadata = HeaderMap::with_capacity(8);
+    let mut metadata = HeaderMap::with_capacity(REQUEST_HEADERS);
     metadata.insert(X_REQUEST_ID, request_id.header());
     if let Some(credential) = credential(headers) {
         metadata.insert(AUTHORIZATION, credential);
@@ -44,11 +46,18 @@ fn credential(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Copies what clients may see of response metadata.
 pub(crate) fn copy_public(metadata: &MetadataMap, headers: &mut HeaderMap) {
+    headers.reserve(metadata.len());
     for (name, value) in metadata.as_ref() {
-        let text = name.as_str();
-        if PUBLIC_PREFIXES.iter().any(|p| text.starts_with(p)) || text == IDEMPOTENT_REPLAYED {
+        if is_public(name) {
             headers.append(name.clone(), value.clone());
         }
+    }
+}
+
+fn is_public(name: &HeaderName) -> bool {
+    match name.as_str().strip_prefix("x-") {
+        Some(rest) => PUBLIC_PREFIXES.iter().any(|prefix| rest.starts_with(prefix)),
+        None => *name == IDEMPOTENT_REPLAYED,
     }
 }
 
@@ -82,6 +91,40 @@ mod tests {
             assert_eq!(carried[*name], *value);
         }
         assert!(carried["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn clients_see_what_is_meant_for_them_and_nothing_else() {
+        let said = [
+            ("x-budget-limit", "1.00"),
+            ("x-ratelimit-remaining", "7"),
+            ("x-headgate-output-cap", "12"),
+            ("idempotent-replayed", "true"),
+            ("x-budget", "no prefix"),
+            ("budget-limit", "no x"),
+            ("x-request-id", "the edge says it itself"),
+            ("x-other-budget-", "not at the beginning"),
+            ("grpc-status", "0"),
+            ("content-type", "application/grpc"),
+        ];
+        let said = HeaderMap::from_iter(
+            said.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))),
+        );
+        let mut said = MetadataMap::from_headers(said);
+        said.append("x-headgate-output-cap", "13".parse().unwrap());
+        let mut headers = HeaderMap::new();
+        copy_public(&said, &mut headers);
+        let mut seen: Vec<_> =
+            headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap_or_default())).collect();
+        seen.sort_unstable();
+        let expected = [
+            ("idempotent-replayed", "true"),
+            ("x-budget-limit", "1.00"),
+            ("x-headgate-output-cap", "12"),
+            ("x-headgate-output-cap", "13"),
+            ("x-ratelimit-remaining", "7"),
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]
