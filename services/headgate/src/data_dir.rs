@@ -10,10 +10,7 @@ use rand::rngs::OsRng;
 use rand::{RngCore as _, TryRngCore as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::settings::Settings;
-
-/// Characters of the shortest operator token.
-const OPERATOR_TOKEN_MIN: usize = 16;
+use crate::settings::{MIN_OPERATOR_TOKEN, Settings};
 
 /// The folder, locked for as long as this lives.
 pub(crate) struct DataDir {
@@ -112,7 +109,7 @@ impl DataDir {
 }
 
 fn long_enough(token: SecretString) -> Result<SecretString, DataDirError> {
-    let long_enough = token.expose_secret().len() >= OPERATOR_TOKEN_MIN;
+    let long_enough = token.expose_secret().len() >= MIN_OPERATOR_TOKEN;
     if long_enough { Ok(token) } else { Err(DataDirError::OperatorToken) }
 }
 

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 /// An operator token may do everything, so it must not be guessed.
-const MIN_OPERATOR_TOKEN: usize = 16;
+pub(crate) const MIN_OPERATOR_TOKEN: usize = 16;
 
 /// Everything an operator can set. `headgate config default` prints it with comments.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -49,11 +49,8 @@ pub(crate) fn invalid(cause: headgate_dialect::Invalid) -> Failure {
 
 /// Every target is being left alone; the first is back after `wait`.
 pub(crate) fn all_cooling(wait: Duration) -> Failure {
-    Failure::new(
-        ErrorReason::NoTarget,
-        "every target of this model was told by its provider to wait",
-    )
-    .retry_after(wait)
+    Failure::new(ErrorReason::NoTarget, "every target of this model was told by its provider to wait")
+        .retry_after(wait)
 }
 
 pub(crate) fn no_target() -> Failure {
