@@ -1,6 +1,5 @@
 //! Steps one to five of a request: authenticate, resolve, admit, intent.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,21 +9,18 @@ use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::ids;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::budget::v1::admit_response::Outcome;
-use headgate_proto::budget::v1::{AdmitRequest, AdmitResponse, Admitted, CapTerms, Idempotency};
-use headgate_proto::catalog::v1::Operation;
-use headgate_proto::inference::v1::BodyFacts;
+use headgate_proto::budget::v1::{AdmitRequest, AdmitResponse, Admitted, Idempotency};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message as _;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
+use crate::asked::Asked;
 use crate::attempt::Run;
-use crate::estimate;
 use crate::headers::{Headers, X_REQUEST_ID};
 use crate::lease::Lease;
 use crate::models::{Entry, operation_name};
-use crate::price::worst_case;
 use crate::router::Parts;
 use crate::subject::Subject;
 use crate::{error, targets};
@@ -43,14 +39,6 @@ pub(crate) struct Call<'a> {
     request_id: HeaderValue,
     idempotency_key: Option<String>,
     started: Instant,
-}
-
-/// What a request asks for.
-pub(crate) struct Asked<'a> {
-    pub(crate) model: Cow<'a, str>,
-    pub(crate) operation: Operation,
-    pub(crate) facts: BodyFacts,
-    pub(crate) streamed: bool,
 }
 
 /// A request that may run, or one that ran before.
@@ -122,11 +110,11 @@ impl<'a> Call<'a> {
         let targets = targets::choose(&entry, &self.parts.cooldowns, &self.parts.rng)?;
         let idempotency = self.idempotency(digest)?;
         let keep_response = idempotency.is_some();
-        let cap_terms = cap_terms(asked, &entry);
+        let cap_terms = asked.cap_terms(&entry);
         let subject = self.subject(entry, asked);
         let intent = subject.intent();
         let prepared = Prepared { subject, intent: intent.encode_to_vec(), targets, keep_response };
-        let limit_tokens = limit_tokens(&asked.facts);
+        let limit_tokens = asked.limit_tokens();
         let message = AdmitRequest { limit_tokens, cap_terms, idempotency, intent: Some(intent) };
         Ok((prepared, within(ADMIT_TIMEOUT, message)))
     }
@@ -209,26 +197,6 @@ struct Prepared {
 fn within<M>(timeout: HeaderValue, message: M) -> tonic::Request<M> {
     let metadata = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout)]);
     tonic::Request::from_parts(MetadataMap::from_headers(metadata), tonic::Extensions::default(), message)
-}
-
-/// What the token limit is charged with: the prompt, and the answer where the request bounds it.
-fn limit_tokens(facts: &BodyFacts) -> u32 {
-    let output = facts.max_output_tokens.unwrap_or(0).saturating_mul(facts.choices.max(1));
-    estimate::tokens(facts.prompt_bytes).saturating_add(output)
-}
-
-/// A request that sets no limit of its own may be given less than the model's maximum.
-fn cap_terms(asked: &Asked<'_>, entry: &Entry) -> Option<CapTerms> {
-    if asked.operation != Operation::Chat || asked.facts.max_output_tokens.is_some() {
-        return None;
-    }
-    let price = entry.dearest();
-    Some(CapTerms {
-        prompt_nano_usd: worst_case(&price, asked.facts.prompt_bytes.into(), 0),
-        output_nano_usd_per_1k_tokens: price
-            .output_nano_usd_per_1k_tokens
-            .saturating_mul(asked.facts.choices.max(1).into()),
-    })
 }
 
 fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_proto::budget::v1::SettleRequest;
 use headgate_proto::inference::v1::TokenUsage;
-use headgate_proto::record::v1::{AttemptRecord, Outcome, ProgressRecord, UsageRecord};
+use headgate_proto::record::v1::{Outcome, ProgressRecord};
 use prost::Message as _;
 
 use crate::attempt::Attempt;
-use crate::models::Candidate;
+use crate::record::{Attempted, Terminal};
 use crate::router::Parts;
 use crate::settle::settle;
 use crate::subject::Subject;
@@ -35,14 +35,6 @@ pub(crate) struct Lease {
     complete: bool,
     replay: Option<Vec<u8>>,
     ended: bool,
-}
-
-/// An attempt that is over.
-struct Attempted {
-    at: usize,
-    error_reason: ErrorReason,
-    upstream_status: u32,
-    latency_ms: u32,
 }
 
 impl Lease {
@@ -181,72 +173,46 @@ impl Lease {
             return;
         }
         let usage = self.usage_for(outcome);
-        let record = self.record(outcome, failure, &usage);
-        self.write(record, &usage);
+        let response = self.replay.take().filter(|_| outcome == Outcome::Succeeded);
+        self.write(&self.terminal(outcome, failure, usage), response);
     }
 
-    fn record(&self, outcome: Outcome, failure: Option<&Failure>, usage: &TokenUsage) -> UsageRecord {
-        let candidate = self.tried.and_then(|at| self.candidate(at));
-        let price = candidate.map_or_else(|| self.subject.entry.dearest(), |c| c.price);
-        let cost = price::cost(&price, usage);
-        let mut record = UsageRecord {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            cached_tokens: usage.cached_tokens,
-            reasoning_tokens: usage.reasoning_tokens,
-            estimated: usage.estimated,
-            cost_nano_usd: cost,
-            overrun_nano_usd: cost.saturating_sub(self.subject.hold_nano_usd).max(0),
-            outcome: outcome.into(),
-            error_reason: failure.map_or(ErrorReason::Unspecified, |f| f.reason).into(),
+    fn terminal(&self, outcome: Outcome, failure: Option<&Failure>, usage: TokenUsage) -> Terminal<'_> {
+        let entry = &self.subject.entry;
+        let candidate = self.tried.and_then(|at| entry.candidates.get(at));
+        let price = candidate.map_or_else(|| entry.dearest(), |c| c.price);
+        Terminal {
+            subject: &self.subject,
+            candidate,
+            attempted: &self.attempted,
+            usage,
+            cost_nano_usd: price::cost(&price, &usage),
+            outcome,
+            error_reason: failure.map_or(ErrorReason::Unspecified, |f| f.reason),
             status_code: match (outcome, failure) {
                 (Outcome::Succeeded, _) => 200,
-                (_, Some(failure)) => failure.http_status().into(),
+                (_, Some(failure)) => failure.http_status(),
                 _ => 499,
             },
             latency_ms: millis(self.started.elapsed()),
             ttft_ms: self.ttft_ms,
-            attempts: self.attempted.iter().map(|attempt| self.attempt_record(attempt)).collect(),
-            ..self.subject.record()
-        };
-        if let Some(candidate) = candidate {
-            record.provider_id.clone_from(&candidate.target.provider_id);
-            record.target_id.clone_from(&candidate.target.target_id);
-            record.upstream_model.clone_from(&candidate.target.upstream_model);
-        }
-        record
-    }
-
-    fn attempt_record(&self, attempt: &Attempted) -> AttemptRecord {
-        let target = self.candidate(attempt.at).map(|c| &c.target);
-        AttemptRecord {
-            provider_id: target.map(|t| t.provider_id.clone()).unwrap_or_default(),
-            target_id: target.map(|t| t.target_id.clone()).unwrap_or_default(),
-            error_reason: attempt.error_reason.into(),
-            upstream_status: attempt.upstream_status,
-            latency_ms: attempt.latency_ms,
         }
     }
 
-    fn candidate(&self, at: usize) -> Option<&Candidate> {
-        self.subject.entry.candidates.get(at)
-    }
-
-    fn write(&mut self, record: UsageRecord, usage: &TokenUsage) {
+    fn write(&self, record: &Terminal<'_>, response: Option<Vec<u8>>) {
         let (parts, id) = (&self.parts, self.subject.id);
-        if let Err(cause) = parts.spool.end(id, &record.encode_to_vec()) {
+        if let Err(cause) = parts.spool.end(id, &record.encode()) {
             parts.metrics.lost_intents.inc();
             // The intent stays open and becomes `abandoned` at the next start.
-            tracing::error!(%cause, lease_id = record.lease_id, "record not written");
+            tracing::error!(%cause, lease_id = %id, "record not written");
         }
         parts.keeper.release(id);
         parts.metrics.running.dec();
-        parts.metrics.ended(&record);
-        let response = self.replay.take().filter(|_| record.outcome() == Outcome::Succeeded);
+        parts.metrics.ended(record);
         let message = SettleRequest {
-            lease_id: record.lease_id,
+            lease_id: self.subject.lease_id(),
             cost_nano_usd: record.cost_nano_usd,
-            tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
+            tokens: record.usage.prompt_tokens.saturating_add(record.usage.completion_tokens),
             response: response.map(Into::into),
         };
         settle(parts, id, message);

@@ -5,6 +5,7 @@
 //! deadline, panic), that nothing goes upstream before its intent is in the spool, that a request is retried
 //! elsewhere only before its first byte, and that dropping a response cancels the attempt behind it.
 
+mod asked;
 mod attempt;
 mod authenticate;
 mod call;
@@ -22,12 +23,14 @@ mod metrics;
 mod models;
 mod order;
 mod price;
+mod record;
 mod recovery;
 mod replay;
 mod router;
 mod settle;
 mod subject;
 mod targets;
+mod wire;
 
 pub use config::Config;
 pub use grpc::Inference;

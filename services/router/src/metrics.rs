@@ -2,8 +2,10 @@
 
 use headgate_kit::metrics::register;
 use headgate_proto::catalog::v1::Operation;
-use headgate_proto::record::v1::{Outcome, UsageRecord};
+use headgate_proto::record::v1::Outcome;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::record::Terminal;
 
 const OUTCOMES: [&str; 6] =
     ["unspecified", "succeeded", "failed", "cancelled", "deadline_exceeded", "abandoned"];
@@ -68,18 +70,18 @@ impl Metrics {
         self.refused.with_label_values(&[headgate_kit::error::reason_name(reason)]).inc();
     }
 
-    pub(crate) fn ended(&self, record: &UsageRecord) {
-        let operation = OPERATIONS.iter().position(|o| *o == record.operation()).unwrap_or(0);
-        let outcome = usize::try_from(record.outcome).unwrap_or(0);
+    pub(crate) fn ended(&self, record: &Terminal<'_>) {
+        let operation = OPERATIONS.iter().position(|o| *o == record.subject.operation).unwrap_or(0);
+        let outcome = usize::try_from(i32::from(record.outcome)).unwrap_or(0);
         if let Some(counter) = self.requests[operation].get(outcome) {
             counter.inc();
         }
         self.duration.observe(f64::from(record.latency_ms) / 1000.0);
-        if let (Some(ttft), Outcome::Succeeded) = (record.ttft_ms, record.outcome()) {
+        if let (Some(ttft), Outcome::Succeeded) = (record.ttft_ms, record.outcome) {
             self.ttft.observe(f64::from(ttft) / 1000.0);
         }
-        self.prompt_tokens.inc_by(record.prompt_tokens.into());
-        self.completion_tokens.inc_by(record.completion_tokens.into());
+        self.prompt_tokens.inc_by(record.usage.prompt_tokens.into());
+        self.completion_tokens.inc_by(record.usage.completion_tokens.into());
         self.cost.inc_by(u64::try_from(record.cost_nano_usd).unwrap_or(0));
     }
 }

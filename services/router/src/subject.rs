@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::catalog::v1::Operation;
-use headgate_proto::record::v1::{IntentRecord, UsageRecord};
+use headgate_proto::record::v1::IntentRecord;
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::call::Asked;
+use crate::asked::Asked;
 use crate::estimate;
 use crate::models::Entry;
-use crate::price::worst_case;
+use crate::wire::Fields;
 
 /// Who asks for what. Shares what others own, so that words are copied only into what is written or sent.
 pub(crate) struct Subject {
@@ -22,8 +22,8 @@ pub(crate) struct Subject {
     pub(crate) prompt_tokens_estimate: u32,
     key: Arc<KeyRecord>,
     request_id: HeaderValue,
-    operation: Operation,
-    streamed: bool,
+    pub(crate) operation: Operation,
+    pub(crate) streamed: bool,
     pub(crate) started_at_unix_ms: i64,
 }
 
@@ -37,16 +37,10 @@ impl Subject {
         asked: &Asked<'_>,
         started_at_unix_ms: i64,
     ) -> Self {
-        let facts = &asked.facts;
-        let most = facts.max_output_tokens.unwrap_or(entry.model.max_output_tokens);
-        let output = match asked.operation {
-            Operation::Chat => u64::from(most) * u64::from(facts.choices.max(1)),
-            _ => 0,
-        };
         Self {
             id,
-            hold_nano_usd: worst_case(&entry.dearest(), facts.prompt_bytes.into(), output),
-            prompt_tokens_estimate: estimate::tokens(facts.prompt_bytes),
+            hold_nano_usd: asked.hold_nano_usd(&entry),
+            prompt_tokens_estimate: estimate::tokens(asked.facts.prompt_bytes),
             entry,
             key,
             request_id,
@@ -60,7 +54,7 @@ impl Subject {
     pub(crate) fn intent(&self) -> IntentRecord {
         IntentRecord {
             lease_id: self.lease_id(),
-            request_id: self.request_id(),
+            request_id: self.request_id().to_owned(),
             tenant_id: self.key.tenant_id.clone(),
             key_id: self.key.key_id.clone(),
             model: self.entry.model.name.clone(),
@@ -74,20 +68,14 @@ impl Subject {
         }
     }
 
-    /// A terminal record that says nothing yet of targets and of how it ended.
-    pub(crate) fn record(&self) -> UsageRecord {
-        UsageRecord {
-            lease_id: self.lease_id(),
-            request_id: self.request_id(),
-            tenant_id: self.key.tenant_id.clone(),
-            key_id: self.key.key_id.clone(),
-            model: self.entry.model.name.clone(),
-            operation: self.operation.into(),
-            price_revision: self.entry.revision,
-            streamed: self.streamed,
-            started_at_unix_ms: self.started_at_unix_ms,
-            ..UsageRecord::default()
-        }
+    /// Writes a terminal record's first fields: those it has in common with the intent, under the same numbers.
+    pub(crate) fn write(&self, record: &mut Fields) {
+        record.text(1, self.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        record.text(2, self.request_id());
+        record.text(3, &self.key.tenant_id);
+        record.text(4, &self.key.key_id);
+        record.text(5, &self.entry.model.name);
+        record.number(6, i32::from(self.operation).cast_unsigned());
     }
 
     /// The lease's id as services tell it each other.
@@ -95,7 +83,7 @@ impl Subject {
         self.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
     }
 
-    fn request_id(&self) -> String {
-        self.request_id.to_str().unwrap_or_default().to_owned()
+    fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
     }
 }

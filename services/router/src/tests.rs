@@ -3,6 +3,6 @@
 mod ask;
 mod facts;
 mod limits;
-mod peers;
+pub(crate) mod peers;
 mod records;
 mod world;

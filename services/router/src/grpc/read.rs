@@ -6,7 +6,7 @@ use headgate_kit::error::Failure;
 use headgate_proto::catalog::v1::Operation;
 use headgate_proto::inference::v1::BodyFacts;
 
-use crate::call::Asked;
+use crate::asked::Asked;
 
 /// What was read of a request's content.
 #[derive(Debug)]

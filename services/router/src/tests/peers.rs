@@ -165,7 +165,8 @@ impl AuthenticationService for Peers {
     }
 }
 
-fn key() -> auth::KeyRecord {
+/// The key that [`KEY`] stands for.
+pub(crate) fn key() -> auth::KeyRecord {
     let mut mac = Hmac::<Sha256>::new_from_slice(PEPPER).unwrap();
     mac.update(b"secret");
     auth::KeyRecord {
@@ -186,18 +187,22 @@ impl CatalogWatchService for Peers {
         &self,
         _: Request<catalog::WatchCatalogRequest>,
     ) -> Answer<Self::WatchCatalogStream> {
-        let provider = |id: &str| catalog::ProviderRecord {
-            provider: Some(catalog::Provider { id: id.into(), enabled: true, ..Default::default() }),
-            credential: Some(adapter::SealedSecret { key_id: "master".into(), ciphertext: b"x"[..].into() }),
-        };
-        let snapshot = catalog::WatchCatalogResponse {
-            revision: 7,
-            snapshot: true,
-            providers: vec![provider("provider_1"), provider("provider_2")],
-            models: vec![model()],
-            ..Default::default()
-        };
-        self.watch(snapshot, catalog::WatchCatalogResponse::default())
+        self.watch(catalog(), catalog::WatchCatalogResponse::default())
+    }
+}
+
+/// The whole catalog: two providers, and the model `m`.
+pub(crate) fn catalog() -> catalog::WatchCatalogResponse {
+    let provider = |id: &str| catalog::ProviderRecord {
+        provider: Some(catalog::Provider { id: id.into(), enabled: true, ..Default::default() }),
+        credential: Some(adapter::SealedSecret { key_id: "master".into(), ciphertext: b"x"[..].into() }),
+    };
+    catalog::WatchCatalogResponse {
+        revision: 7,
+        snapshot: true,
+        providers: vec![provider("provider_1"), provider("provider_2")],
+        models: vec![model()],
+        ..Default::default()
     }
 }
 

@@ -99,6 +99,9 @@ async fn a_record_tells_all_of_a_request() {
     assert_eq!(seen.admits[0].0.intent, Some(intent));
     assert_eq!((&seen.settles[0].0.lease_id, seen.settles[0].0.tokens), (&record.lease_id, 52));
     assert_eq!(untimed(record.clone()), expected(&record.lease_id));
+    let metrics = headgate_kit::metrics::render(&world.registry);
+    let counted = r#"headgate_router_requests_total{operation="chat",outcome="succeeded"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 #[tokio::test]
@@ -161,4 +164,19 @@ async fn nothing_goes_upstream_when_the_intent_cannot_be_written() {
     assert_eq!((record.outcome(), record.attempts.len()), (Outcome::Failed, 0));
     let seen = world.peers.seen.lock();
     assert_eq!((seen.chats.len(), seen.settles.len()), (0, 1), "and its slot is free again");
+}
+
+#[tokio::test]
+async fn only_a_whole_answer_is_kept_for_its_idempotency_key() {
+    let world = World::new().await;
+    let router = InferenceServiceStub::new(world.router.conn());
+    for failures in [0, 2] {
+        world.peers.failures.lock().extend(std::iter::repeat_n(overloaded(), failures));
+        let mut request = request(question());
+        request.metadata_mut().insert("idempotency-key", "key".parse().unwrap());
+        assert_eq!(router.chat(request).await.is_ok(), failures == 0);
+    }
+    let seen = world.peers.seen.lock();
+    let kept = seen.settles.iter().map(|(settled, _)| settled.response.is_some());
+    assert_eq!(kept.collect::<Vec<_>>(), [true, false]);
 }

@@ -27,6 +27,7 @@ pub(super) const NOW_UNIX_MS: i64 = 1_700_000_000_000;
 pub(super) struct World {
     pub(super) router: Router,
     pub(super) peers: Arc<Peers>,
+    pub(super) registry: prometheus::Registry,
     records: Reader,
     _dir: tempfile::TempDir,
 }
@@ -52,6 +53,7 @@ impl World {
         let peers = Arc::new(Peers::new(tasks.clone(), spool.clone()));
         let admission: Arc<dyn DirectAdmissionService> = peers.clone();
         let adapter: Arc<dyn DirectAdapterService> = peers.clone();
+        let registry = prometheus::Registry::new();
         let deps = Deps {
             auth: conn::local(AuthenticationServiceServer::from_arc(peers.clone())),
             catalog: conn::local(CatalogWatchServiceServer::from_arc(peers.clone())),
@@ -62,13 +64,13 @@ impl World {
             clock: Clock::manual(NOW_UNIX_MS * 1000),
             rng: rand::rngs::StdRng::seed_from_u64(1),
             tasks,
-            registry: prometheus::Registry::new(),
+            registry: registry.clone(),
         };
         let router = Router::build(config, deps).unwrap();
         while !router.is_ready() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Self { router, peers, records, _dir: dir }
+        Self { router, peers, registry, records, _dir: dir }
     }
 
     /// The next terminal record that consumers of the spool get.
