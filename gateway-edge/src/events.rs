@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use headgate_kit::Failure;
+use headgate_kit::quiet::Quiet;
 use headgate_proto::direct::Messages;
 use headgate_proto::inference::v1::StreamChatResponse;
 use headgate_proto::inference::v1::stream_chat_response::Encoding;
@@ -29,7 +30,7 @@ pub(crate) struct EventStream<S = Messages<StreamChatResponse>> {
     quiet_since: Instant,
     /// Wakes at `quiet_since + patience` or before: it is moved only when it fires, as that is cheaper than moving
     /// it for every event.
-    alarm: Pin<Box<Sleep>>,
+    alarm: Quiet<Sleep>,
 }
 
 impl<S> EventStream<S>
@@ -39,7 +40,7 @@ where
     /// Events of `messages`, and a comment whenever nothing came for `patience`.
     pub(crate) fn new(messages: S, patience: Duration, request_id: RequestId) -> Self {
         let quiet_since = Instant::now();
-        let alarm = Box::pin(tokio::time::sleep_until(quiet_since + patience));
+        let alarm = Quiet::new(tokio::time::sleep_until(quiet_since + patience));
         Self { messages: Some(messages), request_id, patience, quiet_since, alarm }
     }
 
@@ -65,13 +66,13 @@ where
 
     fn poll_comment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(Pin::new(&mut self.alarm).poll(cx));
             let now = Instant::now();
             let silent = now >= self.quiet_since + self.patience;
             if silent {
                 self.quiet_since = now;
             }
-            self.alarm.as_mut().reset(self.quiet_since + self.patience);
+            self.alarm.get_mut().reset(self.quiet_since + self.patience);
             if silent {
                 return Poll::Ready(Some(COMMENT));
             }

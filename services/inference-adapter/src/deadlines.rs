@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::quiet::Quiet;
 use headgate_proto::adapter::v1::Deadlines;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -65,14 +66,14 @@ pub(crate) struct Watch {
     begun: Instant,
     phase: Phase,
     since: Instant,
-    timer: Pin<Box<Sleep>>,
+    timer: Quiet<Sleep>,
 }
 
 impl Watch {
     /// Begins an attempt in [`Phase::Connect`].
     pub(crate) fn begin(limits: Limits) -> Self {
         let begun = Instant::now();
-        let timer = Box::pin(sleep_until(begun + limits.connect.min(limits.total)));
+        let timer = Quiet::new(sleep_until(begun + limits.connect.min(limits.total)));
         Self { limits, begun, phase: Phase::Connect, since: begun, timer }
     }
 
@@ -81,8 +82,8 @@ impl Watch {
         self.phase = phase;
         self.alive();
         let due = self.due();
-        if due < self.timer.deadline() {
-            self.timer.as_mut().reset(due);
+        if due < self.timer.get().deadline() {
+            self.timer.get_mut().reset(due);
         }
     }
 
@@ -99,12 +100,12 @@ impl Watch {
     /// Ready with the failure when a deadline has passed.
     pub(crate) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         loop {
-            ready!(self.timer.as_mut().poll(cx));
+            ready!(Pin::new(&mut self.timer).poll(cx));
             let due = self.due();
             if due <= Instant::now() {
                 return Poll::Ready(self.failure());
             }
-            self.timer.as_mut().reset(due);
+            self.timer.get_mut().reset(due);
         }
     }
 

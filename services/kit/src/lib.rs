@@ -14,6 +14,7 @@ pub mod ids;
 pub mod metrics;
 pub mod money;
 pub mod page;
+pub mod quiet;
 pub mod records;
 pub mod seal;
 pub mod server;

@@ -16,6 +16,8 @@ pub(crate) struct AnswerBody {
     body: Incoming,
     /// Driven from here. `None` over HTTP/2, and when the connection is closed or given back.
     own: Option<Own>,
+    /// Whether the connection knows that data is wanted: it reads none before.
+    wanted: bool,
 }
 
 struct Own {
@@ -27,7 +29,7 @@ struct Own {
 impl AnswerBody {
     /// A body over a connection of its own.
     pub(super) fn own(body: Incoming, link: Link, pool: Arc<Pool>, origin: Origin) -> Self {
-        let mut answer = Self { body, own: Some(Own { link, pool, origin }) };
+        let mut answer = Self { body, own: Some(Own { link, pool, origin }), wanted: false };
         if answer.body.is_end_stream() {
             answer.give_back();
         }
@@ -36,7 +38,7 @@ impl AnswerBody {
 
     /// A body over a connection that others use too.
     pub(super) fn shared(body: Incoming) -> Self {
-        Self { body, own: None }
+        Self { body, own: None, wanted: false }
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -45,38 +47,48 @@ impl AnswerBody {
 
     /// The next data, trailers left out.
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        let mut driven = false;
+        // Once data is wanted it comes by driving and by nothing else, so that comes first.
+        let mut driven = self.wanted && self.drive(cx);
         loop {
             // Only the connection brings data, so as long as it is driven from here nobody else has to wake us.
             let next = match &self.own {
                 Some(_) => Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop())),
                 None => Pin::new(&mut self.body).poll_frame(cx),
             };
-            match (next, &mut self.own) {
-                (Poll::Ready(Some(Ok(frame))), _) => {
+            match next {
+                Poll::Ready(Some(Ok(frame))) => {
                     let Ok(data) = frame.into_data() else { continue };
                     if self.body.is_end_stream() {
                         self.give_back();
                     }
                     return Poll::Ready(Some(Ok(data)));
                 }
-                (Poll::Ready(Some(Err(cause))), _) => {
+                Poll::Ready(Some(Err(cause))) => {
                     self.own = None;
                     return Poll::Ready(Some(Err(cause)));
                 }
-                (Poll::Ready(None), _) => {
+                Poll::Ready(None) => {
                     self.give_back();
                     return Poll::Ready(None);
                 }
-                (Poll::Pending, Some(own)) if !driven => {
-                    driven = true;
-                    if own.link.drive(cx).is_ready() {
-                        self.own = None;
+                Poll::Pending if driven => return Poll::Pending,
+                Poll::Pending => {
+                    if !self.drive(cx) {
+                        return Poll::Pending;
                     }
+                    (driven, self.wanted) = (true, true);
                 }
-                (Poll::Pending, _) => return Poll::Pending,
             }
         }
+    }
+
+    /// Reads and writes what the connection can. `false` when there is none of our own.
+    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(own) = &mut self.own else { return false };
+        if own.link.drive(cx).is_ready() {
+            self.own = None;
+        }
+        true
     }
 
     fn give_back(&mut self) {
