@@ -1,11 +1,11 @@
 //! The data folder: one process's own, with the secrets made on the first start.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use headgate_kit::seal::{MasterKey, SealError};
+use headgate_kit::seal::{MasterKey, SealError, write_private};
 use rand::rngs::OsRng;
 use rand::{RngCore as _, TryRngCore as _};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -86,14 +86,8 @@ impl DataDir {
         match fs::read_to_string(&path) {
             Ok(token) => long_enough(SecretString::from(token.trim().to_owned())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let (token, part) = (random_hex(), self.path.join("operator.token.part"));
-                // Aside first: a crash must not leave half a token, or an empty one that everybody knows.
-                let written = private(part.clone()).and_then(|mut file| {
-                    file.set_len(0)?;
-                    file.write_all(token.as_bytes())?;
-                    file.sync_all()
-                });
-                written.and_then(|()| fs::rename(&part, &path)).map_err(fail)?;
+                let token = random_hex();
+                write_private(&path, &token).map_err(fail)?;
                 Ok(SecretString::from(token))
             }
             Err(e) => Err(fail(e)),

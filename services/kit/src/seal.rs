@@ -9,8 +9,11 @@ use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use headgate_proto::adapter::v1::SealedSecret;
 use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
 
 const NONCE_BYTES: usize = 24;
+const ID_PURPOSE: &[u8] = b"headgate master key id";
+const ID_BYTES: usize = 4;
 
 /// Seals and opens secrets. Cheap to clone; never printed.
 #[derive(Clone)]
@@ -48,7 +51,8 @@ impl MasterKey {
             *byte = u8::from_str_radix(&text[i..i + 2], 16).map_err(|_| SealError::Malformed)?;
         }
         // The id tells keys apart without telling anything of the key.
-        let id = format!("{:08x}", crc32fast::hash(&key));
+        let digest = Sha256::new_with_prefix(ID_PURPOSE).chain_update(key).finalize();
+        let id = digest.iter().take(ID_BYTES).map(|b| format!("{b:02x}")).collect();
         Ok(Self { id, cipher: XChaCha20Poly1305::new(&key.into()) })
     }
 
@@ -62,9 +66,7 @@ impl MasterKey {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let key = XChaCha20Poly1305::generate_key(&mut OsRng);
                 let text: String = key.iter().map(|b| format!("{b:02x}")).collect();
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-                file.write_all(text.as_bytes())?;
-                file.sync_all()?;
+                write_private(path, &text)?;
                 Self::parse(&text)
             }
             Err(e) => Err(e.into()),
@@ -97,6 +99,19 @@ impl MasterKey {
         let text = String::from_utf8(plain).map_err(|_| SealError::Wrong)?;
         Ok(Some(SecretString::from(text)))
     }
+}
+
+/// Writes a file of mode 0600 that is there whole or not at all: a crash must not leave half a secret.
+///
+/// # Errors
+/// When it cannot be written or put in its place.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(part, path)
 }
 
 impl std::fmt::Debug for MasterKey {

@@ -49,7 +49,17 @@ impl Run {
     /// Notes a failed attempt. `Err` when no other target may be tried for it: what the consumer is told.
     pub(crate) fn failed(&mut self, attempt: Attempt, status: &Status) -> Result<(), Failure> {
         let failure = self.broke(attempt, status);
-        if is_retryable(&failure) && !self.is_last() { Ok(()) } else { Err(failure) }
+        if is_retryable(&failure) && !self.is_last() { Ok(()) } else { Err(self.soonest(failure)) }
+    }
+
+    /// A consumer who is told to wait need not wait for longer than for the first target that takes requests again.
+    fn soonest(&self, mut failure: Failure) -> Failure {
+        let Some(wait) = failure.retry_after else { return failure };
+        let (cooldowns, now) = (&self.lease.parts().cooldowns, Instant::now());
+        let candidates = self.lease.subject.entry.candidates.iter();
+        let others = candidates.filter_map(|c| cooldowns.remaining(&c.target.target_id, now));
+        failure.retry_after = Some(others.fold(wait, Duration::min));
+        failure
     }
 
     /// Notes an attempt that failed after its first byte.

@@ -38,6 +38,19 @@ async fn a_target_that_asked_for_it_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_consumer_waits_for_the_first_target_that_is_back() {
+    for waits in [[60, 30], [30, 60]] {
+        let world = World::new().await;
+        world.peers.failures.lock().extend(waits.map(rate_limited));
+        let (tried, failure) = ask(&world).await;
+        let failure = failure.unwrap();
+        assert_eq!((tried.len(), failure.reason), (2, ErrorReason::UpstreamRateLimited));
+        let back = failure.retry_after.unwrap();
+        assert!((29..=30).contains(&back.as_secs()), "after {waits:?}: {back:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_tries_as_many_targets_as_it_may() {
     let world = World::with(Config { max_attempts: 1, ..Config::default() }, 1 << 30).await;
     world.peers.failures.lock().push_back(rate_limited(0));
