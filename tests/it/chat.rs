@@ -40,7 +40,7 @@ async fn an_answer_comes_whole_and_is_metered_as_the_upstream_counted() {
     assert_eq!(row.request_id, "request-of-the-test");
     assert_eq!((row.tenant_id.as_str(), row.key_id.as_str(), row.model.as_str()), (TENANT, KEY_ID, "m"));
     assert_eq!((row.provider_id.as_str(), row.upstream_model.as_str()), ("mock", "m"));
-    assert_eq!((row.prompt_tokens, row.completion_tokens), (7, 5));
+    assert_eq!((row.prompt_tokens, row.completion_tokens, row.total_tokens), (7, 5, 12));
     assert_eq!((row.cached_tokens, row.reasoning_tokens), (4, 2));
     assert!(!row.estimated && !row.streamed && row.ttft_ms.is_none());
     // 7 tokens at $3 and 5 at $15 per million.

@@ -160,6 +160,7 @@ mod tests {
             latency_ms: terminal.latency_ms,
             ttft_ms: terminal.ttft_ms,
             attempts: attempts.collect(),
+            total_tokens: 0,
         }
     }
 

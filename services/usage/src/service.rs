@@ -71,6 +71,7 @@ fn encode(summary: &Summary, pending_records: u64) -> GetUsageSummaryResponse {
         estimated_requests: count(summary.estimated_requests),
         prompt_tokens: count(summary.prompt_tokens),
         completion_tokens: count(summary.completion_tokens),
+        total_tokens: count(summary.total_tokens),
         cached_tokens: count(summary.cached_tokens),
         reasoning_tokens: count(summary.reasoning_tokens),
         cost_nano_usd: summary.cost_nano_usd,

@@ -59,6 +59,7 @@ fn expected(lease_id: &str) -> UsageRecord {
             attempt(1, ErrorReason::UpstreamFailed, 503),
             attempt(2, ErrorReason::Unspecified, 200),
         ],
+        total_tokens: 0,
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) struct Summary {
     pub(crate) estimated_requests: i64,
     pub(crate) prompt_tokens: i64,
     pub(crate) completion_tokens: i64,
+    pub(crate) total_tokens: i64,
     pub(crate) cached_tokens: i64,
     pub(crate) reasoning_tokens: i64,
     pub(crate) cost_nano_usd: i64,
@@ -77,8 +78,14 @@ pub(crate) async fn summary(pool: &SqlitePool, filter: &Filter) -> Result<Summar
     query.push(
         ", CAST(COALESCE(SUM(CASE WHEN estimated THEN 1 ELSE 0 END), 0) AS BIGINT) AS estimated_requests",
     );
-    for column in ["prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost_nano_usd"]
-    {
+    for column in [
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+        "cost_nano_usd",
+    ] {
         query.push(format_args!(", CAST(COALESCE(SUM({column}), 0) AS BIGINT) AS {column}"));
     }
     query.push(" FROM usage_records WHERE TRUE");

@@ -32,6 +32,7 @@ pub(crate) struct Row {
     latency_ms: i64,
     ttft_ms: Option<i64>,
     attempts: Vec<u8>,
+    total_tokens: i64,
 }
 
 impl TryFrom<Row> for UsageRecord {
@@ -66,6 +67,7 @@ impl TryFrom<Row> for UsageRecord {
             latency_ms: number(row.latency_ms)?,
             ttft_ms: row.ttft_ms.map(number).transpose()?,
             attempts,
+            total_tokens: u64::try_from(row.total_tokens).map_err(decode_error)?,
         })
     }
 }

@@ -50,6 +50,7 @@ fn record(number: u32) -> UsageRecord {
             AttemptRecord { provider_id: "p0".into(), upstream_status: 500, ..Default::default() },
             AttemptRecord { provider_id: "p1".into(), latency_ms: 7, ..Default::default() },
         ],
+        total_tokens: 11 + 12,
     }
 }
 
@@ -198,6 +199,7 @@ async fn filters_restrict_rows_and_sums_alike() {
             estimated_requests: rows - exact,
             prompt_tokens: 11 * rows,
             completion_tokens: 12 * rows,
+            total_tokens: 23 * rows,
             cached_tokens: 13 * rows,
             reasoning_tokens: 14 * rows,
             cost_nano_usd: 15 * rows,
