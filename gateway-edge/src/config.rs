@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::route::Route;
+
 /// Settings of the REST listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where REST is served. Default `127.0.0.1:8080`; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The largest request body, in bytes. A larger one is answered with 413. Default 16 MiB.
+    /// The largest request body, in bytes. A larger one is answered with 413. Default 1 MiB.
     pub max_body_bytes: usize,
+    /// The same where a prompt or texts to embed are sent, which may carry images. Default 16 MiB.
+    pub max_prompt_body_bytes: usize,
     /// How many connections are open at a time; more wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
     /// Threads that drive connections, each its own. Default 0: as many as the machine has cores for the process.
@@ -32,7 +36,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            max_body_bytes: 16 << 20,
+            max_body_bytes: 1 << 20,
+            max_prompt_body_bytes: 16 << 20,
             max_connections: 10_000,
             workers: 0,
             keep_alive_comment_ms: 15_000,
@@ -55,7 +60,11 @@ impl Config {
         };
         // A body travels as one protobuf field, and its length as 32 bits.
         let body_max = 1 << 30;
-        check((1..=body_max).contains(&self.max_body_bytes), "max_body_bytes", "must be 1 to 1073741824");
+        for (field, bytes) in
+            [("max_body_bytes", self.max_body_bytes), ("max_prompt_body_bytes", self.max_prompt_body_bytes)]
+        {
+            check((1..=body_max).contains(&bytes), field, "must be 1 to 1073741824");
+        }
         let connections_max = 1_000_000;
         check(
             (1..=connections_max).contains(&self.max_connections),
@@ -78,6 +87,19 @@ impl Config {
         }
     }
 
+    /// The largest body that a route takes, in bytes.
+    pub(crate) fn body_limit(&self, route: Route) -> usize {
+        match route {
+            Route::ChatCompletions | Route::Embeddings => self.max_prompt_body_bytes,
+            _ => self.max_body_bytes,
+        }
+    }
+
+    /// The largest body that any route takes, in bytes.
+    pub(crate) fn largest_body(&self) -> usize {
+        self.max_body_bytes.max(self.max_prompt_body_bytes)
+    }
+
     pub(crate) fn keep_alive(&self) -> Duration {
         Duration::from_millis(self.keep_alive_comment_ms)
     }
@@ -97,10 +119,14 @@ mod tests {
 
     #[test]
     fn all_problems_are_named_at_once() {
-        let bad =
-            Config { max_body_bytes: 0, max_connections: 0, keep_alive_comment_ms: 0, ..Config::default() };
+        let bad = Config {
+            max_prompt_body_bytes: 0,
+            max_connections: 0,
+            keep_alive_comment_ms: 0,
+            ..Config::default()
+        };
         let fields: Vec<_> = bad.problems().into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["max_body_bytes", "max_connections", "keep_alive_comment_ms"]);
+        assert_eq!(fields, ["max_prompt_body_bytes", "max_connections", "keep_alive_comment_ms"]);
         assert_eq!(Config::default().problems(), []);
     }
 }

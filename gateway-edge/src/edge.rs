@@ -49,7 +49,7 @@ impl Edge {
     /// `config` must have no [problems](Config::problems).
     #[must_use]
     pub fn new(config: Config, deps: Deps) -> Self {
-        let answer_bytes = MIN_ANSWER_BYTES.max(config.max_body_bytes);
+        let answer_bytes = MIN_ANSWER_BYTES.max(config.largest_body());
         let inference =
             InferenceServiceStub::new(deps.inference.clone()).max_decoding_message_size(answer_bytes);
         let metrics = Metrics::new(&deps.registry);

@@ -53,7 +53,7 @@ impl Shared {
         let mut response = match self.dispatch(route, call).await {
             Ok(response) => response,
             Err(refusal) => {
-                self.discard(&head.headers, body);
+                self.discard(route, &head.headers, body);
                 refusal.into_response(&id)
             }
         };
@@ -80,11 +80,11 @@ impl Shared {
         let (headers, id) = (&call.head.headers, call.id);
         match route {
             Route::ChatCompletions => {
-                let body = self.read_json(call).await?;
+                let body = self.read_json(route, call).await?;
                 chat::complete(self, headers, id, body).await
             }
             Route::Embeddings => {
-                let body = self.read_json(call).await?;
+                let body = self.read_json(route, call).await?;
                 embeddings::embed(self, headers, id, body).await
             }
             Route::Models => models::list(self, headers, id).await,
@@ -95,15 +95,15 @@ impl Shared {
         }
     }
 
-    async fn read_json(&self, call: Call<'_>) -> Result<Bytes, Failure> {
+    async fn read_json(&self, route: Route, call: Call<'_>) -> Result<Bytes, Failure> {
         read::require_json(&call.head.headers)?;
-        read::whole(call.body, self.config.max_body_bytes, self.config.body_read_timeout()).await
+        read::whole(call.body, self.config.body_limit(route), self.config.body_read_timeout()).await
     }
 
-    fn discard(&self, headers: &HeaderMap, body: Incoming) {
+    fn discard(&self, route: Route, headers: &HeaderMap, body: Incoming) {
         // A client that waits for 100 Continue has not begun to write.
         if !body.is_end_stream() && !headers.contains_key(EXPECT) {
-            self.tasks.spawn(read::discard(body, self.config.max_body_bytes, DISCARD_FOR));
+            self.tasks.spawn(read::discard(body, self.config.body_limit(route), DISCARD_FOR));
         }
     }
 }

@@ -128,7 +128,7 @@ async fn malformed_requests_are_400_and_name_the_field() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_413() {
     let upstream = Upstream::start().await;
-    let setup = Setup::with_model("m", &upstream).section("edge", &json!({"max_body_bytes": 10_000}));
+    let setup = Setup::with_model("m", &upstream).section("edge", &json!({"max_prompt_body_bytes": 10_000}));
     let headgate = Headgate::start(&setup).await;
     let large = prompts::chat_with("m", &json!({"user": "x".repeat(2_000_000)}));
     let reply = headgate.client().chat(&large).await.expect(413);

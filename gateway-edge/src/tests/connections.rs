@@ -23,7 +23,7 @@ async fn raw(server: &Server, bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_by_its_length_alone() {
-    let server = Server::start(Config { max_body_bytes: 1000, ..Config::default() }).await;
+    let server = Server::start(Config { max_prompt_body_bytes: 1000, ..Config::default() }).await;
     let exact = format!("{:1000}", prompt("echo", false));
     assert_eq!(server.chat(&exact).await.status, 200);
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -38,7 +38,7 @@ async fn a_body_over_the_limit_is_refused_by_its_length_alone() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_while_it_comes() {
-    let server = Server::start(Config { max_body_bytes: 1000, ..Config::default() }).await;
+    let server = Server::start(Config { max_prompt_body_bytes: 1000, ..Config::default() }).await;
     let mut bytes = b"POST /v1/chat/completions HTTP/1.1\r\nhost: e\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n".to_vec();
     for _ in 0..2 {
         bytes.extend(b"258\r\n");
@@ -53,7 +53,7 @@ async fn a_body_over_the_limit_is_refused_while_it_comes() {
 
 #[tokio::test]
 async fn a_refused_client_may_finish_writing_and_reads_why() {
-    let server = Server::start(Config { max_body_bytes: 8 << 20, ..Config::default() }).await;
+    let server = Server::start(Config { max_prompt_body_bytes: 8 << 20, ..Config::default() }).await;
     for (content_type, length, status) in
         [("text/plain", 8 << 20, "400"), ("application/json", 8_388_609, "413")]
     {
