@@ -69,6 +69,23 @@ async fn what_is_no_yaml_and_what_is_no_file_are_refused_alike() {
 }
 
 #[tokio::test]
+async fn a_file_of_variables_is_read_and_the_environment_and_its_secrets_stay() {
+    let folder = TempDir::new().unwrap();
+    let check = async |variables: &str| {
+        fs::write(folder.path().join(".env"), variables).unwrap();
+        fs::write(folder.path().join("c.yaml"), "edge: {listen: '127.0.0.1:0'}\n").unwrap();
+        run_to_end(&["config", "check", "--config", "c.yaml"], folder.path()).await
+    };
+    let (code, _) = check("# ours\nHEADGATE__LOG__FILTER=\"info\"\nOTHER=1\n").await;
+    assert_eq!(code, Some(0));
+    let (code, output) = check("HEADGATE__EDGE__MAX_BODY_BYTES=none\n").await;
+    assert_eq!((code, output.contains("edge.max_body_bytes")), (Some(64), true), "{output}");
+    let (code, output) = check("HEADGATE__MASTER_KEY 'planted-secret\n").await;
+    assert_eq!((code, output.contains(".env: ")), (Some(64), true), "{output}");
+    assert!(!output.contains("planted"), "{output}");
+}
+
+#[tokio::test]
 async fn a_fault_of_the_bootstrap_is_named_without_the_secret_in_it() {
     let output = refused(
         "

@@ -22,7 +22,8 @@ struct Cli {
 enum Command {
     /// Run every service in this process.
     Serve {
-        /// The configuration file (YAML). Every value can be overridden by HEADGATE__SECTION__KEY.
+        /// The configuration file (YAML). Every value can be overridden by HEADGATE__SECTION__KEY, set in the
+        /// environment or in a file `.env` in the working directory.
         #[arg(long)]
         config: Option<PathBuf>,
     },

@@ -6,6 +6,7 @@ mod cli;
 mod compose;
 mod config_command;
 mod data_dir;
+mod environment;
 mod health;
 mod healthcheck;
 mod serve;

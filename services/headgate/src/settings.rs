@@ -10,6 +10,8 @@ use headgate_kit::telemetry;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::environment;
+
 /// An operator token may do everything, so it must not be guessed.
 pub(crate) const MIN_OPERATOR_TOKEN: usize = 16;
 
@@ -114,11 +116,12 @@ impl Default for Shutdown {
 }
 
 impl Settings {
-    /// Reads file and environment.
+    /// Reads file and environment, `.env` included.
     ///
     /// # Errors
     /// Every fault there is: unknown keys, values of the wrong type, values that cannot be.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        environment::read_file().map_err(|problem| vec![problem])?;
         config::load(file, Self::problems)
     }
 
