@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
+use headgate_kit::server::Readiness;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::workers::Workers;
 use headgate_proto::inference::v1::InferenceServiceStub;
+use headgate_proto::router::v1::RoutingServiceStub;
 
 use crate::Config;
 use crate::metrics::Metrics;
@@ -19,6 +21,10 @@ const MIN_ANSWER_BYTES: usize = 256 << 20;
 pub struct Deps {
     /// The connection to the router's `InferenceService`.
     pub inference: Conn,
+    /// The connection to the router's `RoutingService`.
+    pub routing: Conn,
+    /// What the process is still waiting for.
+    pub ready: Readiness,
     /// Where metrics are registered.
     pub registry: prometheus::Registry,
     /// Dates request ids.
@@ -37,6 +43,8 @@ pub struct Edge(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) inference: InferenceServiceStub<Conn>,
+    pub(crate) routing: RoutingServiceStub<Conn>,
+    pub(crate) ready: Readiness,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) workers: Workers,
@@ -50,11 +58,11 @@ impl Edge {
     #[must_use]
     pub fn new(config: Config, deps: Deps) -> Self {
         let answer_bytes = MIN_ANSWER_BYTES.max(config.largest_body());
-        let inference =
-            InferenceServiceStub::new(deps.inference.clone()).max_decoding_message_size(answer_bytes);
+        let inference = InferenceServiceStub::new(deps.inference).max_decoding_message_size(answer_bytes);
         let metrics = Metrics::new(&deps.registry);
-        let Deps { clock, tasks, workers, .. } = deps;
-        Self(Arc::new(Shared { config, inference, clock, tasks, workers, metrics }))
+        let routing = RoutingServiceStub::new(deps.routing);
+        let Deps { ready, clock, tasks, workers, .. } = deps;
+        Self(Arc::new(Shared { config, inference, routing, ready, clock, tasks, workers, metrics }))
     }
 }
 

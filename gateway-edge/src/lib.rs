@@ -21,6 +21,7 @@ mod edge;
 mod embeddings;
 mod error;
 mod events;
+mod health;
 mod metadata;
 mod metrics;
 mod models;

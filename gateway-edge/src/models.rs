@@ -1,22 +1,23 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`.
+//! `GET /v1/models`, `GET /v1/models/{id}` and `GET /v1/models/status`.
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
-use headgate_proto::inference::v1::{GetModelRequest, ListModelsRequest, ModelInfo};
+use headgate_proto::inference::v1::{GetModelRequest, ListModelsRequest, ModelInfo, ModelStatus};
 use http::HeaderMap;
 use serde::Serialize;
 use tonic::metadata::MetadataMap;
 
 use crate::edge::Shared;
+use crate::error::Refusal;
 use crate::metadata;
 use crate::request_id::RequestId;
 use crate::service::{Answer, JSON, whole};
 
 /// OpenAI's list of models.
 #[derive(Serialize)]
-struct List<'a> {
+struct List<T> {
     object: &'static str,
-    data: Vec<Model<'a>>,
+    data: Vec<T>,
 }
 
 /// OpenAI's model, and after `owned_by` what it has no field for.
@@ -51,12 +52,51 @@ impl<'a> From<&'a ModelInfo> for Model<'a> {
     }
 }
 
+/// Whether a model's targets take requests now.
+#[derive(Serialize)]
+struct Status<'a> {
+    id: &'a str,
+    object: &'static str,
+    status: &'static str,
+    /// With `cooling`: when the first target is back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+impl<'a> From<&'a ModelInfo> for Status<'a> {
+    fn from(info: &'a ModelInfo) -> Self {
+        let (status, retry_after_ms) = match info.status() {
+            ModelStatus::Available => ("available", None),
+            ModelStatus::Cooling => ("cooling", Some(info.retry_after_ms)),
+            ModelStatus::Unavailable => ("unavailable", None),
+            ModelStatus::Unspecified => ("unknown", None),
+        };
+        Self { id: &info.name, object: "model.status", status, retry_after_ms }
+    }
+}
+
 /// Lists the models that the caller may use.
 pub(crate) async fn list(shared: &Shared, headers: &HeaderMap, id: &RequestId) -> Answer {
+    let (metadata, models) = visible(shared, headers, id).await?;
+    let data: Vec<_> = models.iter().map(Model::from).collect();
+    json(&metadata, &List { object: "list", data })
+}
+
+/// Tells of each of those models whether a request would find a target now.
+pub(crate) async fn status(shared: &Shared, headers: &HeaderMap, id: &RequestId) -> Answer {
+    let (metadata, models) = visible(shared, headers, id).await?;
+    let data: Vec<_> = models.iter().map(Status::from).collect();
+    json(&metadata, &List { object: "list", data })
+}
+
+async fn visible(
+    shared: &Shared,
+    headers: &HeaderMap,
+    id: &RequestId,
+) -> Result<(MetadataMap, Vec<ModelInfo>), Refusal> {
     let request = metadata::request(headers, id, ListModelsRequest {});
     let (metadata, message, _) = shared.inference.list_models(request).await?.into_parts();
-    let data = message.models.iter().map(Model::from).collect();
-    json(&metadata, &List { object: "list", data })
+    Ok((metadata, message.models))
 }
 
 /// Describes one model. `name` is `None` when the path has none that could exist.

@@ -10,6 +10,7 @@ pub(crate) enum Route {
     Embeddings,
     Models,
     Model,
+    ModelsStatus,
     Health,
     Ping,
     /// No path of ours.
@@ -20,12 +21,13 @@ pub(crate) enum Route {
 const MODEL_PREFIX: &str = "/v1/models/";
 
 impl Route {
-    pub(crate) const COUNT: usize = 7;
+    pub(crate) const COUNT: usize = 8;
     const ALL: [Self; Self::COUNT] = [
         Self::ChatCompletions,
         Self::Embeddings,
         Self::Models,
         Self::Model,
+        Self::ModelsStatus,
         Self::Health,
         Self::Ping,
         Self::Other,
@@ -41,6 +43,7 @@ impl Route {
             "/v1/chat/completions" => Self::ChatCompletions,
             "/v1/embeddings" => Self::Embeddings,
             "/v1/models" => Self::Models,
+            "/v1/models/status" => Self::ModelsStatus,
             "/health" | "/healthz" | "/api/health" => Self::Health,
             "/ping" => Self::Ping,
             _ if path.strip_prefix(MODEL_PREFIX).is_some_and(|name| !name.is_empty()) => Self::Model,
@@ -60,6 +63,7 @@ impl Route {
             Self::Embeddings => "/v1/embeddings",
             Self::Models => "/v1/models",
             Self::Model => "/v1/models/{id}",
+            Self::ModelsStatus => "/v1/models/status",
             Self::Health => "/health",
             Self::Ping => "/ping",
             Self::Other => "other",
@@ -104,6 +108,7 @@ mod tests {
     fn paths_match_whole_or_not_at_all() {
         assert_eq!(Route::of("/v1/models"), Route::Models);
         assert_eq!(Route::of("/v1/models/"), Route::Other);
+        assert_eq!(Route::of("/v1/models/status"), Route::ModelsStatus);
         assert_eq!(Route::of("/v1/models/a/b"), Route::Model);
         assert_eq!(Route::of("/v1/chat/completions/"), Route::Other);
         assert_eq!(Route::of("/V1/models"), Route::Other);

@@ -18,7 +18,7 @@ use crate::edge::Shared;
 use crate::error::Refusal;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::route::{Route, model_name};
-use crate::{chat, embeddings, metadata, models, read};
+use crate::{chat, embeddings, health, metadata, models, read};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -88,8 +88,10 @@ impl Shared {
                 embeddings::embed(self, headers, id, body).await
             }
             Route::Models => models::list(self, headers, id).await,
+            Route::ModelsStatus => models::status(self, headers, id).await,
             Route::Model => models::get(self, headers, id, model_name(call.head.uri.path())).await,
-            Route::Health => Ok(whole(JSON, Bytes::from_static(br#"{"status":"ok"}"#))),
+            Route::Health if health::asks_for_full(call.head.uri.query()) => health::full(self).await,
+            Route::Health => health::short(),
             Route::Ping => Ok(whole(TEXT, Bytes::from_static(b"pong"))),
             Route::Other => Err(Failure::new(ErrorReason::NotFound, "no such path").into()),
         }

@@ -6,6 +6,7 @@ mod chat;
 mod clients;
 mod config;
 mod errors;
+mod health;
 mod idempotency;
 mod keys;
 mod layering;

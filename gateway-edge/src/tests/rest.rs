@@ -18,9 +18,12 @@ async fn health_is_told_at_once() {
         assert_eq!(answer.headers["content-type"], "application/json");
     }
     assert_eq!(server.get("/ping").await.body, "pong");
+    let full = server.get("/health?full=true").await.json();
+    let providers = json!({"total": 1, "cooling": 1});
+    assert_eq!(full, json!({"status": "degraded", "missing": [], "providers": providers}));
     let head = server.ask(request("HEAD", "/health", "")).await;
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
-    assert!(server.metric(r#"headgate_edge_requests_total{route="/health",status="200"} 5"#));
+    assert!(server.metric(r#"headgate_edge_requests_total{route="/health",status="200"} 6"#));
 }
 
 #[tokio::test]
@@ -70,6 +73,11 @@ async fn models_are_shown_as_openai_shows_them() {
         "context_tokens": 8192, "max_output_tokens": 1024});
     assert_eq!(list["data"][0], echo);
     assert_eq!((&list["data"][1]["id"], &list["data"][1]["owned_by"]), (&json!("bare"), &json!("headgate")));
+
+    let status = server.get("/v1/models/status").await.json();
+    let cooling = json!({"id": "echo", "object": "model.status", "status": "cooling", "retry_after_ms": 17});
+    let unknown = json!({"id": "bare", "object": "model.status", "status": "unknown"});
+    assert_eq!(status, json!({"object": "list", "data": [cooling, unknown]}));
 
     for path in ["/v1/models/org/a%20b", "/v1/models/org%2Fa%20b"] {
         assert_eq!(server.get(path).await.json()["id"], "org/a b");

@@ -10,6 +10,8 @@ use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::inference::v1::inference_service_server::InferenceService;
 use headgate_proto::inference::v1::{self as pb, chat_request, chat_response, embed_request, embed_response};
+use headgate_proto::router::v1::routing_service_server::RoutingService;
+use headgate_proto::router::v1::{GetStateRequest, GetStateResponse, ProviderState};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -108,6 +110,8 @@ fn info(name: &str) -> pb::ModelInfo {
         deployments: vec!["gpt-x".into()],
         context_tokens: 8192,
         max_output_tokens: 1024,
+        status: pb::ModelStatus::Cooling.into(),
+        retry_after_ms: 17,
     }
 }
 
@@ -192,5 +196,13 @@ impl InferenceService for Scripted {
             return Err(Failure::new(ErrorReason::ModelNotFound, "no such model").into());
         }
         Ok(Response::new(pb::GetModelResponse { model: Some(info(&request.model)) }))
+    }
+}
+
+#[tonic::async_trait]
+impl RoutingService for Scripted {
+    async fn get_state(&self, _: Request<GetStateRequest>) -> Result<Response<GetStateResponse>, Status> {
+        let providers = vec![ProviderState { provider_id: "p".into(), targets: 2, cooling_targets: 2 }];
+        Ok(Response::new(GetStateResponse { ready: true, providers }))
     }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn;
+use headgate_kit::server::Readiness;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::workers::Workers;
 use headgate_proto::inference::v1::inference_service_server::InferenceServiceServer;
+use headgate_proto::router::v1::routing_service_server::RoutingServiceServer;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -50,7 +52,16 @@ impl Server {
         let (router, registry) = (Scripted::default(), Registry::new());
         let inference = conn::local(InferenceServiceServer::new(router.clone()));
         let (clock, tasks, workers) = (Clock::system(), Tasks::new(), Workers::here());
-        let deps = Deps { inference, registry: registry.clone(), clock, tasks, workers };
+        let routing = conn::local(RoutingServiceServer::new(router.clone()));
+        let deps = Deps {
+            inference,
+            routing,
+            ready: Readiness::default(),
+            registry: registry.clone(),
+            clock,
+            tasks,
+            workers,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

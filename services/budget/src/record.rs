@@ -117,6 +117,7 @@ mod tests {
             latency_ms: 1010,
             ttft_ms: Some(1011),
             attempts: vec![AttemptRecord { provider_id: text("provider"), ..AttemptRecord::default() }],
+            total_tokens: 0,
         }
     }
 

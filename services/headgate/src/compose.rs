@@ -143,6 +143,7 @@ impl Services {
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
         Ok(Routes::new(router.inference_service())
+            .add_service(router.routing_service())
             .add_service(self.auth.tenant_service())
             .add_service(self.auth.api_key_service())
             .add_service(self.auth.authentication_service())

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use headgate_kit::clock::Clock;
+use headgate_kit::conn::local;
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::server::{Readiness, bind, serve_grpc, serve_ops};
 use headgate_kit::tasks::Tasks;
@@ -140,6 +141,8 @@ impl Listeners {
             settings.edge.clone(),
             headgate_edge::Deps {
                 inference: router.conn(),
+                routing: local(router.routing_service()),
+                ready: ready.clone(),
                 registry: context.registry.clone(),
                 clock: context.clock.clone(),
                 tasks: context.front.clone(),

@@ -32,6 +32,7 @@ area!(catalog);
 area!(common);
 area!(inference);
 area!(record);
+area!(router);
 area!(runtime);
 area!(usage);
 

@@ -4,6 +4,7 @@ mod chat;
 mod embed;
 mod models;
 mod read;
+mod routing;
 mod stream_chat;
 mod unary;
 
@@ -14,6 +15,7 @@ use headgate_proto::inference::v1::{
     ChatRequest, ChatResponse, EmbedRequest, EmbedResponse, GetModelRequest, GetModelResponse,
     ListModelsRequest, ListModelsResponse, StreamChatRequest,
 };
+pub use routing::Routing;
 use tonic::{Request, Response, Status};
 
 use crate::router::Parts;

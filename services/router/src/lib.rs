@@ -28,12 +28,13 @@ mod recovery;
 mod replay;
 mod router;
 mod settle;
+mod state;
 mod subject;
 mod targets;
 mod wire;
 
 pub use config::Config;
-pub use grpc::Inference;
+pub use grpc::{Inference, Routing};
 pub use router::{Deps, Router};
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashSet};
 use headgate_kit::error::Failure;
 use headgate_proto::adapter::v1::Target;
 use headgate_proto::catalog::v1::{Model, Operation, Price, ProviderRecord, WatchCatalogResponse};
-use headgate_proto::inference::v1::ModelInfo;
+use headgate_proto::inference::v1::{ModelInfo, ModelStatus};
 use parking_lot::Mutex;
 
 use crate::error;
@@ -146,6 +146,9 @@ impl Raw {
             deployments: model.targets.iter().map(|t| t.upstream_model.clone()).collect(),
             context_tokens: model.context_tokens,
             max_output_tokens: model.max_output_tokens,
+            // Told when it is asked for.
+            status: ModelStatus::Unspecified.into(),
+            retry_after_ms: 0,
         }
     }
 }
@@ -166,12 +169,16 @@ impl Snapshot {
     }
 
     /// The models a tenant may use, by name.
-    pub(crate) fn list(&self, tenant_id: &str) -> Vec<ModelInfo> {
-        let visible =
-            self.by_name.values().filter(|e| e.model.enabled && self.may_use(tenant_id, &e.model.name));
-        let mut infos: Vec<_> = visible.map(|e| e.info.clone()).collect();
-        infos.sort_by(|a, b| a.name.cmp(&b.name));
-        infos
+    pub(crate) fn list(&self, tenant_id: &str) -> Vec<&Arc<Entry>> {
+        let may_use = |e: &&Arc<Entry>| e.model.enabled && self.may_use(tenant_id, &e.model.name);
+        let mut visible: Vec<_> = self.by_name.values().filter(may_use).collect();
+        visible.sort_by(|a, b| a.model.name.cmp(&b.model.name));
+        visible
+    }
+
+    /// Every model, in no order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.by_name.values()
     }
 
     fn may_use(&self, tenant_id: &str, name: &str) -> bool {
@@ -188,7 +195,7 @@ impl Entry {
         Err(error::unsupported(&self.model.name, operation_name(operation)))
     }
 
-    /// What consumers may know of the model.
+    /// What consumers may know of the model, but for its status.
     pub(crate) fn info(&self) -> &ModelInfo {
         &self.info
     }

@@ -14,6 +14,7 @@ use headgate_proto::catalog::v1::WatchCatalogRequest;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
 use headgate_proto::inference::v1::DirectInferenceService;
 use headgate_proto::inference::v1::inference_service_server::InferenceServiceServer;
+use headgate_proto::router::v1::routing_service_server::RoutingServiceServer;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 
@@ -21,7 +22,7 @@ use crate::authenticate::Authenticator;
 use crate::config::Config;
 use crate::cooldown::Cooldowns;
 use crate::follow::follow;
-use crate::grpc::Inference;
+use crate::grpc::{Inference, Routing};
 use crate::keeper::Keeper;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -118,10 +119,22 @@ impl Router {
         conn::local(self.inference_service()).with_direct(direct)
     }
 
+    /// The state of the targets, for peers.
+    #[must_use]
+    pub fn routing_service(&self) -> RoutingServiceServer<Routing> {
+        RoutingServiceServer::new(Routing(self.0.clone()))
+    }
+
     /// Whether keys and catalog are known, so that requests can be served.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.keys.is_ready() && self.0.models.current().is_ready()
+        self.0.is_ready()
+    }
+}
+
+impl Parts {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.keys.is_ready() && self.models.current().is_ready()
     }
 }
 

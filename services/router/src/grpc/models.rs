@@ -1,6 +1,7 @@
 //! Which models a consumer may use.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use headgate_kit::error::Failure;
 use headgate_proto::inference::v1::{
@@ -10,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use crate::call::Call;
 use crate::router::Parts;
+use crate::state;
 
 pub(super) async fn list(
     parts: &Arc<Parts>,
@@ -20,7 +22,9 @@ pub(super) async fn list(
     if !models.is_ready() {
         return Err(call.refuse(Failure::unavailable("the catalog", "no snapshot yet")));
     }
-    let models = models.list(&call.key.tenant_id);
+    let now = Instant::now();
+    let visible = models.list(&call.key.tenant_id).into_iter();
+    let models = visible.map(|entry| state::describe(entry, &parts.cooldowns, now)).collect();
     Ok(call.answer(ListModelsResponse { models }))
 }
 
@@ -30,7 +34,10 @@ pub(super) async fn get(
 ) -> Result<Response<GetModelResponse>, Status> {
     let mut call = Call::begin(parts, request.metadata()).await?;
     match parts.models.current().resolve(&call.key.tenant_id, &request.get_ref().model) {
-        Ok(entry) => Ok(call.answer(GetModelResponse { model: Some(entry.info().clone()) })),
+        Ok(entry) => {
+            let model = state::describe(entry, &parts.cooldowns, Instant::now());
+            Ok(call.answer(GetModelResponse { model: Some(model) }))
+        }
         Err(failure) => Err(call.refuse(failure)),
     }
 }

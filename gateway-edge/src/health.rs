@@ -1,0 +1,100 @@
+//! `GET /health`: that the process answers, and with `?full=true` what it can serve.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use headgate_kit::Failure;
+use headgate_proto::router::v1::{GetStateRequest, GetStateResponse};
+use serde::Serialize;
+use tonic::Request;
+
+use crate::edge::Shared;
+use crate::service::{Answer, JSON, whole};
+
+/// What the short form says, whatever is wrong.
+const OK: Bytes = Bytes::from_static(br#"{"status":"ok"}"#);
+/// How long the router may take to tell its state.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The full form. Counts only: whoever asks has shown no key.
+#[derive(Serialize)]
+struct Full {
+    /// `ok`, `degraded` (a part or every target of a provider is missing), or `starting`.
+    status: &'static str,
+    /// Parts that hold the process back from serving, each with its database.
+    missing: Vec<&'static str>,
+    /// `None` when the router does not say.
+    providers: Option<Providers>,
+}
+
+#[derive(Serialize)]
+struct Providers {
+    total: usize,
+    /// Those none of whose targets takes requests now.
+    cooling: usize,
+}
+
+/// Answers at once and always.
+pub(crate) fn short() -> Answer {
+    Ok(whole(JSON, OK))
+}
+
+/// Whether a query asks for the full form.
+pub(crate) fn asks_for_full(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| matches!(pair, "full" | "full=true" | "full=1")))
+}
+
+/// Tells the state as it is remembered: nothing is asked of a database or a provider.
+pub(crate) async fn full(shared: &Shared) -> Answer {
+    let mut request = Request::new(GetStateRequest {});
+    request.set_timeout(PATIENCE);
+    let state = shared.routing.get_state(request).await.map(tonic::Response::into_inner);
+    if let Err(status) = &state {
+        tracing::warn!(code = ?status.code(), "the router does not tell its state");
+    }
+    let full = describe(shared.ready.missing(), state.ok().as_ref());
+    Ok(whole(JSON, serde_json::to_vec(&full).map_err(Failure::internal)?.into()))
+}
+
+fn describe(missing: Vec<&'static str>, state: Option<&GetStateResponse>) -> Full {
+    let providers = state.map(|state| Providers {
+        total: state.providers.len(),
+        cooling: state.providers.iter().filter(|p| p.cooling_targets == p.targets).count(),
+    });
+    let status = match &providers {
+        _ if !missing.is_empty() => "starting",
+        Some(providers) if providers.cooling == 0 => "ok",
+        _ => "degraded",
+    };
+    Full { status, missing, providers }
+}
+
+#[cfg(test)]
+mod tests {
+    use headgate_proto::router::v1::ProviderState;
+
+    use super::*;
+
+    #[test]
+    fn the_status_is_the_worst_there_is() {
+        let provider =
+            |targets, cooling_targets| ProviderState { targets, cooling_targets, ..ProviderState::default() };
+        let state = |providers| GetStateResponse { ready: true, providers };
+        let status = |missing: &[&'static str], state: Option<GetStateResponse>| {
+            describe(missing.to_vec(), state.as_ref()).status
+        };
+        assert_eq!(status(&[], Some(state(vec![provider(2, 1)]))), "ok");
+        assert_eq!(status(&[], Some(state(vec![provider(2, 1), provider(1, 1)]))), "degraded");
+        assert_eq!(status(&[], None), "degraded");
+        assert_eq!(status(&["budget"], Some(state(vec![]))), "starting");
+    }
+
+    #[test]
+    fn only_who_asks_gets_the_full_form() {
+        for (query, full) in
+            [(None, false), (Some("full=true"), true), (Some("a=b&full"), true), (Some("fuller"), false)]
+        {
+            assert_eq!(asks_for_full(query), full, "{query:?}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The state of the targets, for peers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use headgate_kit::identity::require_peer;
+use headgate_proto::router::v1::routing_service_server::RoutingService;
+use headgate_proto::router::v1::{GetStateRequest, GetStateResponse};
+use tonic::{Request, Response, Status};
+
+use crate::router::Parts;
+use crate::state;
+
+/// Implements `headgate.router.v1.RoutingService`.
+pub struct Routing(pub(crate) Arc<Parts>);
+
+#[tonic::async_trait]
+impl RoutingService for Routing {
+    async fn get_state(
+        &self,
+        request: Request<GetStateRequest>,
+    ) -> Result<Response<GetStateResponse>, Status> {
+        require_peer(&request)?;
+        let providers = state::providers(&self.0.models.current(), &self.0.cooldowns, Instant::now());
+        Ok(Response::new(GetStateResponse { ready: self.0.is_ready(), providers }))
+    }
+}
