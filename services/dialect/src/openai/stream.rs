@@ -1,6 +1,7 @@
 //! Streams: server-sent events as an upstream sends them, found and classified without being taken apart.
 
 mod classify;
+mod familiar;
 mod members;
 mod scanner;
 

@@ -85,13 +85,13 @@ impl Members {
             Some(b's') if name.ends_with(b"\"tool_calls") => self.calls |= is_filled(value),
             Some(b't') if name.ends_with(b"\"content") => {
                 self.parts |= is_filled(value);
-                self.content += string_bytes(value);
+                self.content += string_member(value);
             }
-            Some(b's') if name.ends_with(b"\"arguments") => self.arguments += string_bytes(value),
-            Some(b'l') if name.ends_with(b"\"refusal") => self.refusal += string_bytes(value),
-            Some(b'g') if name.ends_with(b"\"reasoning") => self.reasoning += string_bytes(value),
+            Some(b's') if name.ends_with(b"\"arguments") => self.arguments += string_member(value),
+            Some(b'l') if name.ends_with(b"\"refusal") => self.refusal += string_member(value),
+            Some(b'g') if name.ends_with(b"\"reasoning") => self.reasoning += string_member(value),
             Some(b't') if name.ends_with(b"\"reasoning_content") => {
-                self.reasoning_content += string_bytes(value);
+                self.reasoning_content += string_member(value);
             }
             _ => {}
         }
@@ -112,8 +112,12 @@ fn is_filled(value: &[u8]) -> bool {
 }
 
 /// Bytes of a string between its quotes; 0 for any other value.
-fn string_bytes(value: &[u8]) -> usize {
-    let Some(text) = value.strip_prefix(b"\"") else { return 0 };
+fn string_member(value: &[u8]) -> usize {
+    value.strip_prefix(b"\"").map_or(0, string_bytes)
+}
+
+/// Bytes up to a string's closing quote, or all of them if it has none.
+pub(super) fn string_bytes(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(found) = memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
         at += found;

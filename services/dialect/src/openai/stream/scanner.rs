@@ -3,8 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
-use super::{Event, classify};
+use super::familiar::Familiar;
+use super::{Event, EventKind, classify};
 use crate::Invalid;
+use crate::openai::json::count;
 
 /// The longest event that is taken, in bytes.
 pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
@@ -26,6 +28,7 @@ pub struct Scanner {
     place: Place,
     /// Lines of the begun event that are not blank.
     lines: usize,
+    familiar: Familiar,
     failed: bool,
 }
 
@@ -92,7 +95,18 @@ impl Scanner {
             self.head.extend_from_slice(&rest);
             self.head.split().freeze()
         };
-        Some(Ok(classify::event(raw, std::mem::take(&mut self.lines))))
+        let lines = std::mem::take(&mut self.lines);
+        Some(Ok(self.event(raw, lines)))
+    }
+
+    fn event(&mut self, raw: Bytes, lines: usize) -> Event {
+        if let Some(bytes) = self.familiar.text_bytes(&raw, lines) {
+            let (kind, output_bytes) = (EventKind::Content, count(bytes));
+            return Event { raw, kind, usage: None, finish: false, output_bytes };
+        }
+        let event = classify::event(raw, lines);
+        self.familiar.learn(&event, lines);
+        event
     }
 
     /// Whether no part of an event is waiting for its rest. A stream that ends otherwise was cut.
