@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use headgate_kit::Failure;
+use headgate_kit::config::Faults;
 use headgate_proto::adapter::v1::{Deadlines, ProviderKind};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
 
@@ -90,19 +91,32 @@ pub(crate) fn deadlines(given: Option<Deadlines>) -> Option<Deadlines> {
     given.filter(|deadlines| *deadlines != Deadlines::default())
 }
 
-/// A model fit to be kept, whatever its ids and providers: operations sorted and each once, a price always.
-pub(crate) fn model(field: &str, mut model: Model) -> Result<Model, Failure> {
-    model_name(&format!("{field}.name"), &model.name)?;
-    model.operations = operations(&format!("{field}.operations"), &model.operations)?;
+/// A model fit to be kept, as [`check_model`] leaves it.
+pub(crate) fn model(field: &str, model: Model) -> Result<Model, Failure> {
+    let mut faults = Faults::default();
+    let checked = check_model(field, model, &mut faults);
+    faults.first()?;
+    Ok(checked)
+}
+
+/// Finds every fault of a model, whatever its ids and providers, and leaves it as it is kept: operations sorted and each
+/// once, a price always.
+pub(crate) fn check_model(field: &str, mut model: Model, faults: &mut Faults) -> Model {
+    faults.keep(model_name(&format!("{field}.name"), &model.name));
+    if let Some(operations) = faults.keep(operations(&format!("{field}.operations"), &model.operations)) {
+        model.operations = operations;
+    }
     let chat = model.operations().any(|operation| operation == Operation::Chat);
-    require(!chat || model.max_output_tokens >= 1, &format!("{field}.max_output_tokens"), || {
-        "must be at least 1 for chat".into()
-    })?;
+    faults.keep(require(
+        !chat || model.max_output_tokens >= 1,
+        &format!("{field}.max_output_tokens"),
+        || "must be at least 1 for chat".into(),
+    ));
     let model_price = model.price.unwrap_or_default();
-    price(&format!("{field}.price"), &model_price)?;
+    faults.keep(price(&format!("{field}.price"), &model_price));
     model.price = Some(model_price);
-    targets(&format!("{field}.targets"), &model.targets)?;
-    Ok(model)
+    targets(&format!("{field}.targets"), &model.targets, faults);
+    model
 }
 
 fn operations(field: &str, given: &[i32]) -> Result<Vec<i32>, Failure> {
@@ -130,26 +144,25 @@ fn price(field: &str, price: &Price) -> Result<(), Failure> {
     })
 }
 
-fn targets(field: &str, targets: &[ModelTarget]) -> Result<(), Failure> {
-    require((1..=MAX_TARGETS).contains(&targets.len()), field, || {
+fn targets(field: &str, targets: &[ModelTarget], faults: &mut Faults) {
+    faults.keep(require((1..=MAX_TARGETS).contains(&targets.len()), field, || {
         format!("must be 1 to {MAX_TARGETS} targets")
-    })?;
+    }));
     let mut seen = HashSet::new();
-    for (i, target) in targets.iter().enumerate() {
+    for (i, target) in targets.iter().take(MAX_TARGETS).enumerate() {
         let field = |name| format!("{field}[{i}].{name}");
         let upstream = &target.upstream_model;
         let good =
             (1..=MAX_UPSTREAM_MODEL).contains(&upstream.len()) && !upstream.chars().any(char::is_control);
-        require(good, &field("upstream_model"), || {
+        faults.keep(require(good, &field("upstream_model"), || {
             format!("must be 1 to {MAX_UPSTREAM_MODEL} bytes of text")
-        })?;
-        require(target.weight <= MAX_WEIGHT, &field("weight"), || format!("must be at most {MAX_WEIGHT}"))?;
-        price(&field("price"), &target.price.unwrap_or_default())?;
-        require(seen.insert((&target.provider_id, upstream)), &field("upstream_model"), || {
-            "stands twice for the same provider".into()
-        })?;
+        }));
+        let light = target.weight <= MAX_WEIGHT;
+        faults.keep(require(light, &field("weight"), || format!("must be at most {MAX_WEIGHT}")));
+        faults.keep(price(&field("price"), &target.price.unwrap_or_default()));
+        let new = seen.insert((&target.provider_id, upstream));
+        faults.keep(require(new, &field("upstream_model"), || "stands twice for the same provider".into()));
     }
-    Ok(())
 }
 
 fn require(good: bool, field: &str, what: impl FnOnce() -> String) -> Result<(), Failure> {

@@ -8,16 +8,9 @@ use crate::settings::Bootstrap;
 
 /// Seeds every service. Doing it again changes nothing.
 pub(crate) async fn apply(services: &Services, seed: &Bootstrap) -> Result<(), Failure> {
-    let auth = headgate_auth::Bootstrap { tenants: seed.tenants.clone(), api_keys: seed.api_keys.clone() };
-    services.auth.bootstrap(&auth).await?;
-    let catalog = headgate_catalog::Bootstrap {
-        providers: seed.providers.clone(),
-        models: seed.models.clone(),
-        tenant_models: seed.tenant_models.clone(),
-    };
-    services.catalog.bootstrap(&catalog).await?;
-    let budget = headgate_budget::Bootstrap { limits: seed.limits.clone(), budgets: seed.budgets.clone() };
-    services.budget.bootstrap(&budget).await
+    services.auth.bootstrap(&seed.auth()).await?;
+    services.catalog.bootstrap(&seed.catalog()).await?;
+    services.budget.bootstrap(&seed.budget()).await
 }
 
 /// A tenant, the key `sk-demo.my-secret`, and the built-in model `echo`.

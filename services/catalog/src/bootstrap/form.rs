@@ -57,7 +57,7 @@ impl Bootstrap {
     }
 }
 
-/// What is good of it, and every fault of the whole. Of a model only the first.
+/// What is good of it, and every fault of the whole.
 pub(super) fn check(bootstrap: &Bootstrap) -> (Wanted, Faults) {
     let mut faults = Faults::default();
     let wanted = Wanted {
@@ -86,7 +86,7 @@ fn models(given: &[BootstrapModel], faults: &mut Faults) -> Vec<Model> {
     for (i, model) in given.iter().enumerate() {
         let at = format!("bootstrap.models[{i}]");
         faults.keep(unique(&format!("{at}.name"), &mut names, &model.name));
-        wanted.extend(faults.keep(validate::model(&at, to_model(model))));
+        wanted.push(validate::check_model(&at, to_model(model), faults));
     }
     wanted
 }
@@ -206,6 +206,15 @@ mod tests {
             "bootstrap.tenant_models.t[0]",
         ];
         assert_eq!(paths(json, true), wanted);
+    }
+
+    #[test]
+    fn every_fault_of_a_model_is_found() {
+        let json = r#"{"models": [{"name": "a b", "operations": ["chat"], "targets": [
+            {"provider": "x", "upstream_model": ""}, {"provider": "x", "upstream_model": "u", "weight": 1000001}
+        ]}]}"#;
+        let wanted = ["name", "max_output_tokens", "targets[0].upstream_model", "targets[1].weight"];
+        assert_eq!(paths(json, false), wanted.map(|field| format!("bootstrap.models[0].{field}")));
     }
 
     #[test]
