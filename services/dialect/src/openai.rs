@@ -1,4 +1,4 @@
-//! OpenAI's dialect: chat completions and embeddings, as OpenAI, vLLM, llama.cpp and many others speak it.
+//! OpenAI's dialect: chat completions, completions and embeddings, as OpenAI, vLLM, llama.cpp and many others speak it.
 
 pub mod error;
 mod json;

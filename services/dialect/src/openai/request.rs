@@ -3,6 +3,7 @@
 mod careful;
 mod draft;
 mod embeddings;
+mod items;
 mod noted;
 mod options;
 mod quick;
@@ -12,8 +13,8 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use headgate_proto::inference::v1::BodyFacts;
 use headgate_proto::inference::v1::body_facts::Places;
+use headgate_proto::inference::v1::{BodyFacts, Dialect};
 
 use crate::Invalid;
 pub use splice::{Splice, splice};
@@ -29,13 +30,14 @@ pub struct Peek {
     pub include_usage: bool,
     /// The most tokens the answer may have: `max_completion_tokens`, else `max_tokens`. `None` when neither is set.
     pub max_output_tokens: Option<u32>,
-    /// How many answers are asked for (`n`). 1 when the body does not say.
+    /// How many answers are asked for (`n`). 1 when the body does not say. For a completions body the larger of `n` and
+    /// `best_of`, times the number of prompts.
     pub choices: u32,
     /// An upper bound of the prompt's tokens: the bytes of the JSON text of `messages`, `tools`, `functions`,
-    /// `response_format` and `documents`, or of `input`, without space between members. Text of `n` bytes has at most
+    /// `response_format` and `documents`, or of `input`, or of `prompt` and `suffix`, without space between members. Text of `n` bytes has at most
     /// `n` tokens and the members' names pay for a template's markers; an image given by a link is not covered.
     pub prompt_bytes: u32,
-    /// Whether vectors are asked for in base64 (`encoding_format`). False for chat.
+    /// Whether vectors are asked for in base64 (`encoding_format`). False for chat and completions.
     pub base64: bool,
     places: Places,
 }
@@ -82,6 +84,24 @@ pub fn peek_chat(body: &[u8]) -> Result<Peek, Invalid> {
 /// of lists of tokens, nowhere empty.
 pub fn peek_embeddings(body: &[u8]) -> Result<Peek, Invalid> {
     peek(body, draft::EMBEDDINGS)
+}
+
+/// Reads the body of `POST /v1/completions`.
+///
+/// # Errors
+/// As [`peek_chat`], with `prompt` instead of `messages`: it must be text, a list of texts, a list of tokens or a list
+/// of lists of tokens, nowhere empty.
+pub fn peek_completions(body: &[u8]) -> Result<Peek, Invalid> {
+    peek(body, draft::COMPLETIONS)
+}
+
+/// How a body of a chat dialect is read; `None` when the dialect is none.
+pub fn peek_of(dialect: Dialect) -> Option<fn(&[u8]) -> Result<Peek, Invalid>> {
+    match dialect {
+        Dialect::OpenaiChat => Some(peek_chat),
+        Dialect::OpenaiCompletions => Some(peek_completions),
+        Dialect::OpenaiEmbeddings | Dialect::Unspecified => None,
+    }
 }
 
 fn peek(body: &[u8], keys: &'static [&'static str]) -> Result<Peek, Invalid> {

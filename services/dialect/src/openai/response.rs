@@ -1,6 +1,7 @@
 //! Whole answers: their usage, and mending what some servers of this dialect leave out.
 
 mod careful;
+mod completion;
 mod embeddings;
 mod mending;
 mod quick;
@@ -15,10 +16,11 @@ use serde::Deserialize;
 
 use super::usage::WireUsage;
 use crate::Invalid;
+pub use completion::completion_facts;
 pub use embeddings::mend_embeddings;
 pub(crate) use embeddings::{unfit, vector};
 
-/// Facts of a whole chat answer.
+/// Facts of a whole chat or completions answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ChatFacts {
     /// The upstream's counts; `None` when it told none.

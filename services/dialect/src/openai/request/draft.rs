@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::options::asks_usage;
 use super::values::{boolean, model, place, positive};
-use super::{Peek, embeddings};
+use super::{Peek, embeddings, items};
 use crate::Invalid;
 use crate::openai::json::count;
 
@@ -24,6 +24,9 @@ pub(super) const CHAT: &[&str] = &[
 ];
 /// The members of an embeddings body that the gateway reads. The required ones stand first.
 pub(super) const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format"];
+/// The members of a completions body that the gateway reads. The required ones stand first.
+pub(super) const COMPLETIONS: &[&str] =
+    &["model", "prompt", "stream", "stream_options", "max_tokens", "n", "best_of", "suffix"];
 const REQUIRED: usize = 2;
 
 /// Bytes of a message beside its members: braces and a comma.
@@ -40,6 +43,9 @@ pub(super) struct Draft {
     /// Counted by [`Draft::member`], and by the pass for `messages`.
     pub(super) prompt_bytes: usize,
     max_tokens: Option<u32>,
+    /// Answers to each prompt that the upstream chooses from.
+    best_of: u32,
+    prompts: u32,
     peek: Peek,
 }
 
@@ -47,7 +53,7 @@ impl Draft {
     /// Nothing is found yet.
     pub(super) fn new(keys: &'static [&'static str]) -> Self {
         let peek = Peek { choices: 1, ..Peek::default() };
-        Self { keys, seen: 0, prompt_bytes: 0, max_tokens: None, peek }
+        Self { keys, seen: 0, prompt_bytes: 0, max_tokens: None, best_of: 1, prompts: 1, peek }
     }
 
     /// The whole was seen.
@@ -59,6 +65,7 @@ impl Draft {
         }
         // Upstreams differ in which of the two they follow, so what is held must cover the larger.
         self.peek.max_output_tokens = self.peek.max_output_tokens.max(self.max_tokens);
+        self.peek.choices = self.peek.choices.max(self.best_of).saturating_mul(self.prompts);
         self.peek.prompt_bytes = count(self.prompt_bytes);
         Ok(self.peek)
     }
@@ -97,8 +104,13 @@ impl Draft {
                 self.peek.places.max_completion_tokens = Some(place);
             }
             "n" => self.peek.choices = positive(key, raw, 128)?.unwrap_or(1),
+            "best_of" => self.best_of = positive(key, raw, 128)?.unwrap_or(1),
+            "prompt" => {
+                self.prompts = items::texts(key, raw)?;
+                self.prompt_bytes += raw.len();
+            }
             "input" => {
-                embeddings::check_input(raw)?;
+                items::texts(key, raw)?;
                 self.prompt_bytes += raw.len();
             }
             "encoding_format" => self.peek.base64 = embeddings::is_base64(raw)?,

@@ -148,6 +148,77 @@ fn embeddings_take_four_forms_of_input() {
     assert_eq!(peek_embeddings(hex).unwrap_err().field.as_deref(), Some("encoding_format"));
 }
 
+fn completion(members: &str) -> Result<Peek, Invalid> {
+    peek_completions(format!(r#"{{"model":"m",{members}}}"#).as_bytes())
+}
+
+#[test]
+fn completions_count_the_answers_to_every_prompt() {
+    for (members, choices) in [
+        (r#""prompt":"a""#, 1),
+        (r#""prompt":["a","b"]"#, 2),
+        (r#""prompt":[1, 2, 3]"#, 1),
+        (r#""prompt":[[1,2],[3],[4]]"#, 3),
+        (r#""n":3,"prompt":["a","b"]"#, 6),
+        (r#""prompt":["a","b"],"n":2,"best_of":5"#, 10),
+        (r#""prompt":"a","n":4,"best_of":null"#, 4),
+        (r#""prompt":"a","n":null,"best_of":2"#, 2),
+        (r#""prompt":"a","n":3,"best_of":2"#, 3),
+    ] {
+        assert_eq!(completion(members).unwrap().choices, choices, "{members}");
+    }
+}
+
+#[test]
+fn completions_are_read_as_chat_is() {
+    let members =
+        r#""stream":true,"stream_options":{"include_usage":true},"max_tokens":7,"prompt":"hello","suffix":"end""#;
+    let peek = completion(members).unwrap();
+    assert_eq!((peek.model.as_deref(), peek.stream, peek.include_usage), (Some("m"), true, true));
+    assert_eq!(peek.max_output_tokens, Some(7));
+    assert_eq!(peek.prompt_bytes as usize, "\"hello\"".len() + "\"end\"".len());
+    // No parameter of this API: an upstream that does not know it bounds nothing by it.
+    let peek = completion(r#""prompt":"a","max_completion_tokens":7"#).unwrap();
+    assert_eq!(peek.max_output_tokens, None);
+}
+
+#[test]
+fn prompts_are_refused_by_their_name() {
+    for prompt in [
+        r#""""#,
+        "[]",
+        "null",
+        "7",
+        "true",
+        "{}",
+        r#"[""]"#,
+        "[[]]",
+        r#"["a",1]"#,
+        r#"[1,"a"]"#,
+        "[1.5]",
+        "[-1]",
+        "[null]",
+        "[{}]",
+        "[[1],[[2]]]",
+        r#"[["a"]]"#,
+        r#"[[1],"a"]"#,
+    ] {
+        let fault = completion(&format!(r#""prompt":{prompt}"#)).unwrap_err();
+        assert_eq!(fault.field.as_deref(), Some("prompt"), "{prompt}");
+    }
+    for members in [r#""x":1"#, MESSAGES, r#""prompt":"a","prompt":"b""#] {
+        assert_eq!(completion(members).unwrap_err().field.as_deref(), Some("prompt"), "{members}");
+    }
+    for (members, field) in [
+        (r#""prompt":"a","best_of":0"#, "best_of"),
+        (r#""prompt":"a","best_of":129"#, "best_of"),
+        (r#""prompt":"a","n":"2""#, "n"),
+        (r#""prompt":"a","max_tokens":1.5"#, "max_tokens"),
+    ] {
+        assert_eq!(completion(members).unwrap_err().field.as_deref(), Some(field));
+    }
+}
+
 fn spliced(members: &str, change: Splice<'_>) -> String {
     let body = Bytes::from(format!("{{{members},{MESSAGES}}}"));
     let peek = peek_chat(&body).unwrap();

@@ -33,13 +33,15 @@ pub(super) struct Members {
     refusal: usize,
     reasoning: usize,
     reasoning_content: usize,
+    text: usize,
 }
 
 impl Members {
     /// Looks through a chunk.
     pub(super) fn of(data: &[u8]) -> Self {
         let mut members = Self::default();
-        // With its quotes the shortest name is almost a word long: of two colons in a word only the first can end one.
+        // With its quotes the shortest name is almost a word long: of two colons in a word only the first can end one,
+        // as JSON has no name right behind a colon.
         let (words, rest) = data.as_chunks();
         for (at, word) in words.iter().enumerate() {
             let marks = marks(u64::from_le_bytes(*word));
@@ -60,7 +62,9 @@ impl Members {
         }
         let arguments = if self.calls { self.arguments } else { 0 };
         // Servers that send both spellings of the reasoning send the same text in each.
-        let bytes = arguments + self.reasoning.max(self.reasoning_content) + self.refusal;
+        let said = arguments + self.reasoning.max(self.reasoning_content) + self.refusal;
+        // Parts of content, and details of reasoning, repeat as `text` what was said under another name.
+        let bytes = said.max(self.text);
         (bytes > 0 || self.calls || self.parts || self.audio).then_some(bytes)
     }
 
@@ -87,6 +91,7 @@ impl Members {
                 self.parts |= is_filled(value);
                 self.content += string_member(value);
             }
+            Some(b't') if name.ends_with(b"\"text") => self.text += string_member(value),
             Some(b's') if name.ends_with(b"\"arguments") => self.arguments += string_member(value),
             Some(b'l') if name.ends_with(b"\"refusal") => self.refusal += string_member(value),
             Some(b'g') if name.ends_with(b"\"reasoning") => self.reasoning += string_member(value),

@@ -130,7 +130,7 @@ fn chunks_are_told_by_what_they_carry() {
             EventKind::Content,
             0,
         ),
-        (r#"{"content":[{"type":"text","text":"a"}]}"#, EventKind::Content, 0),
+        (r#"{"content":[{"type":"text","text":"a"}]}"#, EventKind::Content, 1),
         (r#"{"audio":{"id":"x"}}"#, EventKind::Content, 0),
         (r#"{"arguments":"x"}"#, EventKind::Other, 0),
         (r#"{"role":"assistant","content":"","tool_calls":[],"refusal":null}"#, EventKind::Other, 0),
@@ -138,6 +138,14 @@ fn chunks_are_told_by_what_they_carry() {
     ] {
         let event = one(&format!(r#"{{"choices":[{{"delta":{delta},"logprobs":null}}]}}"#));
         assert_eq!((event.kind, event.output_bytes), (kind, bytes), "{delta}");
+    }
+    for (text, kind, bytes) in
+        [(r#""a\"b""#, EventKind::Content, 4), (r#""""#, EventKind::Other, 0), ("null", EventKind::Other, 0)]
+    {
+        let logprobs = r#"{"tokens":["text"],"top_logprobs":[{"text":-0.5}],"text_offset":[0]}"#;
+        let data = format!(r#"{{"choices":[{{"text":{text},"index":0,"logprobs":{logprobs}}}]}}"#);
+        let event = one(&data);
+        assert_eq!((event.kind, event.output_bytes), (kind, bytes), "{text}");
     }
     let both = one(
         r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}"#,
