@@ -23,12 +23,24 @@ const NO: HeaderValue = HeaderValue::from_static("no");
 
 /// Answers a chat request as a whole or as a stream, as its body asks.
 pub(crate) async fn complete(shared: &Shared, headers: &HeaderMap, id: &RequestId, body: Bytes) -> Answer {
-    // What is wrong with a body is the router's to say, after it knows the caller: without facts it reads for itself.
     let peek = peek_chat(&body).ok();
+    answer(shared, headers, id, Dialect::OpenaiChat, body, peek).await
+}
+
+/// Answers a request of a chat dialect. What is wrong with a body is the router's to say, after it knows the caller:
+/// without a peek it reads for itself.
+pub(crate) async fn answer(
+    shared: &Shared,
+    headers: &HeaderMap,
+    id: &RequestId,
+    dialect: Dialect,
+    body: Bytes,
+    peek: Option<Peek>,
+) -> Answer {
     let streamed = peek.as_ref().is_some_and(|p| p.stream);
     let facts = peek.as_ref().map(Peek::facts);
     let model = peek.and_then(|p| p.model).unwrap_or_default();
-    let dialect = DialectBody { dialect: Dialect::OpenaiChat.into(), body };
+    let dialect = DialectBody { dialect: dialect.into(), body };
     let request = ChatRequest { model, facts, encoding: Some(chat_request::Encoding::Dialect(dialect)) };
     if streamed {
         return stream(shared, headers, id, request).await;

@@ -90,7 +90,7 @@ impl Config {
     /// The largest body that a route takes, in bytes.
     pub(crate) fn body_limit(&self, route: Route) -> usize {
         match route {
-            Route::ChatCompletions | Route::Embeddings => self.max_prompt_body_bytes,
+            Route::ChatCompletions | Route::Completions | Route::Embeddings => self.max_prompt_body_bytes,
             _ => self.max_body_bytes,
         }
     }

@@ -12,10 +12,11 @@
 //! - bodies, connections and metric labels are bounded whatever clients send.
 //!
 //! Requests go from [`Edge::serve`] (connections) through `service` (what all responses have in common) to one file
-//! per operation. There is no web framework between: eight paths do not earn its share of the time per request.
+//! per operation. There is no web framework between: nine paths do not earn its share of the time per request.
 
 mod body;
 mod chat;
+mod completions;
 mod config;
 mod edge;
 mod embeddings;

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     ChatCompletions,
+    Completions,
     Embeddings,
     Models,
     Model,
@@ -21,9 +22,10 @@ pub(crate) enum Route {
 const MODEL_PREFIX: &str = "/v1/models/";
 
 impl Route {
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 9;
     const ALL: [Self; Self::COUNT] = [
         Self::ChatCompletions,
+        Self::Completions,
         Self::Embeddings,
         Self::Models,
         Self::Model,
@@ -41,6 +43,7 @@ impl Route {
     pub(crate) fn of(path: &str) -> Self {
         match path {
             "/v1/chat/completions" => Self::ChatCompletions,
+            "/v1/completions" => Self::Completions,
             "/v1/embeddings" => Self::Embeddings,
             "/v1/models" => Self::Models,
             "/v1/models/status" => Self::ModelsStatus,
@@ -60,6 +63,7 @@ impl Route {
     pub(crate) fn template(self) -> &'static str {
         match self {
             Self::ChatCompletions => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
             Self::Embeddings => "/v1/embeddings",
             Self::Models => "/v1/models",
             Self::Model => "/v1/models/{id}",
@@ -73,14 +77,14 @@ impl Route {
     /// The value of `Allow`.
     pub(crate) fn allowed(self) -> &'static str {
         match self {
-            Self::ChatCompletions | Self::Embeddings => "POST",
+            Self::ChatCompletions | Self::Completions | Self::Embeddings => "POST",
             _ => "GET, HEAD",
         }
     }
 
     pub(crate) fn allows(self, method: &Method) -> bool {
         match self {
-            Self::ChatCompletions | Self::Embeddings => method == Method::POST,
+            Self::ChatCompletions | Self::Completions | Self::Embeddings => method == Method::POST,
             _ => method == Method::GET || method == Method::HEAD,
         }
     }

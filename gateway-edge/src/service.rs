@@ -18,7 +18,7 @@ use crate::edge::Shared;
 use crate::error::Refusal;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::route::{Route, model_name};
-use crate::{chat, embeddings, health, metadata, models, read};
+use crate::{chat, completions, embeddings, health, metadata, models, read};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -82,6 +82,10 @@ impl Shared {
             Route::ChatCompletions => {
                 let body = self.read_json(route, call).await?;
                 chat::complete(self, headers, id, body).await
+            }
+            Route::Completions => {
+                let body = self.read_json(route, call).await?;
+                completions::complete(self, headers, id, body).await
             }
             Route::Embeddings => {
                 let body = self.read_json(route, call).await?;

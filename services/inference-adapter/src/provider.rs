@@ -4,7 +4,7 @@ use bytes::Bytes;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_proto::adapter::v1::{ChatResponse, EmbedResponse, ProviderKind, StreamChatResponse, Target};
-use headgate_proto::inference::v1::{ChatRequest, EmbedRequest};
+use headgate_proto::inference::v1::{ChatRequest, Dialect, EmbedRequest};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::Full;
 
@@ -91,8 +91,8 @@ pub(crate) enum Encoding {
         /// The model's name in the request.
         model: std::sync::Arc<str>,
     },
-    /// The public API's own.
-    Dialect,
+    /// A public API's own.
+    Dialect(Dialect),
 }
 
 /// How a chat answer is read.

@@ -4,17 +4,18 @@
 //! A token, here, is a word with the white space behind it. Its counts are exact in that unit.
 
 mod chat;
+mod completion;
 mod embed;
 
 use bytes::Bytes;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, ids};
 use headgate_proto::adapter::v1::{ChatResponse, EmbedResponse};
-use headgate_proto::inference::v1::EmbedRequest;
+use headgate_proto::inference::v1::{Dialect, EmbedRequest};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::provider::{Call, ChatAsk, ChatForm, Chunks, EmbedForm, Exchange, Provider};
+use crate::provider::{Call, ChatAsk, ChatForm, Chunks, EmbedForm, Encoding, Exchange, LocalBody, Provider};
 use crate::providers::openai::{ChatQuestion, EmbedQuestion, OpenAi, chat_question, embed_question};
 
 /// The translation; it has no state.
@@ -24,15 +25,29 @@ impl Provider for Echo {
     fn chat(&self, call: &Call<'_>, ask: ChatAsk) -> Result<(Exchange, ChatForm), Failure> {
         let stream = ask.stream;
         let ChatQuestion { body, form } = chat_question(&call.target.upstream_model, ask)?;
-        let reply = chat::Reply::new(&body, call.max_response_bytes)?;
-        let id = format!("chatcmpl-{}", ids::uuid(call.clock).simple());
+        let id = ids::uuid(call.clock).simple();
         let created = call.clock.unix_millis() / 1000;
-        let answer = if stream {
-            Exchange::Local(Box::new(chat::events(reply, &id, created)))
-        } else {
-            Exchange::Local(Box::new(std::iter::once(chat::whole(&reply, &id, created))))
+        let answer: LocalBody = match form.encoding {
+            Encoding::Dialect(Dialect::OpenaiCompletions) => {
+                let reply = completion::Reply::new(&body, call.max_response_bytes)?;
+                let id = format!("cmpl-{id}");
+                if stream {
+                    Box::new(completion::events(reply, &id, created))
+                } else {
+                    Box::new(std::iter::once(completion::whole(&reply, &id, created)))
+                }
+            }
+            _ => {
+                let reply = chat::Reply::new(&body, call.max_response_bytes)?;
+                let id = format!("chatcmpl-{id}");
+                if stream {
+                    Box::new(chat::events(reply, &id, created))
+                } else {
+                    Box::new(std::iter::once(chat::whole(&reply, &id, created)))
+                }
+            }
         };
-        Ok((answer, form))
+        Ok((Exchange::Local(answer), form))
     }
 
     fn chat_answer(&self, form: ChatForm, body: Bytes) -> Result<ChatResponse, Failure> {

@@ -7,7 +7,7 @@ mod stream;
 use bytes::Bytes;
 use headgate_kit::Failure;
 use headgate_proto::adapter::v1::{ChatResponse, EmbedResponse};
-use headgate_proto::inference::v1::EmbedRequest;
+use headgate_proto::inference::v1::{Dialect, EmbedRequest};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
@@ -16,7 +16,7 @@ use http_body_util::Full;
 pub(crate) use self::question::{ChatQuestion, EmbedQuestion, chat_question, embed_question};
 use self::stream::OpenAiChunks;
 use crate::failure;
-use crate::provider::{Call, ChatAsk, ChatForm, Chunks, EmbedForm, Exchange, Provider};
+use crate::provider::{Call, ChatAsk, ChatForm, Chunks, EmbedForm, Encoding, Exchange, Provider};
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("headgate/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -30,7 +30,11 @@ impl Provider for OpenAi {
     fn chat(&self, call: &Call<'_>, ask: ChatAsk) -> Result<(Exchange, ChatForm), Failure> {
         let accept = if ask.stream { EVENTS } else { JSON };
         let ChatQuestion { body, form } = chat_question(&call.target.upstream_model, ask)?;
-        Ok((Exchange::Upstream(post(call, "/chat/completions", accept, body)?), form))
+        let path = match form.encoding {
+            Encoding::Dialect(Dialect::OpenaiCompletions) => "/completions",
+            _ => "/chat/completions",
+        };
+        Ok((Exchange::Upstream(post(call, path, accept, body)?), form))
     }
 
     fn chat_answer(&self, form: ChatForm, body: Bytes) -> Result<ChatResponse, Failure> {

@@ -10,7 +10,7 @@ use headgate_proto::adapter::v1 as adapter;
 use headgate_proto::adapter::v1::{AdapterServiceStub, Target};
 use headgate_proto::catalog::v1::Operation;
 use headgate_proto::inference::v1::chat_request::Encoding;
-use headgate_proto::inference::v1::{ChatRequest, ChatResponse, Dialect, TokenUsage};
+use headgate_proto::inference::v1::{ChatRequest, ChatResponse, TokenUsage};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
@@ -50,22 +50,24 @@ pub(super) fn read(message: &mut ChatRequest, peer: bool) -> Result<Read, Failur
         Some(Encoding::Typed(prompt)) => {
             Ok(Read { model: None, facts: typed::check_chat(prompt).map_err(error::invalid)? })
         }
-        Some(Encoding::Dialect(body)) if body.dialect() == Dialect::OpenaiChat => {
+        Some(Encoding::Dialect(body)) => {
+            let peek = openai::peek_of(body.dialect()).ok_or_else(no_chat)?;
             let read = match told {
                 Some(facts) => Read { model: None, facts },
                 None => {
-                    let peek = openai::peek_chat(&body.body).map_err(error::invalid)?;
+                    let peek = peek(&body.body).map_err(error::invalid)?;
                     Read { facts: peek.facts(), model: peek.model }
                 }
             };
             message.facts = Some(read.facts);
             Ok(read)
         }
-        Some(Encoding::Dialect(_)) => {
-            Err(Failure::invalid("dialect.dialect", "the dialect must be a chat dialect"))
-        }
         None => Err(Failure::invalid("encoding", "a prompt is required: typed or dialect")),
     }
+}
+
+fn no_chat() -> Failure {
+    Failure::invalid("dialect.dialect", "the dialect must be a chat dialect")
 }
 
 /// Tells requests apart: the same bytes, for the same model, by the same call.

@@ -171,8 +171,7 @@ fn completions_count_the_answers_to_every_prompt() {
 
 #[test]
 fn completions_are_read_as_chat_is() {
-    let members =
-        r#""stream":true,"stream_options":{"include_usage":true},"max_tokens":7,"prompt":"hello","suffix":"end""#;
+    let members = r#""stream":true,"stream_options":{"include_usage":true},"max_tokens":7,"prompt":"hello","suffix":"end""#;
     let peek = completion(members).unwrap();
     assert_eq!((peek.model.as_deref(), peek.stream, peek.include_usage), (Some("m"), true, true));
     assert_eq!(peek.max_output_tokens, Some(7));

@@ -25,8 +25,8 @@ struct Question {
 }
 
 #[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
+pub(super) struct StreamOptions {
+    pub(super) include_usage: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -68,21 +68,35 @@ pub(super) struct Reply {
     usage: Usage,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Usage {
-    prompt_tokens: usize,
-    completion_tokens: usize,
-    total_tokens: usize,
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Usage {
+    pub(super) prompt_tokens: usize,
+    pub(super) completion_tokens: usize,
+    pub(super) total_tokens: usize,
+}
+
+/// How many answers `n` asks for.
+pub(super) fn choices(n: Option<u32>) -> Result<u32, Failure> {
+    let choices = n.unwrap_or(1);
+    if (1..=MAX_CHOICES).contains(&choices) {
+        return Ok(choices);
+    }
+    Err(rejected("n", format!("n must be between 1 and {MAX_CHOICES}, not {choices}")))
+}
+
+/// Cuts a text at the output limit, and says why it ends where it does.
+pub(super) fn cut(text: &mut String, limit: Option<usize>) -> &'static str {
+    let kept: usize = words(text).take(limit.unwrap_or(usize::MAX)).map(str::len).sum();
+    let finish_reason = if kept < text.len() { "length" } else { "stop" };
+    text.truncate(kept);
+    finish_reason
 }
 
 impl Reply {
     /// Reads a question. UPSTREAM_REJECTED when its answer would be larger than `max_bytes`.
     pub(super) fn new(body: &[u8], max_bytes: usize) -> Result<Self, Failure> {
         let question: Question = read(body)?;
-        let choices = question.n.unwrap_or(1);
-        if !(1..=MAX_CHOICES).contains(&choices) {
-            return Err(rejected("n", format!("n must be between 1 and {MAX_CHOICES}, not {choices}")));
-        }
+        let choices = choices(question.n)?;
         let mut prompt_tokens = 0;
         let mut text = String::new();
         for message in question.messages {
@@ -92,10 +106,7 @@ impl Reply {
                 text = said;
             }
         }
-        let limit = question.max_completion_tokens.or(question.max_tokens).unwrap_or(usize::MAX);
-        let kept: usize = words(&text).take(limit).map(str::len).sum();
-        let finish_reason = if kept < text.len() { "length" } else { "stop" };
-        text.truncate(kept);
+        let finish_reason = cut(&mut text, question.max_completion_tokens.or(question.max_tokens));
         let factor = choices as usize;
         if text.len().saturating_mul(factor) > max_bytes {
             return Err(rejected("messages", format!("the answer would be larger than {max_bytes} bytes")));

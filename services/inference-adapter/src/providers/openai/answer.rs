@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use headgate_dialect::Invalid;
 use headgate_dialect::openai::error;
-use headgate_dialect::openai::response::{mend_chat, mend_embeddings};
+use headgate_dialect::openai::response::{ChatFacts, completion_facts, mend_chat, mend_embeddings};
 use headgate_dialect::openai::typed::{decode_chat, decode_embed};
 use headgate_kit::Failure;
 use headgate_proto::adapter::v1::{ChatResponse, EmbedResponse};
@@ -15,9 +15,9 @@ use crate::provider::{ChatForm, EmbedForm, Encoding};
 
 /// Reads a chat answer.
 pub(super) fn chat(form: ChatForm, body: Bytes) -> Result<ChatResponse, Failure> {
-    let (mended, facts) = mend_chat(body.clone()).map_err(|invalid| fault(&invalid, &body))?;
+    let (mended, facts) = read(&form.encoding, body.clone()).map_err(|invalid| fault(&invalid, &body))?;
     let encoding = match form.encoding {
-        Encoding::Dialect => chat_response::Encoding::Dialect(dialect(Dialect::OpenaiChat, mended)),
+        Encoding::Dialect(of) => chat_response::Encoding::Dialect(dialect(of, mended)),
         Encoding::Typed { model } => {
             let typed = decode_chat(&mended, &model).map_err(|invalid| fault(&invalid, &body))?;
             chat_response::Encoding::Typed(typed)
@@ -32,7 +32,7 @@ pub(super) fn embed(form: EmbedForm, body: Bytes) -> Result<EmbedResponse, Failu
     let (mended, usage) =
         mend_embeddings(body.clone(), form.base64).map_err(|invalid| fault(&invalid, &body))?;
     let encoding = match form.encoding {
-        Encoding::Dialect => embed_response::Encoding::Dialect(dialect(Dialect::OpenaiEmbeddings, mended)),
+        Encoding::Dialect(of) => embed_response::Encoding::Dialect(dialect(of, mended)),
         Encoding::Typed { model } => {
             let typed = decode_embed(&mended, &model).map_err(|invalid| fault(&invalid, &body))?;
             embed_response::Encoding::Typed(typed)
@@ -40,6 +40,17 @@ pub(super) fn embed(form: EmbedForm, body: Bytes) -> Result<EmbedResponse, Failu
     };
     let response = inference::EmbedResponse { encoding: Some(encoding), usage };
     Ok(EmbedResponse { response: Some(response) })
+}
+
+/// What a chat answer says, and itself as its consumer expects it.
+fn read(encoding: &Encoding, body: Bytes) -> Result<(Bytes, ChatFacts), Invalid> {
+    match encoding {
+        Encoding::Dialect(Dialect::OpenaiCompletions) => {
+            let facts = completion_facts(&body)?;
+            Ok((body, facts))
+        }
+        _ => mend_chat(body),
+    }
 }
 
 fn dialect(dialect: Dialect, body: Bytes) -> DialectBody {

@@ -5,12 +5,10 @@ mod tests;
 
 use bytes::Bytes;
 use headgate_dialect::Invalid;
-use headgate_dialect::openai::request::{Peek, Splice, peek_chat, peek_embeddings, splice};
+use headgate_dialect::openai::request::{Peek, Splice, peek_embeddings, peek_of, splice};
 use headgate_dialect::openai::typed::{encode_chat, encode_embed};
 use headgate_kit::Failure;
-use headgate_proto::inference::v1::{
-    BodyFacts, Dialect, DialectBody, EmbedRequest, chat_request, embed_request,
-};
+use headgate_proto::inference::v1::{BodyFacts, Dialect, EmbedRequest, chat_request, embed_request};
 
 use crate::failure;
 use crate::provider::{ChatAsk, ChatForm, EmbedForm, Encoding};
@@ -42,8 +40,10 @@ pub(crate) fn chat_question(model: &str, ask: ChatAsk) -> Result<ChatQuestion, F
             (Bytes::from(body), Encoding::Typed { model: request.model.into() }, prompt.choices.unwrap_or(1))
         }
         Some(chat_request::Encoding::Dialect(body)) => {
-            let body = of_dialect(body, Dialect::OpenaiChat)?;
-            let peek = peek(&body, request.facts, peek_chat)?;
+            let dialect = body.dialect();
+            let read = peek_of(dialect).ok_or_else(|| wrong_dialect("a chat dialect"))?;
+            let body = body.body;
+            let peek = peek(&body, request.facts, read)?;
             let changes = Splice {
                 model: Some(model),
                 include_usage: stream,
@@ -51,7 +51,7 @@ pub(crate) fn chat_question(model: &str, ask: ChatAsk) -> Result<ChatQuestion, F
                 // Without a word on it, an upstream does not stream.
                 stream: (stream || peek.stream).then_some(stream),
             };
-            (splice(&body, &peek, &changes), Encoding::Dialect, peek.choices)
+            (splice(&body, &peek, &changes), Encoding::Dialect(dialect), peek.choices)
         }
     };
     Ok(ChatQuestion { body, form: ChatForm { encoding, choices, include_usage } })
@@ -66,10 +66,14 @@ pub(crate) fn embed_question(model: &str, request: EmbedRequest) -> Result<Embed
             (Bytes::from(encode_embed(&input, model)), EmbedForm { encoding, base64: false })
         }
         Some(embed_request::Encoding::Dialect(body)) => {
-            let body = of_dialect(body, Dialect::OpenaiEmbeddings)?;
+            let dialect = body.dialect();
+            if dialect != Dialect::OpenaiEmbeddings {
+                return Err(wrong_dialect(Dialect::OpenaiEmbeddings.as_str_name()));
+            }
+            let body = body.body;
             let peek = peek(&body, request.facts, peek_embeddings)?;
             let changes = Splice { model: Some(model), ..Splice::default() };
-            let form = EmbedForm { encoding: Encoding::Dialect, base64: peek.base64 };
+            let form = EmbedForm { encoding: Encoding::Dialect(dialect), base64: peek.base64 };
             (splice(&body, &peek, &changes), form)
         }
     };
@@ -88,10 +92,7 @@ fn peek(
     }
 }
 
-fn of_dialect(body: DialectBody, expected: Dialect) -> Result<Bytes, Failure> {
-    if body.dialect() == expected {
-        return Ok(body.body);
-    }
-    let message = format!("request.dialect.dialect must be {} here", expected.as_str_name());
-    Err(Failure::invalid("request.dialect.dialect", message))
+fn wrong_dialect(expected: &str) -> Failure {
+    let message = format!("request.dialect.dialect must be {expected} here");
+    Failure::invalid("request.dialect.dialect", message)
 }

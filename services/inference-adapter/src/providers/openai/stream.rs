@@ -152,7 +152,7 @@ impl Chunks for OpenAiChunks {
 
     fn next(&mut self) -> Option<Result<StreamChatResponse, Failure>> {
         let piece = match &self.form.encoding {
-            Encoding::Dialect => self.dialect_piece().map(Ok),
+            Encoding::Dialect(_) => self.dialect_piece().map(Ok),
             Encoding::Typed { model } => {
                 let model = std::sync::Arc::clone(model);
                 self.typed_piece(&model)

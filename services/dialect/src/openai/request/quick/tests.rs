@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::openai::request::careful;
-use crate::openai::request::draft::{CHAT, EMBEDDINGS};
+use crate::openai::request::draft::{CHAT, COMPLETIONS, EMBEDDINGS};
 
 #[test]
 fn usual_bodies_are_taken() {
@@ -22,6 +22,9 @@ fn usual_bodies_are_taken() {
         let body = format!(r#"{{"model":"m","input":{input},"encoding_format":"base64"}}"#);
         let body = body.as_bytes();
         assert_eq!(read(body, EMBEDDINGS), Some(careful::read(body, EMBEDDINGS).unwrap()));
+        let body = format!(r#"{{"model":"m","prompt":{input},"n":2,"best_of":3,"suffix":null}}"#);
+        let body = body.as_bytes();
+        assert_eq!(read(body, COMPLETIONS), Some(careful::read(body, COMPLETIONS).unwrap()));
     }
 }
 
@@ -52,7 +55,7 @@ fn what_is_wrong_or_unusual_is_left_to_the_careful_pass() {
 }
 
 /// Members right and wrong, of which a body may have any.
-const MEMBERS: [&str; 24] = [
+const MEMBERS: [&str; 28] = [
     r#""model":"m""#,
     r#""model" : "a\u002f\"é""#,
     r#""messages":[{"role":"user","content":"hi"}]"#,
@@ -61,6 +64,10 @@ const MEMBERS: [&str; 24] = [
     r#""messages":[{"role":1}]"#,
     r#""input":"a""#,
     r#""input":[[1],[2]]"#,
+    r#""prompt":"a""#,
+    r#""prompt":["a","b"]"#,
+    r#""prompt":[["a"]]"#,
+    r#""best_of":3"#,
     r#""stream":true"#,
     r#""stream":"true""#,
     r#""stream_options":{"include_usage" : true,"x":{}}"#,
@@ -80,7 +87,7 @@ const MEMBERS: [&str; 24] = [
 ];
 
 fn body() -> impl Strategy<Value = String> {
-    let usual = prop::sample::subsequence(vec![MEMBERS[0], MEMBERS[2], MEMBERS[6]], 1..=3);
+    let usual = prop::sample::subsequence(vec![MEMBERS[0], MEMBERS[2], MEMBERS[6], MEMBERS[9]], 1..=4);
     let other = prop::sample::subsequence(MEMBERS.to_vec(), 0..5);
     (usual, other, "[ \n]{0,2}").prop_map(|(usual, other, space)| {
         format!("{space}{{{space}{}{space}}}{space}", [usual, other].concat().join(&format!("{space},")))
@@ -96,7 +103,7 @@ proptest! {
         let at = at.index(spoiled.len());
         spoiled.splice(at..at + 1, noise.into_bytes());
         for body in [body.as_bytes(), &spoiled] {
-            for keys in [CHAT, EMBEDDINGS] {
+            for keys in [CHAT, EMBEDDINGS, COMPLETIONS] {
                 if let Some(peek) = read(body, keys) {
                     prop_assert_eq!(Ok(peek), careful::read(body, keys), "{}", body.escape_ascii());
                 }

@@ -20,9 +20,14 @@ fn usage_of_an_odd_form_does_not_cost_the_answer() {
 
 #[test]
 fn what_is_no_completion_is_refused() {
-    for body in
-        ["", "[]", "{}", r#"{"choices":null}"#, r#"{"error":{"message":"m"}}"#, r#"{"choices":[{"message":{}}]}"#]
-    {
+    for body in [
+        "",
+        "[]",
+        "{}",
+        r#"{"choices":null}"#,
+        r#"{"error":{"message":"m"}}"#,
+        r#"{"choices":[{"message":{}}]}"#,
+    ] {
         assert!(completion_facts(body.as_bytes()).is_err(), "{body}");
     }
 }

@@ -1,5 +1,6 @@
+use headgate_dialect::openai::request::peek_chat;
 use headgate_proto::inference::v1::body_facts::Place;
-use headgate_proto::inference::v1::{ChatRequest, EmbedRequest};
+use headgate_proto::inference::v1::{ChatRequest, DialectBody, EmbedRequest};
 
 use super::*;
 

@@ -1,3 +1,5 @@
+use headgate_proto::inference::v1::Dialect;
+
 use super::*;
 
 const CHUNK: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}],\"odd\":1e400}\n\n";
@@ -7,7 +9,11 @@ const COMMENT: &str = ": ping\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
 fn chunks(include_usage: bool) -> OpenAiChunks {
-    OpenAiChunks::new(ChatForm { encoding: Encoding::Dialect, choices: 1, include_usage })
+    OpenAiChunks::new(ChatForm {
+        encoding: Encoding::Dialect(Dialect::OpenaiChat),
+        choices: 1,
+        include_usage,
+    })
 }
 
 fn events(piece: &StreamChatResponse) -> Bytes {
@@ -83,7 +89,7 @@ fn an_early_end_is_a_failure_after_what_came() {
 fn a_missing_end_marker_is_made_up_only_after_every_choice_ended() {
     let whole = [CHUNK, FINISH, USAGE].concat();
     assert_eq!(run(chunks(true), &[whole.as_bytes()]), (whole.clone() + DONE, 1, 1, None));
-    let two = ChatForm { encoding: Encoding::Dialect, choices: 2, include_usage: true };
+    let two = ChatForm { encoding: Encoding::Dialect(Dialect::OpenaiChat), choices: 2, include_usage: true };
     assert_eq!(run(OpenAiChunks::new(two), &[whole.as_bytes()]).3, Some(failure::cut()));
     // The last blank line may be missing.
     let (text, .., failure) = run(chunks(true), &[whole.as_bytes(), b"data: [DONE]\n"]);
