@@ -1,3 +1,4 @@
+use headgate_proto::inference::v1::Dialect;
 use serde_json::json;
 
 use super::server::{Server, prompt, request, within_100_ms};
@@ -22,12 +23,34 @@ async fn a_body_and_its_answer_pass_as_they_are() {
 
     let seen = server.seen();
     assert_eq!((seen.method, seen.model.as_str(), &*seen.body), ("Chat", "echo", body.as_bytes()));
+    assert_eq!(seen.dialect, Dialect::OpenaiChat);
     let facts = seen.facts.unwrap();
     assert_eq!((facts.max_output_tokens, facts.choices), (Some(5), 1));
     assert!(facts.prompt_bytes > 0);
     assert_eq!(seen.metadata["authorization"], "Bearer sk-demo.my-secret");
     assert_eq!(seen.metadata["idempotency-key"], "k-1");
     assert_eq!(seen.metadata["x-request-id"], answer.headers["x-request-id"]);
+}
+
+#[tokio::test]
+async fn completions_pass_under_their_own_dialect() {
+    for (stream, method) in [(false, "Chat"), (true, "StreamChat")] {
+        let server = Server::start(Config::default()).await;
+        let body =
+            format!(r#"{{"model":"echo", "prompt":["a","b"], "n":3, "max_tokens":5, "stream":{stream}}}"#);
+        let answer = server.ask(request("POST", "/v1/completions", &body)).await;
+        assert_eq!(answer.status, 200);
+        let seen = server.seen();
+        assert_eq!(
+            (seen.method, seen.dialect, &*seen.body),
+            (method, Dialect::OpenaiCompletions, body.as_bytes())
+        );
+        let facts = seen.facts.unwrap();
+        assert_eq!((facts.max_output_tokens, facts.choices), (Some(5), 6));
+        assert!(server.metric(r#"headgate_edge_requests_total{route="/v1/completions",status="200"} 1"#));
+        let refused = server.get("/v1/completions").await;
+        assert_eq!((refused.status.as_u16(), &refused.headers["allow"]), (405, &"POST".parse().unwrap()));
+    }
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ pub(super) struct Seen {
     pub(super) model: String,
     pub(super) body: Bytes,
     pub(super) facts: Option<pb::BodyFacts>,
+    pub(super) dialect: pb::Dialect,
 }
 
 /// Calls it saw, and the end of calls that never end by themselves.
@@ -51,26 +52,27 @@ impl Scripted {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let (model, body, facts) = (String::new(), Bytes::new(), None);
-        self.seen.lock().push(Seen { method, metadata, model, body, facts });
+        let dialect = pb::Dialect::Unspecified;
+        self.seen.lock().push(Seen { method, metadata, model, body, facts, dialect });
         message
     }
 
-    fn saw_body(&self, model: &str, body: &Bytes, facts: Option<pb::BodyFacts>) {
+    fn saw_body(&self, model: &str, dialect: &pb::DialectBody, facts: Option<pb::BodyFacts>) {
         let mut seen = self.seen.lock();
         let last = seen.last_mut().unwrap();
-        (last.model, last.body, last.facts) = (model.to_owned(), body.clone(), facts);
+        (last.model, last.body, last.facts) = (model.to_owned(), dialect.body.clone(), facts);
+        last.dialect = dialect.dialect();
     }
 
-    fn saw_chat(&self, request: pb::ChatRequest) -> Result<(String, Bytes), Status> {
+    fn saw_chat(&self, request: pb::ChatRequest) -> Result<(String, pb::DialectBody), Status> {
         let Some(chat_request::Encoding::Dialect(dialect)) = request.encoding else { panic!("typed") };
-        assert_eq!(dialect.dialect(), pb::Dialect::OpenaiChat);
-        self.saw_body(&request.model, &dialect.body, request.facts);
+        self.saw_body(&request.model, &dialect, request.facts);
         if request.facts.is_none() {
             return Err(Failure::new(ErrorReason::MissingCredential, "no credential").into());
         }
         match request.model.as_str() {
             "limited" => Err(limited()),
-            model => Ok((model.to_owned(), dialect.body)),
+            model => Ok((model.to_owned(), dialect)),
         }
     }
 
@@ -125,7 +127,7 @@ pub(super) fn events(bytes: &'static str) -> pb::StreamChatResponse {
 #[tonic::async_trait]
 impl InferenceService for Scripted {
     async fn chat(&self, request: Request<pb::ChatRequest>) -> Result<Response<pb::ChatResponse>, Status> {
-        let (model, body) = self.saw_chat(self.saw("Chat", request))?;
+        let (model, dialect) = self.saw_chat(self.saw("Chat", request))?;
         if model == "waits" {
             self.wait_for_ever().await;
         }
@@ -133,7 +135,6 @@ impl InferenceService for Scripted {
             self.waiting.notify_one();
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let dialect = pb::DialectBody { dialect: pb::Dialect::OpenaiChat.into(), body };
         let encoding = Some(chat_response::Encoding::Dialect(dialect));
         let mut response = Response::new(pb::ChatResponse { encoding, usage: None });
         budget_metadata(response.metadata_mut());
@@ -173,7 +174,7 @@ impl InferenceService for Scripted {
         let request = self.saw("Embed", request);
         let Some(embed_request::Encoding::Dialect(dialect)) = request.encoding else { panic!("typed") };
         assert_eq!(dialect.dialect(), pb::Dialect::OpenaiEmbeddings);
-        self.saw_body(&request.model, &dialect.body, request.facts);
+        self.saw_body(&request.model, &dialect, request.facts);
         let encoding = Some(embed_response::Encoding::Dialect(dialect));
         Ok(Response::new(pb::EmbedResponse { encoding, usage: None }))
     }

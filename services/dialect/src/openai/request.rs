@@ -28,7 +28,8 @@ pub struct Peek {
     pub stream: bool,
     /// Whether the stream's usage chunk is asked for (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// The most tokens the answer may have: `max_completion_tokens`, else `max_tokens`. `None` when neither is set.
+    /// The most tokens each answer may have: the larger of `max_completion_tokens` and `max_tokens`. `None` when neither
+    /// is set.
     pub max_output_tokens: Option<u32>,
     /// How many answers are asked for (`n`). 1 when the body does not say. For a completions body the larger of `n` and
     /// `best_of`, times the number of prompts.
@@ -90,7 +91,7 @@ pub fn peek_embeddings(body: &[u8]) -> Result<Peek, Invalid> {
 ///
 /// # Errors
 /// As [`peek_chat`], with `prompt` instead of `messages`: it must be text, a list of texts, a list of tokens or a list
-/// of lists of tokens, nowhere empty.
+/// of lists of tokens, nowhere empty. `max_completion_tokens` is refused, as servers differ in whether they follow it.
 pub fn peek_completions(body: &[u8]) -> Result<Peek, Invalid> {
     peek(body, draft::COMPLETIONS)
 }

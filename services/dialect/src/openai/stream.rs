@@ -47,6 +47,9 @@ pub enum EventKind {
     Done,
     /// No data: a comment, or blank lines.
     Comment,
+    /// `null` where a chunk should be, which llama.cpp begins the answers to several prompts with. Clients stumble over
+    /// it.
+    Null,
 }
 
 impl Event {

@@ -6,7 +6,7 @@ use headgate_proto::inference::v1::{
     embed_response,
 };
 
-use crate::support::{ask, ask_stream, body, client, dialect, echo, stream, typed};
+use crate::support::{ask, ask_stream, body, client, completions, dialect, echo, stream, typed};
 
 #[tokio::test]
 async fn chat_says_back_what_it_is_told() {
@@ -46,6 +46,23 @@ async fn a_stream_is_word_by_word() {
         (got.typed.as_str(), got.content_chunks, got.usage[0].completion_tokens),
         ("one two three", 3, 3)
     );
+}
+
+#[tokio::test]
+async fn completions_say_every_prompt_back() {
+    let mut client = client();
+    let asked = r#"{"model":"echo","prompt":["one two","three"],"n":2}"#;
+    let response = client.chat(ask(echo(), completions(asked))).await.unwrap().into_inner();
+    let json: serde_json::Value = serde_json::from_slice(&body(&response)).unwrap();
+    let texts: Vec<_> = json["choices"].as_array().unwrap().iter().map(|choice| &choice["text"]).collect();
+    assert_eq!(texts, ["one two", "one two", "three", "three"]);
+    assert_eq!(response.response.unwrap().usage.unwrap().completion_tokens, 6);
+    for include_usage in [true, false] {
+        let got = stream(&mut client, ask_stream(echo(), completions(asked), include_usage)).await.unwrap();
+        assert_eq!((got.failure, got.content_chunks, got.usage.len()), (None, 6, 1));
+        assert_eq!(got.events.contains("\"usage\""), include_usage);
+        assert!(got.events.ends_with("data: [DONE]\n\n"));
+    }
 }
 
 #[tokio::test]

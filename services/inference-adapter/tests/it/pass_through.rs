@@ -8,7 +8,7 @@ use headgate_proto::inference::v1::{
 };
 use tonic::Code;
 
-use crate::support::{BODY, SECRET, ask, body, client, dialect, target, typed, with_config};
+use crate::support::{BODY, SECRET, ask, body, client, completions, dialect, target, typed, with_config};
 use crate::upstream::{Step, Upstream, answer};
 
 const ANSWER: &str = r#"{"id":"c1","model":"theirs-0613","odd":[1e400],"created":5,"choices":[{"index":0,"finish_reason":"stop","logprobs":null,"message":{"role":"assistant","content":"hello","refusal":null}}],"usage":{"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1}}}"#;
@@ -43,6 +43,22 @@ async fn the_cap_is_spliced_in_and_a_whole_answer_is_not_streamed() {
     client().chat(ask).await.unwrap();
     let expected = asked.replace("mine", "theirs").replace("900", "7").replace("true", "false");
     assert_eq!(String::from_utf8(upstream.seen().remove(0).body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_completion_goes_to_its_own_path_and_keeps_every_byte() {
+    let answer = r#"{"id":"cmpl-1","odd":[1e400],"choices":[{"index":0,"text":"hello"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+    let upstream = Upstream::answering(200, "", answer).await;
+    let asked = r#"{ "prompt":["a","b"], "model" : "mine", "x_big":12345678901234567890 }"#;
+    let mut request = ask(target(&upstream.base_url), completions(asked));
+    request.output_token_cap = Some(7);
+    let response = client().chat(request).await.unwrap().into_inner();
+    let seen = upstream.seen().remove(0);
+    assert!(seen.head.starts_with("POST /v1/completions HTTP/1.1\r\n"), "{}", seen.head);
+    let sent = String::from_utf8(seen.body).unwrap();
+    assert_eq!(sent, asked.replace("mine", "theirs").replacen('{', "{\"max_tokens\":7,", 1));
+    assert_eq!(body(&response), answer.as_bytes());
+    assert_eq!((response.output_bytes, response.response.unwrap().usage.unwrap().completion_tokens), (5, 2));
 }
 
 #[tokio::test]

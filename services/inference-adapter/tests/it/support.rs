@@ -82,6 +82,12 @@ pub(crate) fn dialect(body: impl Into<Bytes>) -> inference::ChatRequest {
     inference::ChatRequest { encoding, ..inference::ChatRequest::default() }
 }
 
+pub(crate) fn completions(body: impl Into<Bytes>) -> inference::ChatRequest {
+    let body = DialectBody { dialect: Dialect::OpenaiCompletions.into(), body: body.into() };
+    let encoding = Some(chat_request::Encoding::Dialect(body));
+    inference::ChatRequest { encoding, ..inference::ChatRequest::default() }
+}
+
 pub(crate) fn typed(text: &str) -> inference::ChatRequest {
     let part = ContentPart { part: Some(content_part::Part::Text(text.into())) };
     let message = ChatMessage { role: ChatRole::User.into(), content: vec![part], ..ChatMessage::default() };

@@ -25,8 +25,17 @@ pub(super) const CHAT: &[&str] = &[
 /// The members of an embeddings body that the gateway reads. The required ones stand first.
 pub(super) const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format"];
 /// The members of a completions body that the gateway reads. The required ones stand first.
-pub(super) const COMPLETIONS: &[&str] =
-    &["model", "prompt", "stream", "stream_options", "max_tokens", "n", "best_of", "suffix"];
+pub(super) const COMPLETIONS: &[&str] = &[
+    "model",
+    "prompt",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+    "suffix",
+];
 const REQUIRED: usize = 2;
 
 /// Bytes of a message beside its members: braces and a comma.
@@ -98,6 +107,12 @@ impl Draft {
             "max_tokens" => {
                 self.max_tokens = positive(key, raw, u32::MAX)?;
                 self.peek.places.max_tokens = Some(place);
+            }
+            // Some servers follow it here, others do not know it: no hold would cover what they make of it.
+            "max_completion_tokens" if self.keys == COMPLETIONS => {
+                if raw != "null" {
+                    return Err(Invalid::field(key, "is no parameter of completions, max_tokens is"));
+                }
             }
             "max_completion_tokens" => {
                 self.peek.max_output_tokens = positive(key, raw, u32::MAX)?;

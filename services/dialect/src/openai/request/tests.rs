@@ -176,9 +176,8 @@ fn completions_are_read_as_chat_is() {
     assert_eq!((peek.model.as_deref(), peek.stream, peek.include_usage), (Some("m"), true, true));
     assert_eq!(peek.max_output_tokens, Some(7));
     assert_eq!(peek.prompt_bytes as usize, "\"hello\"".len() + "\"end\"".len());
-    // No parameter of this API: an upstream that does not know it bounds nothing by it.
-    let peek = completion(r#""prompt":"a","max_completion_tokens":7"#).unwrap();
-    assert_eq!(peek.max_output_tokens, None);
+    let peek = completion(r#""prompt":"a","max_completion_tokens":null"#).unwrap();
+    assert_eq!((peek.max_output_tokens, peek.places.max_completion_tokens), (None, None));
 }
 
 #[test]
@@ -213,6 +212,7 @@ fn prompts_are_refused_by_their_name() {
         (r#""prompt":"a","best_of":129"#, "best_of"),
         (r#""prompt":"a","n":"2""#, "n"),
         (r#""prompt":"a","max_tokens":1.5"#, "max_tokens"),
+        (r#""prompt":"a","max_tokens":7,"max_completion_tokens":7"#, "max_completion_tokens"),
     ] {
         assert_eq!(completion(members).unwrap_err().field.as_deref(), Some(field));
     }

@@ -27,6 +27,8 @@ pub(super) fn event(raw: Bytes, lines: usize) -> Event {
             (EventKind::Comment, None, false, 0)
         } else if data == b"[DONE]" {
             (EventKind::Done, None, false, 0)
+        } else if data == b"null" {
+            (EventKind::Null, None, false, 0)
         } else {
             let members = Members::of(data);
             match upstream_error(&raw, data, &members) {

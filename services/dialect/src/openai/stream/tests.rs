@@ -154,6 +154,7 @@ fn chunks_are_told_by_what_they_carry() {
         (both.kind, both.finish, both.usage.unwrap().completion_tokens),
         (EventKind::Content, true, 2)
     );
+    assert_eq!(one("null").kind, EventKind::Null);
     let bare = one(r#"{ "choices" : [ ] , "usage" : { "prompt_tokens" : 1 } }"#);
     assert!(matches!(bare.kind, EventKind::Usage(usage) if usage.prompt_tokens == 1));
     assert_eq!(one(r#"{"choices":[],"prompt_filter_results":[]}"#).kind, EventKind::Other);

@@ -107,6 +107,7 @@ impl OpenAiChunks {
                 EventKind::Content => content_chunks += 1,
                 EventKind::Usage(_) => usage = self.usage.tell(),
                 EventKind::Done => usage = usage.or_else(|| self.usage.tell()),
+                EventKind::Null => continue,
                 _ => {}
             }
             if self.form.include_usage || !matches!(event.kind, EventKind::Usage(_)) {
@@ -125,7 +126,7 @@ impl OpenAiChunks {
         loop {
             let event = self.event()?;
             let delta = match event.kind {
-                EventKind::Comment => continue,
+                EventKind::Comment | EventKind::Null => continue,
                 EventKind::Done => return Some(Ok(piece(None, Some(self.usage.tell()?), 0))),
                 EventKind::Usage(_) if !self.form.include_usage => {
                     return Some(Ok(piece(None, self.usage.tell(), 0)));

@@ -51,6 +51,22 @@ fn run(mut chunks: OpenAiChunks, reads: &[&[u8]]) -> (String, u32, usize, Option
 }
 
 #[test]
+fn a_null_is_left_out() {
+    let mut chunks = chunks(true);
+    chunks.push(["data: null\n\n", CHUNK, FINISH, DONE].concat().into());
+    let piece = chunks.next().unwrap().unwrap();
+    assert_eq!(events(&piece), [CHUNK, FINISH, DONE].concat());
+    assert!(chunks.done() && chunks.next().is_none());
+    let mut typed = OpenAiChunks::new(ChatForm {
+        encoding: Encoding::Typed { model: "m".into() },
+        choices: 1,
+        include_usage: true,
+    });
+    typed.push(["data: null\n\n", CHUNK].concat().into());
+    assert_eq!(typed.next().unwrap().unwrap().content_chunks, 1);
+}
+
+#[test]
 fn every_cut_gives_the_same_bytes() {
     let input = [COMMENT, CHUNK, CHUNK, FINISH, USAGE, DONE].concat();
     let hidden = [COMMENT, CHUNK, CHUNK, FINISH, DONE].concat();
