@@ -4,6 +4,7 @@
 mod budget;
 mod chat;
 mod clients;
+mod completions;
 mod config;
 mod errors;
 mod health;

@@ -117,7 +117,12 @@ impl Client {
 
     /// Posts bytes as a chat request and reads the answer as server-sent events, whatever it is.
     pub async fn stream_raw(&self, body: impl Into<Bytes>) -> EventStream {
-        let (response, connection) = self.send(Method::POST, "/v1/chat/completions", body.into()).await;
+        self.stream_from("/v1/chat/completions", body).await
+    }
+
+    /// Posts bytes and reads the answer as server-sent events, whatever it is.
+    pub async fn stream_from(&self, path: &str, body: impl Into<Bytes>) -> EventStream {
+        let (response, connection) = self.send(Method::POST, path, body.into()).await;
         EventStream::new(response, connection)
     }
 

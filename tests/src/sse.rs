@@ -37,10 +37,11 @@ impl Event {
         self.data() == Some("[DONE]")
     }
 
-    /// The text the event adds to the answer, if any.
+    /// The text the event adds to the answer, of chat or of completions, if any.
     #[must_use]
     pub fn content(&self) -> Option<String> {
-        let text = self.json()["choices"][0]["delta"]["content"].as_str()?.to_owned();
+        let choice = &self.json()["choices"][0];
+        let text = choice["delta"]["content"].as_str().or_else(|| choice["text"].as_str())?.to_owned();
         (!text.is_empty()).then_some(text)
     }
 

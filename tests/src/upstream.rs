@@ -1,4 +1,4 @@
-//! A mock upstream: OpenAI's documented chat and embeddings endpoints, scripted per model, with a journal.
+//! A mock upstream: OpenAI's documented chat, completions and embeddings endpoints, scripted per model, with a journal.
 
 mod answers;
 mod behaviour;

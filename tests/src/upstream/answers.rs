@@ -1,26 +1,33 @@
-//! Documents of OpenAI's chat completions API.
+//! Documents of OpenAI's chat completions API, and of its older completions.
 
 use serde_json::{Value, json};
 
 use super::behaviour::{Answer, UsageReport};
 
-/// What a chat request asks for, as far as an answer depends on it.
+/// What a chat or completions request asks for, as far as an answer depends on it.
 pub(super) struct Asked {
     pub(super) model: String,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
+    /// Whether it is for completions, not chat.
+    text: bool,
     choices: u32,
     limit: u32,
 }
 
 impl Asked {
-    pub(super) fn read(body: &Value) -> Self {
+    pub(super) fn read(path: &str, body: &Value) -> Self {
         let number = |name: &str| body[name].as_u64().and_then(|n| u32::try_from(n).ok());
+        let prompts = match &body["prompt"] {
+            Value::Array(prompts) if !prompts[0].is_number() => u32::try_from(prompts.len()).unwrap(),
+            _ => 1,
+        };
         Self {
+            text: path == "/v1/completions",
             model: body["model"].as_str().unwrap_or_default().to_owned(),
             stream: body["stream"].as_bool().unwrap_or(false),
             include_usage: body["stream_options"]["include_usage"].as_bool().unwrap_or(false),
-            choices: number("n").unwrap_or(1),
+            choices: number("n").unwrap_or(1) * prompts,
             limit: number("max_completion_tokens").or(number("max_tokens")).unwrap_or(u32::MAX),
         }
     }
@@ -81,7 +88,14 @@ impl Documents<'_> {
         let message = json!({"role": "assistant", "content": content, "refusal": null, "annotations": []});
         let choices: Vec<Value> = (0..self.asked.choices)
             .map(|index| {
-                json!({"index": index, "message": message, "logprobs": null, "finish_reason": self.finish_reason()})
+                let mut choice =
+                    json!({"index": index, "logprobs": null, "finish_reason": self.finish_reason()});
+                if self.asked.text {
+                    choice["text"] = json!(content);
+                } else {
+                    choice["message"] = message.clone();
+                }
+                choice
             })
             .collect();
         let mut document = self.envelope("chat.completion", &choices);
@@ -92,6 +106,12 @@ impl Documents<'_> {
     }
 
     fn envelope(&self, object: &str, choices: &[Value]) -> Value {
+        if self.asked.text {
+            return json!({
+                "id": "cmpl-mock", "object": "text_completion", "created": 1_700_000_000,
+                "model": self.asked.model, "choices": choices, "system_fingerprint": "fp_mock",
+            });
+        }
         json!({
             "id": "chatcmpl-mock", "object": object, "created": 1_700_000_000, "model": self.asked.model,
             "choices": choices, "service_tier": "default", "system_fingerprint": "fp_mock",
@@ -115,15 +135,28 @@ impl Documents<'_> {
         self.event(&[choice], None)
     }
 
-    pub(super) fn role_event(&self, choice: u32) -> String {
-        self.delta(choice, &json!({"role": "assistant", "content": "", "refusal": null}), None)
+    fn piece(&self, choice: u32, text: &str, finish: Option<&str>) -> String {
+        let choice = json!({"text": text, "index": choice, "logprobs": null, "finish_reason": finish});
+        self.event(&[choice], None)
+    }
+
+    /// What begins a choice; completions have nothing of the kind.
+    pub(super) fn role_event(&self, choice: u32) -> Option<String> {
+        let delta = json!({"role": "assistant", "content": "", "refusal": null});
+        (!self.asked.text).then(|| self.delta(choice, &delta, None))
     }
 
     pub(super) fn content_event(&self, choice: u32, chunk: u32) -> String {
+        if self.asked.text {
+            return self.piece(choice, &word(chunk), None);
+        }
         self.delta(choice, &json!({"content": word(chunk)}), None)
     }
 
     pub(super) fn finish_event(&self, choice: u32) -> String {
+        if self.asked.text {
+            return self.piece(choice, "", Some(self.finish_reason()));
+        }
         self.delta(choice, &json!({}), Some(self.finish_reason()))
     }
 

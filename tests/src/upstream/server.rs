@@ -86,7 +86,9 @@ async fn documented(
 ) -> Response<Body> {
     tokio::time::sleep(answer.first_delay).await;
     match path {
-        "/v1/chat/completions" => chat(Asked::read(json), answer, page, reset).await,
+        "/v1/chat/completions" | "/v1/completions" => {
+            chat(Asked::read(path, json), answer, page, reset).await
+        }
         "/v1/embeddings" => {
             let (text, tokens) = embeddings::embeddings(json);
             page.produced(tokens);

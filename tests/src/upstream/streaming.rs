@@ -1,4 +1,4 @@
-//! A chat answer as server-sent events, with its end as scripted.
+//! A chat or completions answer as server-sent events, with its end as scripted.
 
 use std::io;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub(super) fn events(
 ) -> impl Stream<Item = Piece> {
     stream! {
         let documents = Documents { answer: &answer, asked: &asked };
-        for choice in 0..documents.choices() {
-            yield piece(documents.role_event(choice));
+        for role in (0..documents.choices()).filter_map(|choice| documents.role_event(choice)) {
+            yield piece(role);
         }
         for chunk in 0..documents.chunks() {
             if chunk > 0 {
