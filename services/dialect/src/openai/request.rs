@@ -35,8 +35,9 @@ pub struct Peek {
     /// `best_of`, times the number of prompts.
     pub choices: u32,
     /// An upper bound of the prompt's tokens: the bytes of the JSON text of `messages`, `tools`, `functions`,
-    /// `response_format` and `documents`, or of `input`, or of `prompt` and `suffix`, without space between members. Text of `n` bytes has at most
-    /// `n` tokens and the members' names pay for a template's markers; an image given by a link is not covered.
+    /// `response_format` and `documents`, or of `input`, or of `prompt` and `suffix`, without space between members. Text
+    /// of `n` bytes has at most `n` tokens and the members' names pay for a template's markers; an image given by a link
+    /// is not covered.
     pub prompt_bytes: u32,
     /// Whether vectors are asked for in base64 (`encoding_format`). False for chat and completions.
     pub base64: bool,
@@ -96,8 +97,11 @@ pub fn peek_completions(body: &[u8]) -> Result<Peek, Invalid> {
     peek(body, draft::COMPLETIONS)
 }
 
+/// Reads the bodies of one dialect.
+pub type Reader = fn(&[u8]) -> Result<Peek, Invalid>;
+
 /// How a body of a chat dialect is read; `None` when the dialect is none.
-pub fn peek_of(dialect: Dialect) -> Option<fn(&[u8]) -> Result<Peek, Invalid>> {
+pub fn peek_of(dialect: Dialect) -> Option<Reader> {
     match dialect {
         Dialect::OpenaiChat => Some(peek_chat),
         Dialect::OpenaiCompletions => Some(peek_completions),

@@ -4,8 +4,7 @@
 mod tests;
 
 use bytes::Bytes;
-use headgate_dialect::Invalid;
-use headgate_dialect::openai::request::{Peek, Splice, peek_embeddings, peek_of, splice};
+use headgate_dialect::openai::request::{Peek, Reader, Splice, peek_embeddings, peek_of, splice};
 use headgate_dialect::openai::typed::{encode_chat, encode_embed};
 use headgate_kit::Failure;
 use headgate_proto::inference::v1::{BodyFacts, Dialect, EmbedRequest, chat_request, embed_request};
@@ -81,11 +80,7 @@ pub(crate) fn embed_question(model: &str, request: EmbedRequest) -> Result<Embed
 }
 
 /// What the services before noted of the body, or what it says itself.
-fn peek(
-    body: &Bytes,
-    facts: Option<BodyFacts>,
-    read: fn(&[u8]) -> Result<Peek, Invalid>,
-) -> Result<Peek, Failure> {
+fn peek(body: &Bytes, facts: Option<BodyFacts>, read: Reader) -> Result<Peek, Failure> {
     match facts.and_then(|facts| Peek::noted(body, &facts)) {
         Some(peek) => Ok(peek),
         None => read(body).map_err(failure::request),
