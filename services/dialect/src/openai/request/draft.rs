@@ -21,6 +21,7 @@ pub(super) const CHAT: &[&str] = &[
     "functions",
     "response_format",
     "documents",
+    "n_predict",
 ];
 /// The members of an embeddings body that the gateway reads. The required ones stand first.
 pub(super) const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format"];
@@ -35,6 +36,7 @@ pub(super) const COMPLETIONS: &[&str] = &[
     "n",
     "best_of",
     "suffix",
+    "n_predict",
 ];
 const REQUIRED: usize = 2;
 
@@ -109,11 +111,9 @@ impl Draft {
                 self.peek.places.max_tokens = Some(place);
             }
             // Some servers follow it here, others do not know it: no hold would cover what they make of it.
-            "max_completion_tokens" if self.keys == COMPLETIONS => {
-                if raw != "null" {
-                    return Err(Invalid::field(key, "is no parameter of completions, max_tokens is"));
-                }
-            }
+            "max_completion_tokens" if self.keys == COMPLETIONS => no_parameter(key, raw)?,
+            // llama.cpp follows its own name before OpenAI's.
+            "n_predict" => no_parameter(key, raw)?,
             "max_completion_tokens" => {
                 self.peek.max_output_tokens = positive(key, raw, u32::MAX)?;
                 self.peek.places.max_completion_tokens = Some(place);
@@ -133,4 +133,9 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+/// Refuses a parameter that would undo what `max_tokens` says.
+fn no_parameter(key: &str, raw: &str) -> Result<(), Invalid> {
+    if raw == "null" { Ok(()) } else { Err(Invalid::field(key, "is not taken here: use max_tokens")) }
 }

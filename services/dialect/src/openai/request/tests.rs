@@ -72,6 +72,7 @@ fn faults_name_their_field() {
         (r#""n":1.5"#, "n", "n must be an integer"),
         (r#""max_tokens":-1"#, "max_tokens", "max_tokens must be between 1 and 4294967295"),
         (r#""max_tokens":"9""#, "max_tokens", "max_tokens must be an integer"),
+        (r#""n_predict":9"#, "n_predict", "n_predict is not taken here: use max_tokens"),
         (
             r#""max_completion_tokens":123456789012345678901234567890"#,
             "max_completion_tokens",
@@ -213,6 +214,7 @@ fn prompts_are_refused_by_their_name() {
         (r#""prompt":"a","n":"2""#, "n"),
         (r#""prompt":"a","max_tokens":1.5"#, "max_tokens"),
         (r#""prompt":"a","max_tokens":7,"max_completion_tokens":7"#, "max_completion_tokens"),
+        (r#""prompt":"a","max_tokens":7,"n_predict":-1"#, "n_predict"),
     ] {
         assert_eq!(completion(members).unwrap_err().field.as_deref(), Some(field));
     }
