@@ -6,8 +6,8 @@ use memchr::memmem;
 use super::members::string_bytes;
 use super::{Event, EventKind};
 
-/// What stands before a chunk's text, its opening quote included.
-const OPENING: &[u8] = b"\"content\":\"";
+/// What stands before the text of a chunk of chat, and of completions, its opening quote included.
+const OPENINGS: [&[u8]; 2] = [b"\"content\":\"", b"\"text\":\""];
 /// After so many chunks in a row that were like none before, the stream's are each their own.
 const MAX_MISSES: u8 = 8;
 
@@ -44,8 +44,10 @@ impl Familiar {
         }
         self.misses += 1;
         let raw = event.raw.as_ref();
-        let Some(at) = memmem::find(raw, OPENING).map(|at| at + OPENING.len()) else { return };
-        let Some((before, text)) = raw.split_at_checked(at) else { return };
+        let opening = OPENINGS.iter().find_map(|opening| Some(memmem::find(raw, opening)? + opening.len()));
+        let Some((at, (before, text))) = opening.and_then(|at| Some((at, raw.split_at_checked(at)?))) else {
+            return;
+        };
         let bytes = string_bytes(text);
         // Something else that the model produced may stand in the chunk too.
         if u32::try_from(bytes) != Ok(event.output_bytes) {
@@ -86,6 +88,14 @@ mod tests {
         assert_eq!(familiar.text_bytes(&chunk("b", ""), 2), None);
         assert_eq!(familiar.text_bytes(b"data: {\"choices\":[{\"delta\":{\"content\":\"cut", 1), None);
         assert_eq!(Familiar::default().text_bytes(&chunk("a", ""), 1), None);
+    }
+
+    #[test]
+    fn completions_are_known_too() {
+        let like = |text: &str| {
+            Bytes::from(format!("data: {{\"choices\":[{{\"text\":\"{text}\",\"index\":0}}]}}\n\n"))
+        };
+        assert_eq!(known(like("a")).text_bytes(&like("bcd"), 1), Some(3));
     }
 
     #[test]
