@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use headgate_kit::scope::InRequest;
 use http_body::{Frame, SizeHint};
 
 use crate::events::EventStream;
@@ -14,7 +15,7 @@ pub(crate) enum Body {
     /// One piece; empty when it was taken.
     Whole(Bytes),
     /// Events as they come.
-    Events(Box<EventStream>),
+    Events(Box<InRequest<EventStream>>),
 }
 
 impl http_body::Body for Body {
@@ -28,7 +29,10 @@ impl http_body::Body for Body {
         match &mut *self {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Events(events) => events.poll_event(cx).map(|event| event.map(|e| Ok(Frame::data(e)))),
+            Self::Events(events) => {
+                let event = events.with(|events| events.poll_event(cx)).unwrap_or(Poll::Ready(None));
+                event.map(|event| event.map(|e| Ok(Frame::data(e))))
+            }
         }
     }
 

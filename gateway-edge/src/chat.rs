@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use headgate_dialect::openai::request::{Peek, peek_chat};
+use headgate_kit::request_id::RequestId;
+use headgate_kit::scope::InRequest;
 use headgate_proto::inference::v1::{
     ChatRequest, Dialect, DialectBody, StreamChatRequest, chat_request, chat_response,
 };
@@ -12,7 +14,6 @@ use crate::body::Body;
 use crate::edge::Shared;
 use crate::events::EventStream;
 use crate::metadata;
-use crate::request_id::RequestId;
 use crate::service::{Answer, dialect_answer};
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -58,7 +59,7 @@ async fn stream(shared: &Shared, headers: &HeaderMap, id: &RequestId, request: C
     let request = metadata::request(headers, id, StreamChatRequest { request: Some(request) });
     let (metadata, messages, _) = shared.inference.stream_chat(request).await?.into_parts();
     let events = EventStream::new(messages, shared.config.keep_alive(), id.clone());
-    let mut response = Response::new(Body::Events(Box::new(events)));
+    let mut response = Response::new(Body::Events(Box::new(InRequest::new(id.clone(), events))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENT_STREAM);
     headers.insert(CACHE_CONTROL, NO_CACHE);

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use headgate_dialect::openai::request::peek_completions;
+use headgate_kit::request_id::RequestId;
 use headgate_proto::inference::v1::Dialect;
 use http::HeaderMap;
 
 use crate::chat;
 use crate::edge::Shared;
-use crate::request_id::RequestId;
 use crate::service::Answer;
 
 /// Answers a completions request as a whole or as a stream, as its body asks.

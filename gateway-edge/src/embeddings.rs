@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use headgate_dialect::openai::request::{Peek, peek_embeddings};
+use headgate_kit::request_id::RequestId;
 use headgate_proto::inference::v1::{Dialect, DialectBody, EmbedRequest, embed_request, embed_response};
 use http::HeaderMap;
 
 use crate::edge::Shared;
 use crate::metadata;
-use crate::request_id::RequestId;
 use crate::service::{Answer, dialect_answer};
 
 /// Answers an embeddings request.

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use headgate_dialect::openai;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::request_id::RequestId;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tonic::Status;
 
 use crate::body::Body;
 use crate::metadata;
-use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::service::JSON;
 

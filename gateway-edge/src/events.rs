@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use headgate_kit::Failure;
 use headgate_kit::quiet::Quiet;
+use headgate_kit::request_id::RequestId;
 use headgate_proto::direct::Messages;
 use headgate_proto::inference::v1::StreamChatResponse;
 use headgate_proto::inference::v1::stream_chat_response::Encoding;
@@ -15,7 +16,6 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 use crate::error::Refusal;
-use crate::request_id::RequestId;
 
 /// A line that clients ignore and idle timeouts on the way do not.
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");

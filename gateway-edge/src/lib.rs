@@ -27,7 +27,6 @@ mod metadata;
 mod metrics;
 mod models;
 mod read;
-mod request_id;
 mod route;
 mod serve;
 mod service;

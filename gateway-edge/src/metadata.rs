@@ -1,10 +1,9 @@
 //! What passes between HTTP headers and gRPC metadata.
 
+use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
-
-use crate::request_id::{RequestId, X_REQUEST_ID};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

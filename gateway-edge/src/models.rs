@@ -2,6 +2,7 @@
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::request_id::RequestId;
 use headgate_proto::inference::v1::{GetModelRequest, ListModelsRequest, ModelInfo, ModelStatus};
 use http::HeaderMap;
 use serde::Serialize;
@@ -10,7 +11,6 @@ use tonic::metadata::MetadataMap;
 use crate::edge::Shared;
 use crate::error::Refusal;
 use crate::metadata;
-use crate::request_id::RequestId;
 use crate::service::{Answer, JSON, whole};
 
 /// OpenAI's list of models.

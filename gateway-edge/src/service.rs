@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
+use headgate_kit::scope::within;
 use headgate_proto::inference::v1::DialectBody;
 use http::header::{CONTENT_TYPE, EXPECT, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::request::Parts;
@@ -16,7 +18,6 @@ use tonic::metadata::MetadataMap;
 use crate::body::Body;
 use crate::edge::Shared;
 use crate::error::Refusal;
-use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::route::{Route, model_name};
 use crate::{chat, completions, embeddings, health, metadata, models, read};
 
@@ -45,24 +46,27 @@ struct Call<'a> {
 impl Shared {
     /// Answers one request, whatever it is.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let id = RequestId::of(request.headers(), &self.clock);
+        within(id.clone(), self.answer_as(&id, request)).await
+    }
+
+    async fn answer_as(&self, id: &RequestId, request: Request<Incoming>) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let route = Route::of(head.uri.path());
         let mut measurement = self.metrics.begin(route);
-        let id = RequestId::of(&head.headers, &self.clock);
-        let call = Call { head: &head, body: &mut body, id: &id };
+        let call = Call { head: &head, body: &mut body, id };
         let mut response = match self.dispatch(route, call).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.discard(route, &head.headers, body);
-                refusal.into_response(&id)
+                refusal.into_response(id)
             }
         };
-        add_common_headers(response.headers_mut(), &id);
+        add_common_headers(response.headers_mut(), id);
         measurement.answered(response.status());
         if self.config.access_log {
             tracing::info!(
                 target: "headgate::access",
-                request_id = id.as_str(),
                 method = %head.method,
                 path = head.uri.path(),
                 status = response.status().as_u16(),

@@ -17,6 +17,7 @@ mod llama;
 mod models;
 mod passthrough;
 mod proto_lint;
+mod request_ids;
 mod secrets;
 mod streaming;
 mod upstream_errors;

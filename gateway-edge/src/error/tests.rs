@@ -7,7 +7,7 @@ use super::*;
 
 fn id() -> RequestId {
     RequestId::of(
-        &HeaderMap::from_iter([(crate::request_id::X_REQUEST_ID, "r-1".parse().unwrap())]),
+        &HeaderMap::from_iter([(headgate_kit::request_id::X_REQUEST_ID, "r-1".parse().unwrap())]),
         &Clock::manual(0),
     )
 }

@@ -151,7 +151,8 @@ impl Listeners {
         );
         let grace = Duration::from_millis(settings.shutdown.grace_ms);
         let rest = tokio::spawn(edge.serve(self.edge, stop.clone(), grace));
-        let grpc = tokio::spawn(serve_grpc(self.grpc, services.routes(router, &health)?, stop.clone()));
+        let routes = services.routes(router, &health)?;
+        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, context.clock.clone(), stop.clone()));
         context.storage.spawn(serve_ops(
             self.ops,
             context.registry.clone(),

@@ -16,6 +16,8 @@ pub mod money;
 pub mod page;
 pub mod quiet;
 pub mod records;
+pub mod request_id;
+pub mod scope;
 pub mod seal;
 pub mod server;
 pub mod spool;

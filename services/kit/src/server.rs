@@ -1,5 +1,7 @@
 //! Listeners: gRPC and ops, each bounded and drained on stop.
 
+mod named;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +21,19 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use self::named::Naming;
+use crate::clock::Clock;
 use crate::tasks::Tasks;
 
-/// Serves gRPC until `stop` is cancelled, then lets running calls end. Callers over this listener are no peers.
+/// Serves gRPC until `stop` is cancelled, then lets running calls end. Callers over this listener are no peers, and every call has a
+/// request id: the caller's where it is sane, else a new one of the clock's.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
+    clock: Clock,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let connections = TcpListenerStream::new(listener).map(|stream| {
@@ -42,6 +48,7 @@ pub async fn serve_grpc(
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .max_concurrent_streams(1024)
+        .layer(Naming(clock))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await

@@ -1,7 +1,17 @@
-//! Logs: one JSON object a line on standard error.
+//! Logs: one JSON object a line on standard error. A line that is written for a request carries its `request_id`.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format as Lines, Json, Writer, json};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::request_id::RequestId;
+use crate::scope;
 
 /// What is logged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,10 +53,68 @@ pub fn init(config: &Config) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let begun = match config.format {
-        Format::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
-        Format::Text => lines.try_init(),
+        Format::Json => lines.json().event_format(JsonLines::new()).try_init(),
+        Format::Text => lines.with_timer(TimeAndRequest).try_init(),
     };
     if begun.is_err() {
         tracing::debug!("logging had begun already");
+    }
+}
+
+/// One JSON object a line, `request_id` its last member.
+struct JsonLines(Lines<Json>);
+
+impl JsonLines {
+    fn new() -> Self {
+        Self(json().flatten_event(true).with_current_span(false))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Some(id) = scope::current() else { return self.0.format_event(ctx, to, event) };
+        let mut line = String::new();
+        self.0.format_event(ctx, Writer::new(&mut line), event)?;
+        to.write_str(&with_request_id(line, &id))
+    }
+}
+
+fn with_request_id(mut line: String, id: &RequestId) -> String {
+    if let Some(end) = line.rfind('}') {
+        // Of visible ASCII, these two alone are not themselves in JSON.
+        let id = id.as_str().replace('\\', r"\\").replace('"', r#"\""#);
+        line.insert_str(end, &format!(r#","request_id":"{id}""#));
+    }
+    line
+}
+
+/// What a line of text begins with.
+struct TimeAndRequest;
+
+impl FormatTime for TimeAndRequest {
+    fn format_time(&self, to: &mut Writer<'_>) -> fmt::Result {
+        SystemTime.format_time(to)?;
+        scope::current().map_or(Ok(()), |id| write!(to, " {}", id.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_json_object_whatever_the_id() {
+        let given = r#"a"b\c},{"#;
+        let id = RequestId::given(&HeaderValue::from_static(given)).unwrap();
+        let line = with_request_id("{\"message\":\"}\"}\n".into(), &id);
+        assert!(line.ends_with("}\n"));
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read, serde_json::json!({"message": "}", "request_id": given}));
     }
 }

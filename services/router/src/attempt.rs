@@ -65,6 +65,8 @@ impl Run {
     /// Notes an attempt that failed after its first byte.
     pub(crate) fn broke(&mut self, attempt: Attempt, status: &Status) -> Failure {
         let failure = Failure::from_status(status);
+        let target_id = self.lease.subject.entry.candidates.get(attempt.at).map(|c| &*c.target.target_id);
+        tracing::debug!(target_id, reason = failure.reason.as_str_name(), "attempt failed");
         self.lease.attempted(attempt, Some(&failure));
         let cools = matches!(failure.reason, ErrorReason::UpstreamRateLimited | ErrorReason::UpstreamFailed);
         if let (true, Some(wait)) = (cools, failure.retry_after) {

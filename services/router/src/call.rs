@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use headgate_kit::clock::Clock;
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::ids;
+use headgate_kit::request_id::RequestId;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::budget::v1::admit_response::Outcome;
 use headgate_proto::budget::v1::{AdmitRequest, AdmitResponse, Admitted, Idempotency};
@@ -14,11 +14,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message as _;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
-use uuid::Uuid;
 
 use crate::asked::Asked;
 use crate::attempt::Run;
-use crate::headers::{Headers, X_REQUEST_ID};
+use crate::headers::Headers;
 use crate::lease::Lease;
 use crate::models::{Entry, operation_name};
 use crate::router::Parts;
@@ -29,14 +28,13 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const ADMIT_TIMEOUT: HeaderValue = HeaderValue::from_static("2S");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_IDEMPOTENCY_KEY: usize = 255;
-const MAX_REQUEST_ID: usize = 128;
 
 /// A request on its way in.
 pub(crate) struct Call<'a> {
     parts: &'a Arc<Parts>,
     pub(crate) key: Arc<KeyRecord>,
     headers: Headers,
-    request_id: HeaderValue,
+    request_id: RequestId,
     idempotency_key: Option<String>,
     started: Instant,
 }
@@ -51,18 +49,15 @@ impl<'a> Call<'a> {
     /// Who asks. Everything said of a request before this is known says nothing of models.
     pub(crate) async fn begin(parts: &'a Arc<Parts>, metadata: &MetadataMap) -> Result<Self, Status> {
         let started = Instant::now();
-        let request_id = request_id(metadata.as_ref()).unwrap_or_else(|| made_id(&parts.clock));
-        let headers = Headers::new(request_id.clone());
+        let request_id = RequestId::of(metadata.as_ref(), &parts.clock);
+        let headers = Headers::new(request_id.header());
         match parts.authenticator.authenticate(metadata, started).await {
             Ok(key) => {
                 let idempotency_key = metadata.as_ref().get(IDEMPOTENCY_KEY);
                 let idempotency_key = idempotency_key.map(|v| v.to_str().unwrap_or("").to_owned());
                 Ok(Self { parts, key, headers, request_id, idempotency_key, started })
             }
-            Err(failure) => {
-                parts.metrics.refused(failure.reason);
-                Err(headers.refuse(failure))
-            }
+            Err(failure) => Err(refused(parts, headers, failure)),
         }
     }
 
@@ -73,8 +68,7 @@ impl<'a> Call<'a> {
 
     /// Counts and renders a refusal. The last word of a call.
     pub(crate) fn refuse(&mut self, failure: Failure) -> Status {
-        self.parts.metrics.refused(failure.reason);
-        std::mem::take(&mut self.headers).refuse(failure)
+        refused(self.parts, std::mem::take(&mut self.headers), failure)
     }
 
     /// Resolves, admits, and writes the intent. `digest` tells requests apart that carry one idempotency key.
@@ -143,7 +137,7 @@ impl<'a> Call<'a> {
         let Prepared { subject, intent, mut targets, keep_response } = prepared;
         let (id, now) = (subject.id, subject.started_at_unix_ms);
         let lease = Lease::open(self.parts.clone(), subject, &intent, self.started, keep_response)?;
-        self.parts.keeper.hold(id, now, admitted.expires_at_unix_ms);
+        self.parts.keeper.hold(id, self.request_id.clone(), now, admitted.expires_at_unix_ms);
         if let Some(cap) = admitted.output_token_cap {
             self.headers.output_cap(cap);
         }
@@ -184,6 +178,12 @@ impl<'a> Call<'a> {
     }
 }
 
+fn refused(parts: &Parts, headers: Headers, failure: Failure) -> Status {
+    parts.metrics.refused(failure.reason);
+    tracing::debug!(reason = failure.reason.as_str_name(), "request refused");
+    headers.refuse(failure)
+}
+
 /// A request that waits for its admission.
 struct Prepared {
     subject: Subject,
@@ -197,16 +197,4 @@ struct Prepared {
 fn within<M>(timeout: HeaderValue, message: M) -> tonic::Request<M> {
     let metadata = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout)]);
     tonic::Request::from_parts(MetadataMap::from_headers(metadata), tonic::Extensions::default(), message)
-}
-
-fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
-    let id = headers.get(X_REQUEST_ID)?;
-    let fine = (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
-    fine.then(|| id.clone())
-}
-
-fn made_id(clock: &Clock) -> HeaderValue {
-    let mut text = Uuid::encode_buffer();
-    let text = ids::uuid(clock).hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
 }

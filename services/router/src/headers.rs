@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use headgate_kit::error::Failure;
 use headgate_kit::money::Usd;
+use headgate_kit::request_id::X_REQUEST_ID;
 use headgate_proto::budget::v1::BudgetStatus;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const BUDGET_LIMIT: HeaderName = HeaderName::from_static("x-budget-limit");
 const BUDGET_TOTAL: HeaderName = HeaderName::from_static("x-budget-total");
 const BUDGET_REMAINING: HeaderName = HeaderName::from_static("x-budget-remaining");

@@ -7,6 +7,8 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
+use headgate_kit::request_id::RequestId;
+use headgate_kit::scope::within;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::budget::v1::{AdmissionServiceStub, ExtendRequest};
 use uuid::Uuid;
@@ -19,13 +21,14 @@ const CALL_DEADLINE: Duration = Duration::from_secs(2);
 pub(crate) struct Keeper(DashMap<Uuid, Held, RandomState>);
 
 struct Held {
+    request_id: RequestId,
     since_unix_ms: i64,
     until_unix_ms: i64,
 }
 
 impl Keeper {
-    pub(crate) fn hold(&self, lease: Uuid, now_unix_ms: i64, until_unix_ms: i64) {
-        self.0.insert(lease, Held { since_unix_ms: now_unix_ms, until_unix_ms });
+    pub(crate) fn hold(&self, lease: Uuid, request_id: RequestId, now_unix_ms: i64, until_unix_ms: i64) {
+        self.0.insert(lease, Held { request_id, since_unix_ms: now_unix_ms, until_unix_ms });
     }
 
     pub(crate) fn release(&self, lease: Uuid) {
@@ -33,9 +36,13 @@ impl Keeper {
     }
 
     /// Leases half of whose time is over.
-    fn due(&self, now_unix_ms: i64) -> Vec<Uuid> {
+    fn due(&self, now_unix_ms: i64) -> Vec<(Uuid, RequestId)> {
         let half_over = |h: &Held| now_unix_ms - h.since_unix_ms >= (h.until_unix_ms - h.since_unix_ms) / 2;
-        self.0.iter().filter(|held| half_over(held.value())).map(|held| *held.key()).collect()
+        self.0
+            .iter()
+            .filter(|held| half_over(held.value()))
+            .map(|held| (*held.key(), held.request_id.clone()))
+            .collect()
     }
 
     /// Extends leases until the tasks are stopped and every request has ended.
@@ -47,8 +54,8 @@ impl Keeper {
                     () = stopping.cancelled() => return,
                     () = tokio::time::sleep(TICK) => {}
                 }
-                for lease in self.due(clock.unix_millis()) {
-                    self.extend(&admission, lease, &clock).await;
+                for (lease, request_id) in self.due(clock.unix_millis()) {
+                    within(request_id, self.extend(&admission, lease, &clock)).await;
                 }
             }
         });
@@ -72,14 +79,17 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn a_lease_is_due_when_half_of_its_time_is_over() {
         let (keeper, lease) = (Keeper::default(), Uuid::from_u128(7));
-        keeper.hold(lease, 1_000, 3_000);
+        let request_id = RequestId::given(&HeaderValue::from_static("r")).unwrap();
+        keeper.hold(lease, request_id.clone(), 1_000, 3_000);
         assert!(keeper.due(1_999).is_empty());
-        assert_eq!(keeper.due(2_000), [lease]);
+        assert_eq!(keeper.due(2_000), [(lease, request_id)]);
         keeper.release(lease);
         assert!(keeper.due(9_000).is_empty());
     }

@@ -172,6 +172,13 @@ impl Lease {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        let reason = failure.map_or(ErrorReason::Unspecified, |f| f.reason);
+        tracing::debug!(
+            lease_id = %self.subject.id,
+            outcome = outcome.as_str_name(),
+            reason = reason.as_str_name(),
+            "request ended"
+        );
         let usage = self.usage_for(outcome);
         let response = self.replay.take().filter(|_| outcome == Outcome::Succeeded);
         self.write(&self.terminal(outcome, failure, usage), response);

@@ -98,6 +98,7 @@ fn number(value: impl Into<i32>) -> u32 {
 mod tests {
     use std::sync::Arc;
 
+    use headgate_kit::request_id::RequestId;
     use headgate_proto::catalog::v1::Operation;
     use headgate_proto::inference::v1::BodyFacts;
     use headgate_proto::record::v1::{AttemptRecord, UsageRecord};
@@ -111,14 +112,21 @@ mod tests {
     use crate::models::Models;
     use crate::tests::peers;
 
-    fn subject(request_id: &'static str, operation: Operation, started_at_unix_ms: i64) -> Subject {
+    fn subject(operation: Operation, started_at_unix_ms: i64) -> Subject {
         let models = Models::default();
         models.apply(peers::catalog());
         let entry = models.current().resolve("tenant_1", "m").unwrap().clone();
         let facts = BodyFacts { max_output_tokens: Some(1), ..BodyFacts::default() };
         let asked = Asked { model: "m".into(), operation, facts, streamed: operation == Operation::Chat };
-        let (id, request_id) = (Uuid::from_u128(7), HeaderValue::from_static(request_id));
-        Subject::new(id, Arc::new(peers::key()), request_id, entry, &asked, started_at_unix_ms)
+        let request_id = RequestId::given(&HeaderValue::from_static("request_1")).unwrap();
+        Subject::new(
+            Uuid::from_u128(7),
+            Arc::new(peers::key()),
+            request_id,
+            entry,
+            &asked,
+            started_at_unix_ms,
+        )
     }
 
     /// The record as a message, every field of it, so that a new one is not forgotten.
@@ -170,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let subject = subject("", Operation::Embeddings, 0);
+        let subject = subject(Operation::Embeddings, 0);
         let terminal = Terminal {
             subject: &subject,
             candidate: None,
@@ -197,7 +205,7 @@ mod tests {
             (status_code, ttft_ms, estimated) in any::<(u16, Option<u32>, bool)>(),
             attempts in prop::collection::vec((0..2_usize, any::<u32>(), any::<u32>()), 0..4),
         ) {
-            let subject = subject("request_1", Operation::Chat, started_at_unix_ms);
+            let subject = subject(Operation::Chat, started_at_unix_ms);
             let attempted: Vec<_> = attempts.into_iter().map(|(at, s, l)| attempted(at, s, l)).collect();
             let usage =
                 TokenUsage { prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, estimated };

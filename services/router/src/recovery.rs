@@ -11,7 +11,8 @@ use crate::{estimate, price};
 pub(crate) fn abandon(spool: &Spool, unfinished: Vec<OpenEntry>, clock: &Clock) -> Result<(), SpoolError> {
     for entry in unfinished {
         let record = abandoned(&entry, clock.unix_millis());
-        tracing::warn!(lease_id = record.lease_id, "request was abandoned by an earlier process");
+        let UsageRecord { lease_id, request_id, .. } = &record;
+        tracing::warn!(lease_id, request_id, "request was abandoned by an earlier process");
         spool.end(entry.key, &record.encode_to_vec())?;
     }
     Ok(())

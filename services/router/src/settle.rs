@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use headgate_kit::scope::carried;
 use headgate_proto::budget::v1::SettleRequest;
 use uuid::Uuid;
 
@@ -23,10 +24,10 @@ pub(crate) fn settle(parts: &Arc<Parts>, lease: Uuid, message: SettleRequest) {
     });
     match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(()) => {}
-        Poll::Pending => parts.tasks.spawn(async move {
+        Poll::Pending => parts.tasks.spawn(carried(async move {
             if tokio::time::timeout(CALL_DEADLINE, call).await.is_err() {
                 tracing::warn!("a lease was not settled in time");
             }
-        }),
+        })),
     }
 }

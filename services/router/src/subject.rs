@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use headgate_kit::request_id::RequestId;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::catalog::v1::Operation;
 use headgate_proto::record::v1::IntentRecord;
-use http::HeaderValue;
 use uuid::Uuid;
 
 use crate::asked::Asked;
@@ -21,18 +21,18 @@ pub(crate) struct Subject {
     pub(crate) hold_nano_usd: i64,
     pub(crate) prompt_tokens_estimate: u32,
     key: Arc<KeyRecord>,
-    request_id: HeaderValue,
+    request_id: RequestId,
     pub(crate) operation: Operation,
     pub(crate) streamed: bool,
     pub(crate) started_at_unix_ms: i64,
 }
 
 impl Subject {
-    /// What `asked` is, by `key`, of `entry`. `request_id` must be visible ASCII.
+    /// What `asked` is, by `key`, of `entry`.
     pub(crate) fn new(
         id: Uuid,
         key: Arc<KeyRecord>,
-        request_id: HeaderValue,
+        request_id: RequestId,
         entry: Arc<Entry>,
         asked: &Asked<'_>,
         started_at_unix_ms: i64,
@@ -54,7 +54,7 @@ impl Subject {
     pub(crate) fn intent(&self) -> IntentRecord {
         IntentRecord {
             lease_id: self.lease_id(),
-            request_id: self.request_id().to_owned(),
+            request_id: self.request_id.as_str().to_owned(),
             tenant_id: self.key.tenant_id.clone(),
             key_id: self.key.key_id.clone(),
             model: self.entry.model.name.clone(),
@@ -71,7 +71,7 @@ impl Subject {
     /// Writes a terminal record's first fields: those it has in common with the intent, under the same numbers.
     pub(crate) fn write(&self, record: &mut Fields) {
         record.text(1, self.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-        record.text(2, self.request_id());
+        record.text(2, self.request_id.as_str());
         record.text(3, &self.key.tenant_id);
         record.text(4, &self.key.key_id);
         record.text(5, &self.entry.model.name);
@@ -81,9 +81,5 @@ impl Subject {
     /// The lease's id as services tell it each other.
     pub(crate) fn lease_id(&self) -> String {
         self.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
-    }
-
-    fn request_id(&self) -> &str {
-        self.request_id.to_str().unwrap_or_default()
     }
 }

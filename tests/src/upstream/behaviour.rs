@@ -126,6 +126,8 @@ pub enum UsageReport {
 pub enum End {
     /// As documented: finish reason, usage where asked, `[DONE]`.
     Done,
+    /// As documented, but the body and the connection stay open after `[DONE]`.
+    DoneThenOpen,
     /// Not at all: silence on an open connection.
     Hang,
     /// With a reset of the connection.

@@ -47,7 +47,7 @@ pub(super) fn events(
         }
         tokio::time::sleep(answer.delay).await;
         match answer.end {
-            End::Done => {
+            End::Done | End::DoneThenOpen => {
                 for choice in 0..documents.choices() {
                     yield piece(documents.finish_event(choice));
                 }
@@ -56,6 +56,9 @@ pub(super) fn events(
                 }
                 page.complete();
                 yield piece("data: [DONE]\n\n");
+                if answer.end == End::DoneThenOpen {
+                    std::future::pending::<()>().await;
+                }
             }
             End::Hang => std::future::pending().await,
             End::Reset => {

@@ -62,12 +62,14 @@ impl AdmissionService for Admissions {
 impl Admissions {
     fn count(&self, decision: &Decision) {
         let metrics = &self.0.engine.metrics;
-        match decision {
-            Decision::Admitted { .. } => metrics.admitted(),
-            Decision::Replay(_) => metrics.replayed(),
-            Decision::Refused(refusal) => metrics.refused(refusal.reason),
-            Decision::Ended => metrics.refused(ErrorReason::Conflict),
-        }
+        let refused_for = match decision {
+            Decision::Admitted { .. } => return metrics.admitted(),
+            Decision::Replay(_) => return metrics.replayed(),
+            Decision::Refused(refusal) => refusal.reason,
+            Decision::Ended => ErrorReason::Conflict,
+        };
+        metrics.refused(refused_for);
+        tracing::debug!(reason = refused_for.as_str_name(), "request not admitted");
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use headgate_kit::Failure;
+use headgate_kit::scope::carried;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::adapter::v1::StreamChatResponse;
 use http::HeaderValue;
@@ -136,12 +137,12 @@ fn give_back(mut body: AnswerBody, tasks: &Tasks) {
             Poll::Pending => break,
         }
     }
-    tasks.spawn(async move {
+    tasks.spawn(carried(async move {
         let drained = tokio::time::timeout(DRAIN, async {
             while let Some(Ok(_)) = std::future::poll_fn(|cx| body.poll_data(cx)).await {}
         });
         if drained.await.is_err() {
             tracing::debug!("an upstream did not end its answer after the end marker");
         }
-    });
+    }));
 }

@@ -1,36 +1,45 @@
 //! The name of a request, the client's or our own.
 
-use headgate_kit::clock::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::clock::Clock;
+
 /// The header that carries it, in requests, responses and gRPC metadata.
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_LENGTH: usize = 128;
 
-/// 1 to 128 visible ASCII characters.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(HeaderValue);
+/// 1 to 128 visible ASCII characters. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The client's id where it is sane, else a new one.
-    pub(crate) fn of(headers: &HeaderMap, clock: &Clock) -> Self {
-        match headers.get(X_REQUEST_ID) {
-            Some(given) if is_sane(given.as_bytes()) => Self(given.clone()),
-            _ => Self::new(clock),
-        }
+    #[must_use]
+    pub fn of(headers: &HeaderMap, clock: &Clock) -> Self {
+        headers.get(X_REQUEST_ID).and_then(Self::given).unwrap_or_else(|| Self::new(clock))
+    }
+
+    /// The id as a client gave it, if it is sane.
+    #[must_use]
+    pub fn given(id: &HeaderValue) -> Option<Self> {
+        is_sane(id.as_bytes()).then(|| Self(id.clone()))
     }
 
     fn new(clock: &Clock) -> Self {
         let mut text = [0; 36];
-        let text = headgate_kit::ids::uuid(clock).hyphenated().encode_lower(&mut text);
+        let text = crate::ids::uuid(clock).hyphenated().encode_lower(&mut text);
         Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown")))
     }
 
-    pub(crate) fn header(&self) -> HeaderValue {
+    /// As a header carries it.
+    #[must_use]
+    pub fn header(&self) -> HeaderValue {
         self.0.clone()
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// As a log line or a record tells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }
