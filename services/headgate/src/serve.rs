@@ -151,10 +151,12 @@ impl Listeners {
         );
         let grace = Duration::from_millis(settings.shutdown.grace_ms);
         let rest = tokio::spawn(edge.serve(self.edge, stop.clone(), grace));
+        let bounds = settings.grpc.bounds();
         let routes = services.routes(router, &health)?;
-        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, context.clock.clone(), stop.clone()));
+        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, bounds, context.clock.clone(), stop.clone()));
         context.storage.spawn(serve_ops(
             self.ops,
+            settings.ops.max_connections,
             context.registry.clone(),
             ready.clone(),
             context.storage.clone(),

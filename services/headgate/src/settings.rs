@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use headgate_kit::config::{self, Problem};
 use headgate_kit::seal::MasterKey;
+use headgate_kit::server::Bounds;
 use headgate_kit::telemetry;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Grpc {
     pub(crate) listen: SocketAddr,
+    pub(crate) max_connections: usize,
+    pub(crate) max_streams_per_connection: u32,
 }
 
 /// The ops listener.
@@ -51,6 +54,7 @@ pub(crate) struct Grpc {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Ops {
     pub(crate) listen: SocketAddr,
+    pub(crate) max_connections: usize,
 }
 
 /// How a process ends.
@@ -99,13 +103,14 @@ impl Default for Settings {
 
 impl Default for Grpc {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 50051)) }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 50051));
+        Self { listen, max_connections: 10_000, max_streams_per_connection: 1024 }
     }
 }
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), max_connections: 100 }
     }
 }
 
@@ -139,6 +144,8 @@ impl Settings {
         };
         add("log", self.log.problems());
         add("edge", self.edge.problems());
+        add("grpc", self.grpc.problems());
+        add("ops", connection_problems(self.ops.max_connections).into_iter().collect());
         add("auth", self.auth.problems());
         add("catalog", self.catalog.problems());
         add("router", self.router.problems());
@@ -172,6 +179,27 @@ impl Settings {
         problems.extend(self.bootstrap.budget().problems());
         problems
     }
+}
+
+impl Grpc {
+    /// What its listener takes at a time.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { connections: self.max_connections, streams: self.max_streams_per_connection }
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems: Vec<_> = connection_problems(self.max_connections).into_iter().collect();
+        if self.max_streams_per_connection == 0 {
+            problems.push(("max_streams_per_connection", "must be at least 1".to_owned()));
+        }
+        problems
+    }
+}
+
+/// As many as the edge may be told to take.
+fn connection_problems(max_connections: usize) -> Option<(&'static str, String)> {
+    (!(1..=1_000_000).contains(&max_connections))
+        .then(|| ("max_connections", "must be 1 to 1000000".to_owned()))
 }
 
 impl Bootstrap {

@@ -1,6 +1,7 @@
 //! Listeners: gRPC and ops, each bounded and drained on stop.
 
 mod named;
+mod slots;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,38 +17,43 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use self::named::Naming;
+use self::slots::{Http2, Slots};
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 
-/// Serves gRPC until `stop` is cancelled, then lets running calls end. Callers over this listener are no peers, and every call has a
-/// request id: the caller's where it is sane, else a new one of the clock's.
+/// What a gRPC listener takes at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections; more wait in the kernel's backlog.
+    pub connections: usize,
+    /// Calls on each; more wait at the client.
+    pub streams: u32,
+}
+
+/// Serves gRPC until `stop` is cancelled, then lets running calls end. Callers over this listener are no peers, and
+/// every call has a request id: the caller's where it is sane, else a new one of the clock's.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
+    bounds: Bounds,
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let connections = TcpListenerStream::new(listener).map(|stream| {
-        if let Ok(stream) = &stream {
-            // Without it every answer waits for the client's acknowledgement of the one before.
-            if let Err(cause) = stream.set_nodelay(true) {
-                tracing::debug!(%cause, "no TCP_NODELAY");
-            }
-        }
-        stream
+    let slots = Slots::new(bounds.connections);
+    let connections = futures_util::stream::unfold((listener, slots), |(listener, slots)| async {
+        let connection = Http2::new(slots.accept(&listener).await);
+        Some((Ok::<_, std::io::Error>(connection), (listener, slots)))
     });
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .max_concurrent_streams(1024)
+        .max_concurrent_streams(bounds.streams)
         .layer(Naming(clock))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
@@ -88,23 +94,17 @@ impl Readiness {
     }
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` until `stop` is cancelled.
+/// Serves `/livez`, `/readyz` and `/metrics` until `stop` is cancelled, on `most` connections at a time.
 pub async fn serve_ops(
     listener: TcpListener,
+    most: usize,
     registry: Registry,
     ready: Readiness,
     tasks: Tasks,
     stop: CancellationToken,
 ) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
+    let slots = Slots::new(most);
+    while let Some((stream, slot)) = stop.run_until_cancelled(slots.accept(&listener)).await {
         let (registry, ready, stop) = (registry.clone(), ready.clone(), stop.clone());
         tasks.spawn(async move {
             let answer = service_fn(move |request| {
@@ -119,6 +119,7 @@ pub async fn serve_ops(
                 end = connection => if let Err(cause) = end { tracing::debug!(%cause, "ops connection ended") },
                 () = stop.cancelled() => {}
             }
+            drop(slot);
         });
     }
 }
