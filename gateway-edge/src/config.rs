@@ -15,7 +15,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The largest request body, in bytes. A larger one is answered with 413. Default 1 MiB.
     pub max_body_bytes: usize,
-    /// The same where a prompt or texts to embed are sent, which may carry images. Default 16 MiB.
+    /// The same where a prompt or texts to embed are sent, which may carry images. Beyond 256 KiB the key is asked for
+    /// before more is read. Default 16 MiB.
     pub max_prompt_body_bytes: usize,
     /// How many connections are open at a time; more wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,

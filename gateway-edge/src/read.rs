@@ -11,8 +11,12 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use crate::error::Refusal;
+
 /// A body's declared length is trusted with this much memory before its bytes are there.
 const RESERVE_AT_MOST: usize = 1 << 20;
+/// As much of a body is read of anyone. Whoever wants more of it held has to be known.
+const FROM_ANYONE: usize = 256 << 10;
 
 /// Refuses bodies that say they are something else than JSON.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
@@ -24,18 +28,34 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::new(ErrorReason::InvalidRequest, "content-type must be application/json"))
 }
 
-/// The whole body, if it has at most `limit` bytes and arrives within `patience`.
-pub(crate) async fn whole(body: &mut Incoming, limit: usize, patience: Duration) -> Result<Bytes, Failure> {
+/// The whole body, if it has at most `limit` bytes and arrives within `patience`. `introduce` is asked who the client
+/// is before much of a large body is read, and not at all for another.
+pub(crate) async fn whole<I: Future<Output = Result<(), Refusal>>>(
+    body: &mut Incoming,
+    limit: usize,
+    patience: Duration,
+    introduce: impl FnOnce() -> I,
+) -> Result<Bytes, Refusal> {
     if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
+        return Err(too_large().into());
     }
     // The timer costs nothing while the bytes are there already.
-    tokio::time::timeout(patience, collect(body, limit)).await.unwrap_or_else(|_| {
-        Err(Failure::new(ErrorReason::InvalidRequest, "the request body did not arrive in time"))
+    tokio::time::timeout(patience, collect(body, limit, introduce)).await.unwrap_or_else(|_| {
+        Err(Failure::new(ErrorReason::InvalidRequest, "the request body did not arrive in time").into())
     })
 }
 
-async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Failure> {
+async fn collect<I: Future<Output = Result<(), Refusal>>>(
+    body: &mut Incoming,
+    limit: usize,
+    introduce: impl FnOnce() -> I,
+) -> Result<Bytes, Refusal> {
+    let mut stranger = Some(introduce);
+    if body.size_hint().lower() > FROM_ANYONE as u64
+        && let Some(introduce) = stranger.take()
+    {
+        introduce().await?;
+    }
     let Some(first) = next(body, limit).await? else { return Ok(Bytes::new()) };
     if body.is_end_stream() {
         return Ok(first);
@@ -43,7 +63,13 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Failure> {
     let expected = first.len().saturating_add(usize::try_from(body.size_hint().lower()).unwrap_or(0));
     let mut whole = BytesMut::with_capacity(expected.min(RESERVE_AT_MOST));
     whole.extend_from_slice(&first);
-    while let Some(data) = next(body, limit - whole.len()).await? {
+    loop {
+        if whole.len() > FROM_ANYONE
+            && let Some(introduce) = stranger.take()
+        {
+            introduce().await?;
+        }
+        let Some(data) = next(body, limit - whole.len()).await? else { break };
         whole.extend_from_slice(&data);
         if body.is_end_stream() {
             break;

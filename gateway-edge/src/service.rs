@@ -7,7 +7,7 @@ use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
 use headgate_kit::scope::within;
-use headgate_proto::inference::v1::DialectBody;
+use headgate_proto::inference::v1::{DialectBody, ListModelsRequest};
 use http::header::{CONTENT_TYPE, EXPECT, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -105,9 +105,18 @@ impl Shared {
         }
     }
 
-    async fn read_json(&self, route: Route, call: Call<'_>) -> Result<Bytes, Failure> {
-        read::require_json(&call.head.headers)?;
-        read::whole(call.body, self.config.body_limit(route), self.config.body_read_timeout()).await
+    async fn read_json(&self, route: Route, call: Call<'_>) -> Result<Bytes, Refusal> {
+        let Call { head, body, id } = call;
+        read::require_json(&head.headers)?;
+        // Boxed: seldom needed.
+        let introduce = || Box::pin(self.introduce(&head.headers, id));
+        read::whole(body, self.config.body_limit(route), self.config.body_read_timeout(), introduce).await
+    }
+
+    /// Refuses strangers as the request itself would be, by a call that holds nothing and counts nowhere.
+    async fn introduce(&self, headers: &HeaderMap, id: &RequestId) -> Result<(), Refusal> {
+        self.inference.list_models(metadata::request(headers, id, ListModelsRequest {})).await?;
+        Ok(())
     }
 
     fn discard(&self, route: Route, headers: &HeaderMap, body: Incoming) {

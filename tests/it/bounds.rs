@@ -12,6 +12,7 @@ use headgate_tests::prompts;
 use headgate_tests::setup::{KEY, Setup};
 use headgate_tests::upstream::{Answer, End, Upstream};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -61,4 +62,33 @@ async fn ops_connections_beyond_the_bound_wait() {
     assert!(timeout(A_WHILE, second.as_mut()).await.is_err(), "there were two");
     drop(first);
     timeout(SOON, second).await.expect("a slot is free").expect(200);
+}
+
+/// The status line of the answer to the beginning of a request whose end never comes.
+async fn answered(headgate: &Headgate, head: &str, begin: &[u8]) -> Option<String> {
+    let mut stream = TcpStream::connect(headgate.listeners().edge).await.unwrap();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n{head}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(begin).await.unwrap();
+    let mut status = [0; "HTTP/1.1 401".len()];
+    timeout(A_WHILE, stream.read_exact(&mut status)).await.ok()?.unwrap();
+    Some(String::from_utf8_lossy(&status).into_owned())
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_make_the_edge_hold_a_large_body() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let declared = format!("content-length: {}", 8 << 20);
+    let chunk = [b"60000\r\n".as_slice(), &[b' '; 0x60000], b"\r\n"].concat();
+    let refused = Some("HTTP/1.1 401".to_owned());
+    for stranger in ["x-not: a key", "authorization: Bearer sk-acme.guessed"] {
+        assert_eq!(answered(&headgate, &format!("{stranger}\r\n{declared}"), b"{").await, refused);
+        let chunked = format!("{stranger}\r\ntransfer-encoding: chunked");
+        assert_eq!(answered(&headgate, &chunked, &chunk).await, refused);
+    }
+    // Who is known is waited for, and answered.
+    assert_eq!(answered(&headgate, &format!("authorization: Bearer {KEY}\r\n{declared}"), b"{").await, None);
+    let body = prompts::chat("m").to_string() + &" ".repeat(1 << 20);
+    headgate.client().post_raw("/v1/chat/completions", body).await.expect(200);
 }

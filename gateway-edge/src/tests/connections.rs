@@ -52,6 +52,17 @@ async fn a_body_over_the_limit_is_refused_while_it_comes() {
 }
 
 #[tokio::test]
+async fn only_a_large_body_needs_an_introduction() {
+    let server = Server::start(Config::default()).await;
+    let body = prompt("echo", false);
+    let of_length = |length: usize| body.clone() + &" ".repeat(length - body.len());
+    assert_eq!(server.chat(&of_length(256 << 10)).await.status, 200);
+    assert_eq!(server.chat(&of_length((256 << 10) + 1)).await.status, 200);
+    let methods: Vec<_> = server.router.seen.lock().iter().map(|seen| seen.method).collect();
+    assert_eq!(methods, ["Chat", "ListModels", "Chat"]);
+}
+
+#[tokio::test]
 async fn a_refused_client_may_finish_writing_and_reads_why() {
     let server = Server::start(Config { max_prompt_body_bytes: 8 << 20, ..Config::default() }).await;
     for (content_type, length, status) in
