@@ -65,6 +65,10 @@ pub(crate) fn too_large(limit: usize) -> Failure {
 /// An upstream that no connection could be made to. The cause goes to the log.
 pub(crate) fn unreachable(cause: &(dyn std::error::Error + 'static)) -> Failure {
     tracing::debug!(cause = chain(cause), "no connection to the upstream");
+    if timed_out(cause) {
+        let message = "no connection to the upstream in time";
+        return Failure::new(ErrorReason::UpstreamTimeout, message).with("deadline", "connect");
+    }
     Failure::new(ErrorReason::UpstreamFailed, "the upstream cannot be reached")
 }
 
@@ -90,6 +94,13 @@ fn broken(cause: &hyper::Error) -> Failure {
         return Failure::new(ErrorReason::UpstreamInvalid, "the upstream's answer is not valid HTTP");
     }
     closed()
+}
+
+/// Whether an error has a socket's timeout behind it: the connector's, which may fire before the attempt's own, or the
+/// kernel's.
+fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) || error.source().is_some_and(timed_out)
 }
 
 /// An error with everything behind it.
