@@ -193,6 +193,11 @@ fn checked(event: Event) -> Result<Event, Failure> {
             let message = "the upstream's stream holds data that is no JSON object";
             Err(Failure::new(ErrorReason::UpstreamInvalid, message))
         }
+        // A page or a document where events were promised. To a reader of events it would be nothing at all.
+        EventKind::Comment if matches!(event.raw.first(), Some(b'<' | b'{' | b'[')) => {
+            let message = "the upstream's stream holds something else than events";
+            Err(Failure::new(ErrorReason::UpstreamInvalid, message))
+        }
         _ => Ok(event),
     }
 }

@@ -118,6 +118,8 @@ fn errors_and_nonsense_end_the_stream() {
         ("data: {\"error\":{\"message\":\"out of memory\",\"code\":500}}\n\n", ErrorReason::UpstreamFailed),
         ("event: error\ndata: boom\n\n", ErrorReason::UpstreamFailed),
         ("data: nonsense\n\n", ErrorReason::UpstreamInvalid),
+        ("<!DOCTYPE html>\n<html>\n\n", ErrorReason::UpstreamInvalid),
+        ("{\"error\":{\"message\":\"no event\"}}\n\n", ErrorReason::UpstreamInvalid),
     ];
     for (bad, reason) in cases {
         let (text, _, _, failure) = run(chunks(true), &[[CHUNK, bad, CHUNK].concat().as_bytes()]);
