@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use headgate_proto::common::v1::ErrorReason;
 use headgate_proto::inference::v1::chat_request::Encoding;
 use headgate_proto::inference::v1::chat_response::Encoding as Answer;
 use headgate_proto::inference::v1::content_part::Part;
@@ -154,19 +155,15 @@ async fn targets_are_chosen_by_weight() {
 async fn a_failed_target_is_followed_by_the_next_and_both_are_recorded() {
     let (broken, sound) = (Upstream::start().await, Upstream::start().await);
     broken.script_default(Behaviour::openai_error(500, "server_error", "broken", "out of order"));
-    let targets = json!([
-        {"provider": "broken", "upstream_model": "b", "weight": 1},
-        {"provider": "sound", "upstream_model": "s", "weight": 0},
-    ]);
     let setup = Setup::new()
         .provider("broken", &broken.url())
         .provider("sound", &sound.url())
-        .model("m", &[])
-        .model_with(&json!({"targets": targets}));
+        .model("m", &["broken", "sound"])
+        .in_order();
     let headgate = Headgate::start(&setup).await;
 
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
-    assert_eq!(sound.only_request().json()["model"], "s");
+    assert_eq!(sound.only_request().json()["model"], "m");
     let streamed = headgate.client().stream(&prompts::stream("m")).await;
     assert_eq!(streamed.status, 200);
     let (events, clean) = streamed.read_to_end().await;
@@ -207,6 +204,37 @@ async fn every_deadline_ends_an_attempt_with_504() {
         assert_eq!((row.outcome(), row.status_code), (Outcome::DeadlineExceeded, 504), "{}", row.model);
     }
     assert!(upstream.journal().iter().all(|entry| entry.closed_early_at.is_some()));
+}
+
+#[tokio::test]
+async fn a_silent_target_is_followed_by_the_next_and_504_comes_after_the_last() {
+    let (silent, sound) = (Upstream::start().await, Upstream::start().await);
+    silent.script_default(Behaviour::HangBeforeHead);
+    let hasty = json!({"deadlines": {"first_byte_ms": 200}});
+    let setup = Setup::new()
+        .provider("silent", &silent.url())
+        .provider_with(&hasty)
+        .provider("mute", &silent.url())
+        .provider_with(&hasty)
+        .provider("sound", &sound.url())
+        .model("saved", &["silent", "sound"])
+        .in_order()
+        .model("lost", &["silent", "mute"])
+        .in_order();
+    let headgate = Headgate::start(&setup).await;
+    let cases = [("saved", 200, ["silent", "sound"]), ("lost", 504, ["silent", "mute"])];
+    for (number, (model, status, expected)) in (1..).zip(cases) {
+        let streamed = headgate.client().stream(&prompts::stream(model)).await;
+        assert_eq!(streamed.status, status, "{model}, streamed");
+        drop(streamed.into_reply().await);
+        headgate.client().chat(&prompts::chat(model)).await.expect(status);
+        for row in &headgate.rows(2 * number).await[..2] {
+            assert_eq!(u16::try_from(row.status_code).unwrap(), status);
+            let tried: Vec<_> = row.attempts.iter().map(|attempt| attempt.provider_id.as_str()).collect();
+            assert_eq!(tried, expected, "{model}");
+            assert_eq!(row.attempts[0].error_reason(), ErrorReason::UpstreamTimeout);
+        }
+    }
 }
 
 #[tokio::test]

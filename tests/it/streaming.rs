@@ -96,6 +96,26 @@ async fn a_stream_that_breaks_ends_in_an_error_event_never_in_a_clean_finish() {
 }
 
 #[tokio::test]
+async fn a_stream_that_broke_is_not_begun_again_elsewhere() {
+    let (broken, sound) = (Upstream::start().await, Upstream::start().await);
+    broken.script_default(Answer::default().ending(End::Reset));
+    let setup = Setup::new()
+        .provider("broken", &broken.url())
+        .provider("sound", &sound.url())
+        .model("m", &["broken", "sound"])
+        .in_order();
+    let headgate = Headgate::start(&setup).await;
+    let (events, _) = headgate.client().stream(&prompts::stream("m")).await.read_to_end().await;
+    let text: String = events.iter().filter_map(Event::content).collect();
+    assert_eq!(text, "w0 w1 w2 w3 w4 ", "more or less than the one attempt gave");
+    let failures = events.iter().filter(|event| event.json()["error"].is_object()).count();
+    assert!(failures == 1 && !events.iter().any(Event::is_done), "{events:?}");
+    assert_eq!((broken.journal().len(), sound.journal().len()), (1, 0));
+    let row = headgate.only_row().await;
+    assert_eq!((row.attempts.len(), row.provider_id.as_str(), row.outcome()), (1, "broken", Outcome::Failed));
+}
+
+#[tokio::test]
 async fn a_failure_before_the_first_event_is_a_real_status() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;

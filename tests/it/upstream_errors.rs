@@ -8,7 +8,8 @@ use headgate_proto::record::v1::Outcome;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY, Setup};
-use headgate_tests::upstream::{Behaviour, Upstream};
+use headgate_tests::upstream::{Behaviour, Unreachable, Upstream};
+use serde_json::json;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -17,6 +18,7 @@ const OPENAI: &str =
 const LLAMA: &str = r#"{"error":{"code":400,"message":"said upstream","type":"invalid_request_error"}}"#;
 const VLLM: &str =
     r#"{"object":"error","message":"said upstream","type":"BadRequestError","param":null,"code":400}"#;
+const OLLAMA: &str = r#"{"error":"said upstream"}"#;
 const FASTAPI: &str = r#"{"detail":"said upstream"}"#;
 const HTML: &str = "<html><body>said upstream</body></html>";
 
@@ -70,16 +72,17 @@ const fn limited(body: &'static str, told: bool) -> Case {
 }
 
 /// The upstream answered what no upstream of the dialect answers.
-const fn invalid(status: u16, body: &'static str) -> Case {
-    case((status, body), "UPSTREAM_INVALID", Code::Unavailable, 502, Some("upstream_invalid"), false)
+const fn invalid(status: u16, body: &'static str, told: bool) -> Case {
+    case((status, body), "UPSTREAM_INVALID", Code::Unavailable, 502, Some("upstream_invalid"), told)
 }
 
-const CASES: [Case; 29] = [
+const CASES: [Case; 33] = [
     rejected(400, OPENAI, Some("some_code"), true),
     // A number is an HTTP status again, not one of OpenAI's codes.
     rejected(400, LLAMA, None, true),
     rejected(400, VLLM, None, true),
     rejected(400, FASTAPI, None, true),
+    rejected(400, OLLAMA, None, true),
     rejected(400, HTML, None, false),
     rejected(404, OPENAI, Some("some_code"), true),
     rejected(409, OPENAI, Some("some_code"), true),
@@ -99,12 +102,16 @@ const CASES: [Case; 29] = [
     failed(502, HTML, false),
     failed(503, LLAMA, true),
     failed(529, OPENAI, true),
-    invalid(200, "{\"choices\":"),
-    invalid(200, HTML),
-    invalid(200, ""),
-    invalid(200, "[]"),
-    invalid(204, ""),
-    invalid(302, HTML),
+    invalid(200, "{\"choices\":", false),
+    invalid(200, HTML, false),
+    invalid(200, "", false),
+    invalid(200, "[]", false),
+    // An error in place of the answer.
+    invalid(200, OPENAI, true),
+    invalid(200, LLAMA, true),
+    invalid(200, OLLAMA, true),
+    invalid(204, "", false),
+    invalid(302, HTML, false),
 ];
 
 #[tokio::test]
@@ -142,10 +149,12 @@ async fn every_status_and_body_has_its_meaning() {
         let info = details.error_info().unwrap_or_else(|| panic!("{label}: no ErrorInfo"));
         assert_eq!((info.reason.as_str(), info.domain.as_str()), (case.reason, "headgate"), "{label}");
 
-        let stream = headgate.client().stream(&prompts::stream(&model)).await;
-        if status != 200 {
-            assert_eq!(stream.into_reply().await.status, case.http, "{label}, streamed");
-        }
+        let streamed = headgate.client().stream(&prompts::stream(&model)).await.into_reply().await;
+        assert_eq!(streamed.status, case.http, "{label}, streamed");
+        let error = &streamed.json()["error"];
+        assert_eq!(error["code"].as_str(), case.code, "{label}, streamed: {error}");
+        let message = error["message"].as_str().unwrap();
+        assert_eq!(message.contains("said upstream"), case.told, "{label}, streamed: {message}");
     }
     let rows = headgate.rows(CASES.len() * 3).await;
     for row in &rows {
@@ -153,6 +162,59 @@ async fn every_status_and_body_has_its_meaning() {
         assert_eq!(row.outcome(), if timeout { Outcome::DeadlineExceeded } else { Outcome::Failed });
     }
     assert!(rows.iter().all(|row| row.completion_tokens == 0 && row.cost_nano_usd == 0));
+}
+
+#[tokio::test]
+async fn a_stream_that_holds_no_answer_is_a_real_status() {
+    let error = format!("data: {OPENAI}\n\n");
+    let page = format!("{HTML}\n\n");
+    let page_as_data = format!("data: {HTML}\n\n");
+    let cases = [
+        // The body of an answer that says it is a stream, the code, and whether the upstream's words are told.
+        (error.as_str(), "upstream_failed", true),
+        (&page, "upstream_invalid", false),
+        (&page_as_data, "upstream_invalid", false),
+        (OPENAI, "upstream_failed", false),
+        ("\u{1}\u{2}\u{3}", "upstream_failed", false),
+        ("", "upstream_failed", false),
+    ];
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    for (body, code, told) in cases {
+        let headers = vec![("content-type", "text/event-stream".to_owned())];
+        upstream.script("m", Behaviour::Reply { status: 200, headers, body: body.to_owned() });
+        let reply = headgate.client().stream(&prompts::stream("m")).await.into_reply().await;
+        assert_eq!((reply.status, reply.error_code().as_str()), (502, code), "{body}: {}", reply.text());
+        assert_eq!(reply.text().contains("said upstream"), told, "{body}: {}", reply.text());
+        assert!(!reply.text().contains('<'), "{body}: the upstream's page is shown");
+    }
+    let rows = headgate.rows(cases.len()).await;
+    assert!(rows.iter().all(|row| row.outcome() == Outcome::Failed && row.completion_tokens == 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_is_504_whoever_set_the_deadline() {
+    let unreachable = Unreachable::start().await;
+    let setup = Setup::new()
+        .section("adapter", &json!({"connect_ms": 300}))
+        .provider("default", &unreachable.url())
+        .model("default", &["default"])
+        .provider("own", &unreachable.url())
+        .provider_with(&json!({"deadlines": {"connect_ms": 100}}))
+        .model("own", &["own"])
+        .model("both", &["own", "default"]);
+    let headgate = Headgate::start(&setup).await;
+    for model in ["default", "own", "both"] {
+        let reply = headgate.client().chat(&prompts::chat(model)).await.expect(504);
+        assert_eq!(reply.error_code(), "upstream_timeout", "{model}");
+        let stream = headgate.client().stream(&prompts::stream(model)).await;
+        assert_eq!(stream.into_reply().await.status, 504, "{model}");
+    }
+    for row in headgate.rows(6).await {
+        assert_eq!((row.outcome(), row.completion_tokens), (Outcome::DeadlineExceeded, 0), "{}", row.model);
+        assert_eq!(row.attempts.len(), if row.model == "both" { 2 } else { 1 });
+        assert!(row.attempts.iter().all(|attempt| attempt.upstream_status == 0));
+    }
 }
 
 #[tokio::test]

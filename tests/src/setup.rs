@@ -96,6 +96,17 @@ impl Setup {
         self
     }
 
+    /// Makes the model that was added last try its targets in the order in which they were given.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        // A target of weight 0 is tried when all that have a weight have failed, the earlier one first.
+        for target in last(&mut self.config, "models")["targets"].as_array_mut().into_iter().flatten().skip(1)
+        {
+            target["weight"] = json!(0);
+        }
+        self
+    }
+
     /// Adds limits of a key or tenant.
     #[must_use]
     pub fn limits(self, limits: Value) -> Self {

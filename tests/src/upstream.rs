@@ -1,5 +1,6 @@
 //! A mock upstream: OpenAI's documented chat, completions and embeddings endpoints, scripted per model, with a journal.
 
+mod absent;
 mod answers;
 mod behaviour;
 mod embeddings;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use absent::{Unreachable, refusing_url};
 pub use behaviour::{Answer, Behaviour, End, UsageReport};
 pub use journal::Entry;
 use journal::Journal;
@@ -88,10 +90,4 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         self.accepting.abort();
     }
-}
-
-/// A URL where nobody listens: connections are refused.
-pub async fn refusing_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    format!("http://{}/v1", listener.local_addr().unwrap())
 }
