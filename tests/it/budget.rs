@@ -21,7 +21,7 @@ const CENT: i64 = USD / 100;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A model whose 100 tokens of answer cost a cent, and whose prompts are free.
-fn cent_model(upstream: &Upstream) -> Setup {
+pub(crate) fn cent_model(upstream: &Upstream) -> Setup {
     Setup::with_model("m", upstream).model_with(&json!({
         "price": {"input_usd_per_1m_tokens": "0", "output_usd_per_1m_tokens": "100"},
         "max_output_tokens": 1000,
@@ -29,7 +29,7 @@ fn cent_model(upstream: &Upstream) -> Setup {
 }
 
 /// A request that costs a cent, and cannot cost more.
-fn cent_request() -> Value {
+pub(crate) fn cent_request() -> Value {
     prompts::chat_with("m", &json!({"max_tokens": 100}))
 }
 
@@ -37,7 +37,7 @@ fn tenant_scope() -> Scope {
     Scope { scope: Some(Kind::TenantId(TENANT.into())) }
 }
 
-fn key_scope() -> Scope {
+pub(crate) fn key_scope() -> Scope {
     Scope { scope: Some(Kind::KeyId(KEY_ID.into())) }
 }
 
@@ -48,7 +48,7 @@ async fn status(headgate: &Headgate, scope: &Scope) -> BudgetStatus {
 }
 
 /// Where the budget stands once nothing is held any more.
-async fn settled(headgate: &Headgate, scope: &Scope) -> i64 {
+pub(crate) async fn settled(headgate: &Headgate, scope: &Scope) -> i64 {
     eventually(SOON, "every hold to be settled", || async {
         Some(status(headgate, scope).await).filter(|status| status.held_nano_usd == 0)
     })
@@ -215,4 +215,27 @@ async fn what_an_upstream_bills_beyond_the_hold_is_booked_as_overrun() {
     let row = headgate.only_row().await;
     assert_eq!((row.cost_nano_usd, row.overrun_nano_usd), (CENT * 5 / 2, CENT * 3 / 2));
     assert_eq!(settled(&headgate, &tenant_scope()).await, CENT * 5 / 2);
+}
+
+#[tokio::test]
+async fn vectors_have_their_price_and_are_refused_over_budget() {
+    let upstream = Upstream::start().await;
+    // A cent for 100 tokens; at worst, every byte is one.
+    let price = json!({"input_usd_per_1m_tokens": "100", "output_usd_per_1m_tokens": "0"});
+    let setup = Setup::with_model("m", &upstream)
+        .model_with(&json!({ "price": price }))
+        .budget(json!({"tenant_id": TENANT, "limit_usd": "0.01"}));
+    let headgate = Headgate::start(&setup).await;
+    let text = |bytes| "x".repeat(bytes);
+    for input in [json!(text(120)), json!([text(60), text(60)])] {
+        let refused = headgate.client().embed(&prompts::embed("m", &input)).await.expect(403);
+        assert_eq!(refused.error_code(), "budget_exceeded");
+        assert_eq!(refused.header("x-budget-remaining"), Some("0.01"));
+    }
+    assert!(upstream.journal().is_empty());
+    headgate.client().embed(&prompts::embed("m", &json!(text(60)))).await.expect(200);
+    // The mock counts three tokens a text.
+    assert_eq!(settled(&headgate, &tenant_scope()).await, CENT * 3 / 100);
+    assert_eq!(headgate.only_row().await.cost_nano_usd, CENT * 3 / 100);
+    headgate.client().embed(&prompts::embed("m", &json!(text(99)))).await.expect(403);
 }

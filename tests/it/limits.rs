@@ -6,11 +6,16 @@ use headgate_proto::budget::v1::budget_service_client::BudgetServiceClient;
 use headgate_proto::budget::v1::scope::Scope as Kind;
 use headgate_proto::budget::v1::{Limits, Scope, SetLimitsRequest};
 use headgate_tests::cluster::Headgate;
+use headgate_tests::http::Client;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY_ID, OTHER_KEY, Setup, TENANT};
 use headgate_tests::upstream::{Answer, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
+
+/// Further keys of the tenant `globex`.
+const MORE_KEY: &str = "sk-more.more-client-secret";
+const MOST_KEY: &str = "sk-most.most-client-secret";
 
 async fn flood(headgate: &Headgate, requests: usize, request: &Value) -> Vec<u16> {
     let mut running = tokio::task::JoinSet::new();
@@ -92,6 +97,60 @@ async fn tokens_per_minute_count_prompt_and_answer() {
     let refused = headgate.client().chat(&request).await.expect(429);
     assert_eq!(refused.error_code(), "rate_limit_exceeded");
     assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn tokens_per_minute_count_the_prompt_alone_too() {
+    let upstream = Upstream::start().await;
+    // As many as the gateway estimates.
+    upstream.script("long", Answer { chunks: 1, prompt_tokens: 600, ..Answer::default() });
+    // What the upstream counts beyond the estimate is taken when it is known.
+    upstream.script("dear", Answer { chunks: 1, prompt_tokens: 990, ..Answer::default() });
+    let setup = Setup::with_model("long", &upstream)
+        .model("dear", &["mock"])
+        .model("vectors", &["mock"])
+        .section("budget", &json!({"default_key_limits": {"tokens_per_minute": 1000}}));
+    let long = json!({"messages": [{"role": "user", "content": "x".repeat(2400)}], "max_tokens": 1});
+    // Three tokens each, as the mock counts.
+    let texts = vec!["twelve bytes"; 200];
+    let cases = [
+        ("/v1/chat/completions", prompts::chat_with("long", &long)),
+        ("/v1/chat/completions", prompts::chat_with("dear", &json!({"max_tokens": 20}))),
+        ("/v1/embeddings", prompts::embed("vectors", &json!(texts))),
+    ];
+    for (path, request) in cases {
+        // A process each: what one case takes of the limit the next would miss.
+        let headgate = Headgate::start(&setup).await;
+        headgate.client().post(path, &request).await.expect(200);
+        let refused = headgate.client().post(path, &request).await.expect(429);
+        assert_eq!(refused.error_code(), "rate_limit_exceeded");
+        assert!(refused.header("retry-after").is_some());
+    }
+}
+
+#[tokio::test]
+async fn defaults_hold_where_nothing_was_set() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::with_model("m", &upstream)
+        .section("budget", &json!({"default_key_limits": {"requests_per_minute": 2}}))
+        .section("budget", &json!({"default_tenant_limits": {"requests_per_minute": 4}}))
+        .limits(json!({"key_id": KEY_ID, "requests_per_minute": 5}))
+        .seed("api_keys", json!({"tenant_id": "globex", "name": "more", "key": MORE_KEY, "scopes": []}))
+        .seed("api_keys", json!({"tenant_id": "globex", "name": "most", "key": MOST_KEY, "scopes": []}));
+    let headgate = Headgate::start(&setup).await;
+    let statuses = async |client: Client| {
+        let mut statuses = Vec::new();
+        for _ in 0..6 {
+            statuses.push(client.chat(&prompts::chat("m")).await.status);
+        }
+        statuses
+    };
+    let of_key = async |key| statuses(headgate.anonymous().with_key(key)).await;
+    // Its own limit in place of a key's default, but not of its tenant's.
+    assert_eq!(statuses(headgate.client()).await, [200, 200, 200, 200, 429, 429]);
+    assert_eq!(of_key(OTHER_KEY).await, [200, 200, 429, 429, 429, 429]);
+    assert_eq!(of_key(MORE_KEY).await, [200, 200, 429, 429, 429, 429]);
+    assert_eq!(of_key(MOST_KEY).await, [429; 6], "the tenant's default holds for all its keys together");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod budget;
+mod budget_headers;
 mod chat;
 mod clients;
 mod completions;

@@ -10,6 +10,7 @@ use headgate_tests::prompts;
 use headgate_tests::setup::{OTHER_KEY, Setup, TENANT};
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
+use serde_json::json;
 
 /// How long a change of the catalog may take to reach the router.
 const WATCHED: Duration = Duration::from_secs(1);
@@ -78,8 +79,18 @@ async fn a_disabled_model_is_404_and_a_new_price_is_charged_from_then_on() {
     let mut model = found.model.unwrap();
     model.enabled = false;
     models.update_model(UpdateModelRequest { model: Some(model.clone()) }).await.unwrap();
-    let refused = chat_until(&headgate.client(), "m", 404).await;
-    assert_eq!(refused.error_code(), "model_not_found");
+    let client = headgate.client();
+    let refused = [
+        chat_until(&client, "m", 404).await,
+        client.stream(&prompts::stream("m")).await.into_reply().await,
+        client.embed(&prompts::embed("m", &json!("a text"))).await,
+        client.get("/v1/models/m").await,
+    ];
+    for refused in refused {
+        assert_eq!(refused.expect(404).error_code(), "model_not_found");
+    }
+    assert_eq!(names(&client).await, [""; 0]);
+    assert_eq!(upstream.journal().len(), 1);
 
     model.enabled = true;
     model.price.as_mut().unwrap().output_nano_usd_per_1k_tokens *= 2;

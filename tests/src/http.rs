@@ -110,6 +110,11 @@ impl Client {
         self.post("/v1/chat/completions", body).await
     }
 
+    /// Posts an embeddings request.
+    pub async fn embed(&self, body: &Value) -> Reply {
+        self.post("/v1/embeddings", body).await
+    }
+
     /// Posts a chat request and reads the answer as server-sent events, whatever it is.
     pub async fn stream(&self, body: &Value) -> EventStream {
         self.stream_raw(body.to_string()).await
