@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use headgate_kit::clock::Clock;
+use headgate_proto::catalog::v1::Operation;
 use headgate_proto::common::v1::ErrorReason;
 use headgate_proto::inference::v1::chat_request::Encoding;
 use headgate_proto::inference::v1::chat_response::Encoding as Answer;
@@ -21,10 +23,14 @@ use serde_json::json;
 #[tokio::test]
 async fn an_answer_comes_whole_and_is_metered_as_the_upstream_counted() {
     let upstream = Upstream::start().await;
-    upstream.script("m", MockAnswer { cached_tokens: 4, reasoning_tokens: 2, ..MockAnswer::default() });
+    let (cached_tokens, reasoning_tokens) = (4, 2);
+    let first_delay = Duration::from_millis(200);
+    upstream
+        .script("m", MockAnswer { cached_tokens, reasoning_tokens, first_delay, ..MockAnswer::default() });
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
 
     let client = headgate.client().with_header("x-request-id", "request-of-the-test");
+    let asked_at = Clock::system().unix_millis();
     let reply = client.chat(&prompts::chat("m")).await.expect(200);
     let body = reply.json();
     assert_eq!(body["object"], "chat.completion");
@@ -48,7 +54,13 @@ async fn an_answer_comes_whole_and_is_metered_as_the_upstream_counted() {
     assert_eq!(row.cost_nano_usd, 7 * 3_000 + 5 * 15_000);
     assert_eq!((row.outcome(), row.status_code), (Outcome::Succeeded, 200));
     assert_eq!((row.attempts.len(), row.attempts[0].upstream_status), (1, 200));
-    assert!(row.price_revision > 0 && row.started_at_unix_ms > 0 && !row.lease_id.is_empty());
+    assert!(row.price_revision > 0 && !row.lease_id.is_empty());
+    assert_eq!(row.operation(), Operation::Chat);
+    let now = Clock::system().unix_millis();
+    assert!((asked_at..now).contains(&row.started_at_unix_ms), "{} of {asked_at}", row.started_at_unix_ms);
+    let most = now - row.started_at_unix_ms;
+    assert!((200..=most).contains(&row.latency_ms.into()), "{} ms of {most}", row.latency_ms);
+    assert!((200..=row.latency_ms).contains(&row.attempts[0].latency_ms));
 }
 
 #[tokio::test]
@@ -111,6 +123,7 @@ async fn embeddings_come_in_the_encoding_asked_for() {
 
     let rows = headgate.rows(3).await;
     assert!(rows.iter().all(|row| row.completion_tokens == 0 && !row.estimated));
+    assert!(rows.iter().all(|row| row.operation() == Operation::Embeddings));
     // 6 tokens at $3 per million, for two texts.
     assert_eq!((rows[1].prompt_tokens, rows[1].cost_nano_usd), (6, 18_000));
 }

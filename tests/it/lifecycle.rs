@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use headgate_proto::auth::v1::ListTenantsRequest;
 use headgate_proto::auth::v1::tenant_service_client::TenantServiceClient;
-use headgate_proto::runtime::v1::ListLocalModelsRequest;
 use headgate_proto::runtime::v1::local_model_service_client::LocalModelServiceClient;
+use headgate_proto::runtime::v1::{ListLocalModelsRequest, LocalModel};
 use headgate_tests::cluster::{Headgate, run_to_end};
+use headgate_tests::gguf;
 use headgate_tests::prompts;
 use headgate_tests::repo;
 use headgate_tests::setup::{KEY, Setup};
 use headgate_tests::upstream::{Answer, Upstream};
-use headgate_tests::wait::eventually;
 use serde_json::json;
 use tonic::Code;
 
@@ -114,22 +114,65 @@ async fn operators_calls_want_the_operators_token() {
     assert_eq!(page.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>(), ["acme", "globex"]);
 }
 
+async fn local_models(headgate: &Headgate) -> Vec<LocalModel> {
+    let mut local = LocalModelServiceClient::new(headgate.operator().await);
+    let page = local.list_local_models(ListLocalModelsRequest::default()).await.unwrap();
+    page.into_inner().models
+}
+
 #[tokio::test]
 async fn model_files_are_found_and_described() {
     let upstream = Upstream::start().await;
     let folder = repo::tool("models");
     let setup = Setup::with_model("m", &upstream).section("runtime", &json!({"models_dir": folder}));
     let headgate = Headgate::start(&setup).await;
-    let mut local = LocalModelServiceClient::new(headgate.operator().await);
-    let page = eventually(Duration::from_secs(10), "the models", || {
-        let mut local = local.clone();
-        async move { local.list_local_models(ListLocalModelsRequest::default()).await.ok() }
-    })
-    .await;
-    let gemma =
-        page.into_inner().models.into_iter().find(|model| model.name == "gemma-3-270m-q4_k_m").unwrap();
+    let models = local_models(&headgate).await;
+    let gemma = models.into_iter().find(|model| model.name == "gemma-3-270m-q4_k_m").unwrap();
     assert_eq!((gemma.architecture.as_str(), gemma.quantization.as_str()), ("gemma3", "Q4_K_M"));
     assert_eq!((gemma.context_tokens, gemma.embedding_length, gemma.size_bytes), (32768, 640, 253_113_024));
     assert!(gemma.problem.is_empty() && gemma.missing_parts.is_empty());
-    drop(local.list_local_models(ListLocalModelsRequest::default()).await);
+}
+
+#[tokio::test]
+async fn parts_of_a_model_are_one_and_missing_ones_are_named() {
+    let first = gguf::header(
+        &[("general.architecture", "llama"), ("general.name", "Tiny")],
+        &[("llama.context_length", 4096), ("general.file_type", 15), ("split.count", 3)],
+    );
+    let part = gguf::header(&[], &[("split.count", 3)]);
+    let files: [(&str, &[u8]); 7] = [
+        ("whole/tiny-00001-of-00003.gguf", &first),
+        ("whole/tiny-00002-of-00003.gguf", &part),
+        ("whole/tiny-00003-of-00003.gguf", &part),
+        ("begun-q8_0-00001-of-00003.gguf", &first),
+        ("headless-q8_0-00002-of-00002.gguf", &part),
+        ("page.gguf", b"<html>"),
+        ("notes.txt", b"no model"),
+    ];
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("whole")).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let setup = Setup::new().section("runtime", &json!({"models_dir": folder.path()}));
+    let headgate = Headgate::start(&setup).await;
+    let models = local_models(&headgate).await;
+    let rows: Vec<_> = models
+        .iter()
+        .map(|m| (m.name.as_str(), m.part_count, m.missing_parts.as_slice(), m.problem.as_str()))
+        .collect();
+    let expected: [(&str, u32, &[u32], &str); 4] = [
+        ("begun-q8_0", 3, &[2, 3], "of its 3 parts these are missing: 2, 3"),
+        ("headless-q8_0", 2, &[1], "of its 2 parts these are missing: 1"),
+        ("page", 1, &[], "not a GGUF file"),
+        ("whole/tiny", 3, &[], ""),
+    ];
+    assert_eq!(rows, expected);
+    let whole = &models[3];
+    assert_eq!(whole.files, files[..3].iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    assert_eq!(whole.size_bytes, u64::try_from(first.len() + 2 * part.len()).unwrap());
+    assert_eq!((whole.title.as_str(), whole.context_tokens), ("Tiny", 4096));
+    // The header tells before the name does, and the name where there is no header.
+    let quantizations: Vec<_> = models.iter().map(|model| model.quantization.as_str()).collect();
+    assert_eq!(quantizations, ["Q4_K_M", "Q8_0", "", "Q4_K_M"]);
 }

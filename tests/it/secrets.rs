@@ -8,6 +8,7 @@ use headgate_proto::auth::v1::CreateApiKeyRequest;
 use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
 use headgate_proto::catalog::v1::{GetProviderRequest, UpdateProviderRequest};
+use headgate_proto::common::v1::ErrorReason;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::setup::{Setup, TENANT};
@@ -19,27 +20,23 @@ const ROTATED_KEY: &str = "sk-planted-rotated-key-Rt5Yh8Bn3VcX1sQw";
 const CLIENT_SECRET: &str = "planted-client-secret-Hd6Gf3Ks8WpM0zUe";
 const WRONG_SECRET: &str = "planted-wrong-secret-Lx2Cv7Tb4NqJ9rYi";
 
-/// A place that was searched: its name and its bytes.
-type Place = (String, Vec<u8>);
+/// A place that is searched: its name, and its bytes as text. A secret's forms are ASCII, so none gets lost.
+type Place = (String, String);
 
 /// The secret as it is, and as it could be hidden from an eye.
-fn forms(secret: &str) -> Vec<Vec<u8>> {
+fn forms(secret: &str) -> Vec<String> {
     let base64 = base64::engine::general_purpose::STANDARD_NO_PAD;
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     // Base64 of a text's middle, at each of the three alignments it can have in a longer text.
-    let shifted = (0..3).map(|shift| base64.encode(&secret[shift..shift + 15]).into_bytes());
-    [secret.as_bytes().to_vec(), secret.to_uppercase().into_bytes(), hex.into_bytes()]
-        .into_iter()
-        .chain(shifted)
-        .collect()
+    let shifted = (0..3).map(|shift| base64.encode(&secret[shift..shift + 15]));
+    [secret.to_owned(), secret.to_uppercase(), hex].into_iter().chain(shifted).collect()
 }
 
 fn assert_absent(secret: &str, what: &str, places: &[Place]) {
     for form in forms(secret) {
-        for (name, bytes) in places {
-            let found = bytes.windows(form.len()).any(|window| window == form);
+        for (name, text) in places {
             // The secret itself is not printed: this message would be its next leak.
-            assert!(!found, "{what} stands in {name}");
+            assert!(!text.contains(&form), "{what} stands in {name}");
         }
     }
 }
@@ -58,7 +55,8 @@ fn data(headgate: &Headgate) -> Vec<Place> {
     files(&folder, &mut found);
     assert!(found.iter().any(|path| path.extension().is_some_and(|e| e == "db")), "no database in {found:?}");
     let name = |path: &Path| path.strip_prefix(&folder).unwrap().display().to_string();
-    let places = found.iter().map(|path| (name(path), fs::read(path).unwrap_or_default()));
+    let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+    let places = found.iter().map(|path| (name(path), text(path)));
     places.filter(|(name, _)| name != "operator.token").collect()
 }
 
@@ -69,12 +67,12 @@ async fn planted_secrets_are_found_nowhere() {
     let setup = Setup::with_model("m", &upstream)
         .provider_with(&json!({"api_key": PROVIDER_KEY}))
         .seed("api_keys", json!({"tenant_id": TENANT, "name": "planted", "key": client_key, "scopes": []}))
-        .section("edge", &json!({"access_log": true}));
+        .section("edge", &json!({"access_log": true}))
+        .section("log", &json!({"filter": "trace"}));
     let mut headgate = Headgate::start(&setup).await;
     let client = headgate.anonymous().with_key(&client_key);
     let mut answers: Vec<Place> = Vec::new();
-    let mut note =
-        |name: &str, text: String| answers.push((format!("the answer to {name}"), text.into_bytes()));
+    let mut note = |name: &str, text: String| answers.push((format!("the answer to {name}"), text));
 
     note("a good request", client.chat(&prompts::chat("m")).await.expect(200).text());
     let sent = upstream.only_request();
@@ -120,8 +118,9 @@ async fn planted_secrets_are_found_nowhere() {
     headgate.restart().await;
     headgate.terminate().await;
 
+    assert!(headgate.logs().contains(r#""level":"TRACE""#), "not everything was logged");
     let mut places = answers;
-    places.push(("the logs".into(), headgate.logs().into_bytes()));
+    places.push(("the logs".into(), headgate.logs()));
     places.extend(data(&headgate));
     assert_absent(PROVIDER_KEY, "the provider's key", &places);
     assert_absent(ROTATED_KEY, "the provider's new key", &places);
@@ -129,6 +128,48 @@ async fn planted_secrets_are_found_nowhere() {
     assert_absent(WRONG_SECRET, "a wrong secret", &places);
     assert_absent(&made_secret, "the secret of a key made at run time", &places);
     assert_absent(&operator_token, "the operator token", &places);
+}
+
+#[tokio::test]
+async fn a_providers_key_opens_with_its_own_master_key_only() {
+    let upstream = Upstream::start().await;
+    let (own, other) = ("5a".repeat(32), "c3".repeat(32));
+    let setup = |master_key: &str, provider_key: Option<&str>| {
+        Setup::with_model("m", &upstream)
+            .provider_with(&json!({ "api_key": provider_key }))
+            .set("master_key", master_key)
+    };
+    let mut headgate = Headgate::start(&setup(&own, Some(PROVIDER_KEY))).await;
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+
+    headgate.kill();
+    headgate.restart_with(&setup(&other, None)).await;
+    let whole = headgate.client().chat(&prompts::chat("m")).await;
+    let streamed = headgate.client().stream(&prompts::stream("m")).await.into_reply().await;
+    for refused in [whole, streamed] {
+        assert_eq!(refused.expect(502).error_code(), "upstream_credential");
+    }
+    assert_eq!(upstream.journal().len(), 1, "a request went out without its credential");
+    for row in &headgate.rows(3).await[..2] {
+        assert_eq!((row.error_reason(), row.cost_nano_usd), (ErrorReason::UpstreamCredential, 0));
+    }
+
+    // The key it was sealed with brings it back; giving the credential again seals it anew.
+    for again in [setup(&own, None), setup(&other, Some(PROVIDER_KEY)), setup(&other, None)] {
+        headgate.kill();
+        headgate.restart_with(&again).await;
+        headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    }
+    headgate.kill();
+    let authorized = format!("Bearer {PROVIDER_KEY}");
+    assert!(upstream.journal().iter().all(|request| request.headers["authorization"] == authorized));
+    let mut places = data(&headgate);
+    places.push(("the logs".into(), headgate.logs()));
+    for (secret, what) in
+        [(PROVIDER_KEY, "the provider's key"), (&own, "a master key"), (&other, "a master key")]
+    {
+        assert_absent(secret, what, &places);
+    }
 }
 
 #[tokio::test]

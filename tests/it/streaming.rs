@@ -145,6 +145,8 @@ async fn a_silent_stream_gets_its_head_and_is_kept_alive_by_comments() {
     assert!(clean && events.last().unwrap().is_done());
     let comments = events.iter().filter(|event| event.raw.starts_with(':')).count();
     assert!((2..=4).contains(&comments), "{comments} comments in 1.2 s");
+    let row = headgate.only_row().await;
+    assert!((1500..=row.latency_ms).contains(&row.ttft_ms.unwrap()), "{:?}", row.ttft_ms);
     let text: String = events.iter().filter_map(Event::content).collect();
     assert_eq!(text, "w0 w1 w2 w3 w4 ");
 }

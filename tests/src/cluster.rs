@@ -203,8 +203,9 @@ fn data_dir(folder: &Path) -> PathBuf {
 }
 
 fn logs(folder: &Path) -> String {
-    let read = |name| fs::read(folder.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    [read("stdout.log"), read("stderr.log")].into_iter().flatten().collect()
+    let read = |name| fs::read(folder.join(name)).expect("what it printed is kept");
+    let printed = [read("stdout.log"), read("stderr.log")].concat();
+    String::from_utf8_lossy(&printed).into_owned()
 }
 
 fn spawn(invocation: &Invocation, folder: &Path) -> Process {

@@ -136,6 +136,13 @@ impl Setup {
         self
     }
 
+    /// Sets a value at the top.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.config[name] = value.into();
+        self
+    }
+
     /// The file's text. JSON is YAML.
     pub(crate) fn render(&self, data_dir: &Path) -> String {
         let mut config = self.config.clone();

@@ -26,9 +26,15 @@ impl Event {
     }
 
     /// The data as JSON. `Null` for comments and `[DONE]`.
+    ///
+    /// # Panics
+    /// When it is anything else.
     #[must_use]
     pub fn json(&self) -> Value {
-        self.data().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default()
+        match self.data() {
+            None | Some("[DONE]") => Value::Null,
+            Some(data) => serde_json::from_str(data).unwrap_or_else(|e| panic!("not JSON ({e}): {data}")),
+        }
     }
 
     /// Whether this ends an OpenAI stream.
