@@ -1,7 +1,11 @@
 //! S0-38: every log line that is written for a request says which, through success, failure and departure.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
+use headgate_proto::auth::v1::CreateTenantRequest;
+use headgate_proto::auth::v1::tenant_service_client::TenantServiceClient;
 use headgate_proto::inference::v1::chat_request::Encoding;
 use headgate_proto::inference::v1::content_part::Part;
 use headgate_proto::inference::v1::inference_service_client::InferenceServiceClient;
@@ -12,10 +16,13 @@ use headgate_proto::usage::v1::GetUsageSummaryRequest;
 use headgate_proto::usage::v1::usage_service_client::UsageServiceClient;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
+use headgate_tests::repo;
 use headgate_tests::setup::{KEY, OTHER_KEY, Setup};
 use headgate_tests::upstream::{Answer, Behaviour, End, Upstream, refusing_url};
 use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
 use tonic::{Code, Request};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -217,4 +224,28 @@ async fn calls_of_operators_and_lines_of_text_are_named_too() {
     })
     .await;
     assert!(line.contains(" of-text"), "{line}");
+}
+
+/// Locks a database against every other writer, until the process it returns is dropped.
+async fn locked(database: &Path) -> Child {
+    let lock = "import sqlite3, sys; it = sqlite3.connect(sys.argv[1]); it.execute('BEGIN IMMEDIATE')\n\
+                print('locked', flush=True); sys.stdin.read()";
+    let mut python = Command::new(repo::tool("venv/bin/python"));
+    python.args(["-c", lock]).arg(database).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut process = python.spawn().unwrap();
+    process.stdout.as_mut().unwrap().read_exact(&mut [0; "locked".len()]).await.expect("it locks");
+    process
+}
+
+#[tokio::test]
+async fn a_change_that_outlives_its_call_is_the_operators_still() {
+    let headgate = Headgate::start(&Setup::new()).await;
+    let _process = locked(&headgate.data_dir().join("auth.db")).await;
+    let mut tenants = TenantServiceClient::new(headgate.operator().await);
+    let request = CreateTenantRequest { name: "Initech".into(), ..Default::default() };
+    let failed = tenants.create_tenant(named("tenant", request)).await;
+    assert_eq!(failed.unwrap_err().code(), Code::Unavailable);
+    let logs = headgate.logs();
+    let line = logs.lines().find(|line| line.contains("headgate_kit::error")).expect("the cause is logged");
+    assert!(line.contains(r#""request_id":"grpc-tenant""#), "{line}");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::scope::carried;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::watch::Feed;
 use headgate_proto::auth::v1::{KeyRecord, WatchKeysResponse};
@@ -56,10 +57,10 @@ impl Registry {
     {
         let (answer, answered) = oneshot::channel();
         let this = Arc::clone(self);
-        self.tasks.spawn(async move {
+        self.tasks.spawn(carried(async move {
             // An error means that the caller went away; the change stands.
             let _gone = answer.send(this.change_now(plan).await);
-        });
+        }));
         answered.await.unwrap_or_else(|_| Err(Failure::internal("a change of keys broke off")))
     }
 
