@@ -202,18 +202,28 @@ async fn a_connection_that_does_not_come_is_504_whoever_set_the_deadline() {
         .provider("own", &unreachable.url())
         .provider_with(&json!({"deadlines": {"connect_ms": 100}}))
         .model("own", &["own"])
+        .provider("patient", &unreachable.url())
+        .provider_with(&json!({"deadlines": {"connect_ms": 700}}))
+        .model("patient", &["patient"])
         .model("both", &["own", "default"]);
     let headgate = Headgate::start(&setup).await;
-    for model in ["default", "own", "both"] {
+    for model in ["default", "own", "patient", "both"] {
         let reply = headgate.client().chat(&prompts::chat(model)).await.expect(504);
         assert_eq!(reply.error_code(), "upstream_timeout", "{model}");
         let stream = headgate.client().stream(&prompts::stream(model)).await;
         assert_eq!(stream.into_reply().await.status, 504, "{model}");
     }
-    for row in headgate.rows(6).await {
+    for row in headgate.rows(8).await {
         assert_eq!((row.outcome(), row.completion_tokens), (Outcome::DeadlineExceeded, 0), "{}", row.model);
         assert_eq!(row.attempts.len(), if row.model == "both" { 2 } else { 1 });
         assert!(row.attempts.iter().all(|attempt| attempt.upstream_status == 0));
+        let waited = row.attempts[0].latency_ms;
+        let limit = match row.model.as_str() {
+            "default" => 300,
+            "patient" => 700,
+            _ => 100,
+        };
+        assert!(waited >= limit - 1, "{} waited for {waited} ms", row.model);
     }
 }
 

@@ -87,6 +87,11 @@ impl Watch {
         }
     }
 
+    /// How long a phase may take.
+    pub(crate) fn limit(&self, phase: Phase) -> Duration {
+        self.limits.of(phase)
+    }
+
     /// The phase the attempt is in.
     pub(crate) fn phase(&self) -> Phase {
         self.phase

@@ -103,7 +103,8 @@ impl Driver {
     ) -> Result<Response<AnswerBody>, Failure> {
         let mut outgoing = Outgoing::new(request)?;
         loop {
-            let connection = within(watch, pin!(self.client.connection(&outgoing))).await?;
+            let limit = watch.limit(Phase::Connect);
+            let connection = within(watch, pin!(self.client.connection(&outgoing, limit))).await?;
             watch.enter(Phase::FirstByte);
             match within(watch, pin!(self.client.send(connection, outgoing))).await? {
                 Sent::Answered(answer) => return Ok(answer),

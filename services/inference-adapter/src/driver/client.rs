@@ -66,11 +66,11 @@ impl Client {
             keep.clamp(Duration::from_millis(1), SWEEP),
             tasks.stopping(),
         ));
-        Ok(Self { connector: Connector::new(config)?, pool, tasks })
+        Ok(Self { connector: Connector::new()?, pool, tasks })
     }
 
-    /// A connection for a request: one that waits, or a new one.
-    pub(super) async fn connection(&self, outgoing: &Outgoing) -> Result<Ready, Failure> {
+    /// A connection for a request: one that waits, or a new one, which may take as long as `limit`.
+    pub(super) async fn connection(&self, outgoing: &Outgoing, limit: Duration) -> Result<Ready, Failure> {
         let origin = &outgoing.origin;
         if let Some(link) = self.pool.take(origin) {
             return Ok(Ready::Own(link, true));
@@ -79,10 +79,10 @@ impl Client {
             return Ok(Ready::Shared(shared));
         }
         // Boxed: seldom needed, and large.
-        Box::pin(self.open(origin)).await
+        Box::pin(self.open(origin, limit)).await
     }
 
-    async fn open(&self, origin: &Origin) -> Result<Ready, Failure> {
+    async fn open(&self, origin: &Origin, limit: Duration) -> Result<Ready, Failure> {
         let uri = Uri::builder()
             .scheme(origin.scheme.clone())
             .authority(origin.authority.clone())
@@ -90,7 +90,7 @@ impl Client {
             .build()
             .map_err(Failure::internal)?;
         let (io, agreed_http2) =
-            self.connector.connect(uri).await.map_err(|cause| failure::unreachable(&*cause))?;
+            self.connector.connect(uri, limit).await.map_err(|cause| failure::unreachable(&*cause))?;
         if agreed_http2 {
             return Ok(Ready::Shared(self.share(origin, io).await?));
         }
@@ -240,7 +240,7 @@ mod tests {
         client.share(&outgoing().origin, io).await.unwrap();
         for _ in 0..2 {
             // The upstream takes one connection only.
-            let ready = client.connection(&outgoing()).await.unwrap();
+            let ready = client.connection(&outgoing(), Duration::from_secs(1)).await.unwrap();
             assert!(matches!(ready, Ready::Shared(_)));
             let Sent::Answered(answer) = client.send(ready, outgoing()).await.unwrap() else {
                 panic!("stale")

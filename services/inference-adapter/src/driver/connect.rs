@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower::Service as _;
-
-use crate::config::Config;
 
 /// What bytes go over.
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -22,29 +21,32 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// HTTP/1.1 in clear; over TLS whatever the upstream prefers, checked against Mozilla's roots.
 #[derive(Clone, Debug)]
-pub(super) struct Connector(HttpsConnector<HttpConnector>);
+pub(super) struct Connector {
+    tcp: HttpConnector,
+    tls: Arc<ClientConfig>,
+}
 
 impl Connector {
     /// # Errors
     /// When TLS cannot be set up.
-    pub(super) fn new(config: &Config) -> Result<Self, rustls::Error> {
+    pub(super) fn new() -> Result<Self, rustls::Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
-        // The attempt's own deadline may be shorter; this one lets a host's other addresses have their turn.
-        tcp.set_connect_timeout(Some(Duration::from_millis(config.connect_ms)));
-        let https = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(Arc::new(rustls::crypto::ring::default_provider()))?
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
-        Ok(Self(https))
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions()?;
+        let mut tls = tls.with_webpki_roots().with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { tcp, tls: Arc::new(tls) })
     }
 
-    /// A new connection, and whether HTTP/2 was agreed on.
-    pub(super) async fn connect(&self, uri: Uri) -> Result<(Io, bool), Unreachable> {
-        let mut connector = self.0.clone();
+    /// A new connection, and whether HTTP/2 was agreed on. A host's addresses share `limit`, so that one which is silent
+    /// leaves time for the others.
+    pub(super) async fn connect(&self, uri: Uri, limit: Duration) -> Result<(Io, bool), Unreachable> {
+        let mut tcp = self.tcp.clone();
+        tcp.set_connect_timeout(Some(limit));
+        let mut connector = HttpsConnector::from((tcp, Arc::clone(&self.tls)));
         std::future::poll_fn(|cx| connector.poll_ready(cx)).await?;
         let io = connector.call(uri).await?;
         let http2 = io.connected().is_negotiated_h2();
