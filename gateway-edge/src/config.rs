@@ -13,7 +13,7 @@ use crate::route::Route;
 pub struct Config {
     /// Where REST is served. Default `127.0.0.1:8080`; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The largest request body, in bytes. A larger one is answered with 413. Default 1 MiB.
+    /// The largest request body, in bytes. A larger one is answered with 413, also where none is read. Default 1 MiB.
     pub max_body_bytes: usize,
     /// The same where a prompt or texts to embed are sent, which may carry images. Beyond 256 KiB the key is asked for
     /// before more is read. Default 16 MiB.

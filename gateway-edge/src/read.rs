@@ -36,9 +36,6 @@ pub(crate) async fn whole<I: Future<Output = Result<(), Refusal>>>(
     patience: Duration,
     introduce: impl FnOnce() -> I,
 ) -> Result<Bytes, Refusal> {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large().into());
-    }
     // The timer costs nothing while the bytes are there already.
     tokio::time::timeout(patience, collect(body, limit, introduce)).await.unwrap_or_else(|_| {
         Err(Failure::new(ErrorReason::InvalidRequest, "the request body did not arrive in time").into())
@@ -92,7 +89,7 @@ async fn next(body: &mut Incoming, room: usize) -> Result<Option<Bytes>, Failure
     }
 }
 
-fn too_large() -> Failure {
+pub(crate) fn too_large() -> Failure {
     Failure::new(ErrorReason::RequestTooLarge, "the request body is larger than this gateway accepts")
 }
 

@@ -7,7 +7,8 @@ use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
 use headgate_kit::scope::within;
-use headgate_proto::inference::v1::{DialectBody, ListModelsRequest};
+use headgate_proto::inference::v1::DialectBody;
+use headgate_proto::router::v1::CheckKeyRequest;
 use http::header::{CONTENT_TYPE, EXPECT, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -81,6 +82,10 @@ impl Shared {
         if route != Route::Other && !route.allows(&call.head.method) {
             return Err(Refusal::method_not_allowed(route));
         }
+        // Also where no body is read: it would have to be waited for before the connection can be used again.
+        if call.body.size_hint().lower() > self.config.body_limit(route) as u64 {
+            return Err(read::too_large().into());
+        }
         let (headers, id) = (&call.head.headers, call.id);
         match route {
             Route::ChatCompletions => {
@@ -113,9 +118,9 @@ impl Shared {
         read::whole(body, self.config.body_limit(route), self.config.body_read_timeout(), introduce).await
     }
 
-    /// Refuses strangers as the request itself would be, by a call that holds nothing and counts nowhere.
+    /// Refuses strangers as the request itself would be.
     async fn introduce(&self, headers: &HeaderMap, id: &RequestId) -> Result<(), Refusal> {
-        self.inference.list_models(metadata::request(headers, id, ListModelsRequest {})).await?;
+        self.routing.check_key(metadata::request(headers, id, CheckKeyRequest {})).await?;
         Ok(())
     }
 

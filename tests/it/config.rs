@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use headgate_tests::cluster::run_to_end;
+use headgate_tests::cluster::{run_to_end, run_to_end_with};
 use tempfile::TempDir;
 
 /// Checks a configuration that cannot work and starts on it, and returns what the start says, which is the same.
@@ -69,20 +69,30 @@ async fn what_is_no_yaml_and_what_is_no_file_are_refused_alike() {
 }
 
 #[tokio::test]
-async fn a_file_of_variables_is_read_and_the_environment_and_its_secrets_stay() {
+async fn a_file_of_variables_is_read_behind_the_environment_and_shows_no_secret() {
     let folder = TempDir::new().unwrap();
-    let check = async |variables: &str| {
+    fs::write(folder.path().join("c.yaml"), "edge: {listen: '127.0.0.1:0', max_body_bytes: 1}\n").unwrap();
+    let check = async |variables: &str, environment: &[(&'static str, &str)]| {
         fs::write(folder.path().join(".env"), variables).unwrap();
-        fs::write(folder.path().join("c.yaml"), "edge: {listen: '127.0.0.1:0'}\n").unwrap();
-        run_to_end(&["config", "check", "--config", "c.yaml"], folder.path()).await
+        run_to_end_with(&["config", "check", "--config", "c.yaml"], environment, folder.path()).await
     };
-    let (code, _) = check("# ours\nHEADGATE__LOG__FILTER=\"info\"\nOTHER=1\n").await;
-    assert_eq!(code, Some(0));
-    let (code, output) = check("HEADGATE__EDGE__MAX_BODY_BYTES=none\n").await;
+    let bad = "# ours\nOTHER=hello world\nHEADGATE__EDGE__MAX_BODY_BYTES=none\n";
+    let (code, output) = check(bad, &[]).await;
     assert_eq!((code, output.contains("edge.max_body_bytes")), (Some(64), true), "{output}");
-    let (code, output) = check("HEADGATE__MASTER_KEY 'planted-secret\n").await;
-    assert_eq!((code, output.contains(".env: ")), (Some(64), true), "{output}");
+    // What the environment says goes before what the file says.
+    let (code, output) = check(bad, &[("HEADGATE__EDGE__MAX_BODY_BYTES", "2")]).await;
+    assert_eq!(code, Some(0), "{output}");
+    // All faults at once, here too.
+    let broken = "HEADGATE__MASTER_KEY 'planted-secret\n";
+    let (code, output) = check(broken, &[("HEADGATE__OPS__LISTEN", "nowhere")]).await;
+    assert_eq!(code, Some(64), "{output}");
+    assert!(output.contains(".env: ") && output.contains("ops.listen"), "{output}");
     assert!(!output.contains("planted"), "{output}");
+    // A folder of that name, as Python's virtual environments may be, is no file.
+    fs::remove_file(folder.path().join(".env")).unwrap();
+    fs::create_dir(folder.path().join(".env")).unwrap();
+    let (code, output) = run_to_end(&["config", "check", "--config", "c.yaml"], folder.path()).await;
+    assert_eq!(code, Some(0), "{output}");
 }
 
 #[tokio::test]

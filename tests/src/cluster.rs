@@ -184,8 +184,21 @@ impl Headgate {
 /// # Panics
 /// When it isn't built, or doesn't end.
 pub async fn run_to_end(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
+    run_to_end_with(arguments, &[], folder).await
+}
+
+/// The same with variables in its environment.
+///
+/// # Panics
+/// When it does not end.
+pub async fn run_to_end_with(
+    arguments: &[&str],
+    environment: &[(&'static str, &str)],
+    folder: &Path,
+) -> (Option<i32>, String) {
     let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    let mut child = spawn(&Invocation { arguments, ..Invocation::default() }, folder);
+    let environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let mut child = spawn(&Invocation { arguments, environment }, folder);
     let status = wait_for(START, &mut child.0).await;
     (status.code(), logs(folder))
 }

@@ -37,6 +37,18 @@ async fn a_body_over_the_limit_is_refused_by_its_length_alone() {
 }
 
 #[tokio::test]
+async fn paths_that_read_no_body_take_no_large_one_either() {
+    let server = Server::start(Config { max_body_bytes: 10, ..Config::default() }).await;
+    for (length, status) in [(10, "200"), (11, "413")] {
+        let request = format!(
+            "GET /v1/models HTTP/1.1\r\nhost: e\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let answer = raw(&server, &[request.into_bytes(), vec![b' '; length]].concat()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused_while_it_comes() {
     let server = Server::start(Config { max_prompt_body_bytes: 1000, ..Config::default() }).await;
     let mut bytes = b"POST /v1/chat/completions HTTP/1.1\r\nhost: e\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n".to_vec();
@@ -59,7 +71,7 @@ async fn only_a_large_body_needs_an_introduction() {
     assert_eq!(server.chat(&of_length(256 << 10)).await.status, 200);
     assert_eq!(server.chat(&of_length((256 << 10) + 1)).await.status, 200);
     let methods: Vec<_> = server.router.seen.lock().iter().map(|seen| seen.method).collect();
-    assert_eq!(methods, ["Chat", "ListModels", "Chat"]);
+    assert_eq!(methods, ["Chat", "CheckKey", "Chat"]);
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use headgate_kit::error::ErrorReason;
 use headgate_proto::inference::v1::inference_service_server::InferenceService;
 use headgate_proto::inference::v1::{self as pb, chat_request, chat_response, embed_request, embed_response};
 use headgate_proto::router::v1::routing_service_server::RoutingService;
-use headgate_proto::router::v1::{GetStateRequest, GetStateResponse, ProviderState};
+use headgate_proto::router::v1::{
+    CheckKeyRequest, CheckKeyResponse, GetStateRequest, GetStateResponse, ProviderState,
+};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -205,5 +207,13 @@ impl RoutingService for Scripted {
     async fn get_state(&self, _: Request<GetStateRequest>) -> Result<Response<GetStateResponse>, Status> {
         let providers = vec![ProviderState { provider_id: "p".into(), targets: 2, cooling_targets: 2 }];
         Ok(Response::new(GetStateResponse { ready: true, providers }))
+    }
+
+    async fn check_key(
+        &self,
+        request: Request<CheckKeyRequest>,
+    ) -> Result<Response<CheckKeyResponse>, Status> {
+        self.saw("CheckKey", request);
+        Ok(Response::new(CheckKeyResponse {}))
     }
 }

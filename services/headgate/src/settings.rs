@@ -126,8 +126,18 @@ impl Settings {
     /// # Errors
     /// Every fault there is: unknown keys, values of the wrong type, values that cannot be.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, Vec<Problem>> {
-        environment::read_file().map_err(|problem| vec![problem])?;
-        config::load(file, Self::problems)
+        let (variables, fault) = match environment::read_file() {
+            Ok(variables) => (variables, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        match (config::load(file, &variables, Self::problems), fault) {
+            (Ok(settings), None) => Ok(settings),
+            (Ok(_), Some(fault)) => Err(vec![fault]),
+            (Err(mut problems), fault) => {
+                problems.extend(fault);
+                Err(problems)
+            }
+        }
     }
 
     /// Whether everything is served to this machine only.

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use figment::Figment;
 use figment::providers::{Env, Serialized};
+use figment::util::nest;
+use figment::value::Dict;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -58,7 +60,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads the file (if one is named) and the environment over the defaults of `T`.
+/// Reads the file (if one is named), then `variables`, then the environment over the defaults of `T`. `variables` are
+/// named and read as those of the environment.
 ///
 /// `judge` is given the values that could be read and the paths of those that could not and now have their default.
 ///
@@ -67,6 +70,7 @@ impl fmt::Display for Problem {
 /// them shows a value that stands below `bootstrap` or below a name that speaks of a secret.
 pub fn load<T: DeserializeOwned>(
     file: Option<&Path>,
+    variables: &[(String, String)],
     judge: impl FnOnce(&T, &[String]) -> Vec<Problem>,
 ) -> Result<T, Vec<Problem>> {
     let text = match file {
@@ -74,11 +78,20 @@ pub fn load<T: DeserializeOwned>(
         Some(path) => std::fs::read_to_string(path)
             .map_err(|e| vec![Problem::new("", format!("cannot read {}: {e}", path.display()))])?,
     };
-    parse(&text, Env::prefixed(ENV_PREFIX).split("__"), judge)
+    parse(&text, variables, Env::prefixed(ENV_PREFIX).split("__"), judge)
+}
+
+/// The value that a variable sets, at its place, as figment would read it of the environment.
+fn of_variable((name, text): &(String, String)) -> Option<Dict> {
+    let path = name.strip_prefix(ENV_PREFIX)?.to_ascii_lowercase().replace("__", ".");
+    // Every text is a value: what is no number, boolean or list is itself.
+    let value = text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {});
+    nest(&path, value).into_dict()
 }
 
 fn parse<T: DeserializeOwned>(
     yaml: &str,
+    variables: &[(String, String)],
     env: Env,
     judge: impl FnOnce(&T, &[String]) -> Vec<Problem>,
 ) -> Result<T, Vec<Problem>> {
@@ -87,7 +100,13 @@ fn parse<T: DeserializeOwned>(
         file @ Value::Object(_) => file,
         _ => return Err(vec![Problem::new("", "the configuration must be a mapping of sections")]),
     };
-    let merged: Value = Figment::from(Serialized::defaults(file)).merge(env).extract().map_err(|e| {
+    let figment = variables
+        .iter()
+        .filter_map(of_variable)
+        .fold(Figment::from(Serialized::defaults(file)), |figment, set| {
+            figment.merge(Serialized::defaults(set))
+        });
+    let merged: Value = figment.merge(env).extract().map_err(|e| {
         let problem = |e: figment::Error| {
             let path = e.path.join(".");
             let message = redact::message(&path, None, &e.kind.to_string());

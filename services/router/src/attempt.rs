@@ -11,6 +11,9 @@ use crate::error::is_retryable;
 use crate::headers::Headers;
 use crate::lease::Lease;
 
+/// When a consumer may come back for a target that does not ask to be left alone.
+const SOON: Duration = Duration::from_secs(1);
+
 /// A request that may run.
 pub(crate) struct Run {
     pub(crate) lease: Lease,
@@ -49,15 +52,18 @@ impl Run {
     /// Notes a failed attempt. `Err` when no other target may be tried for it: what the consumer is told.
     pub(crate) fn failed(&mut self, attempt: Attempt, status: &Status) -> Result<(), Failure> {
         let failure = self.broke(attempt, status);
-        if is_retryable(&failure) && !self.is_last() { Ok(()) } else { Err(self.soonest(failure)) }
+        if is_retryable(&failure) && !self.is_last() { Ok(()) } else { Err(self.soonest(attempt, failure)) }
     }
 
-    /// A consumer who is told to wait need not wait for longer than for the first target that takes requests again.
-    fn soonest(&self, mut failure: Failure) -> Failure {
+    /// A consumer who is told to wait need not wait for longer than for the first target that takes requests again,
+    /// and hardly at all when there is one that was not tried.
+    fn soonest(&self, attempt: Attempt, mut failure: Failure) -> Failure {
         let Some(wait) = failure.retry_after else { return failure };
         let (cooldowns, now) = (&self.lease.parts().cooldowns, Instant::now());
-        let candidates = self.lease.subject.entry.candidates.iter();
-        let others = candidates.filter_map(|c| cooldowns.remaining(&c.target.target_id, now));
+        let candidates = self.lease.subject.entry.candidates.iter().enumerate();
+        let others = candidates
+            .filter(|(at, _)| *at != attempt.at)
+            .map(|(_, other)| cooldowns.remaining(&other.target.target_id, now).unwrap_or(SOON));
         failure.retry_after = Some(others.fold(wait, Duration::min));
         failure
     }

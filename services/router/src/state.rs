@@ -25,10 +25,13 @@ pub(crate) fn describe(entry: &Entry, cooldowns: &Cooldowns, now: Instant) -> Mo
 /// How the targets of every provider stand at `now`.
 pub(crate) fn providers(models: &Snapshot, cooldowns: &Cooldowns, now: Instant) -> Vec<ProviderState> {
     let mut states: HashMap<&str, ProviderState> = HashMap::default();
-    for target in models.entries().flat_map(|entry| &entry.candidates).map(|c| &c.target) {
+    let any = cooldowns.any();
+    let enabled = models.entries().filter(|entry| entry.model.enabled);
+    for target in enabled.flat_map(|entry| &entry.candidates).map(|c| &c.target) {
         let state = states.entry(&target.provider_id).or_default();
         state.targets += 1;
-        state.cooling_targets += u32::from(cooldowns.remaining(&target.target_id, now).is_some());
+        let cools = any && cooldowns.remaining(&target.target_id, now).is_some();
+        state.cooling_targets += u32::from(cools);
     }
     let named = states.into_iter().map(|(id, state)| ProviderState { provider_id: id.to_owned(), ..state });
     named.collect()

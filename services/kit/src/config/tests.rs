@@ -39,7 +39,7 @@ enum Kind {
 }
 
 fn read(yaml: &str) -> Result<Root, Vec<Problem>> {
-    parse(yaml, Env::prefixed("HEADGATE_TEST_NOTHING__"), |root: &Root, _| {
+    parse(yaml, &[], Env::prefixed("HEADGATE_TEST_NOTHING__"), |root: &Root, _| {
         let odd = root.list.iter().enumerate().filter(|(_, section)| section.size % 2 == 1);
         odd.map(|(i, _)| Problem::new(format!("list[{i}].size"), "must be even")).collect()
     })

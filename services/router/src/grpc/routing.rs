@@ -1,13 +1,14 @@
-//! The state of the targets, for peers.
+//! The state of keys and targets, for peers.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use headgate_kit::identity::require_peer;
 use headgate_proto::router::v1::routing_service_server::RoutingService;
-use headgate_proto::router::v1::{GetStateRequest, GetStateResponse};
+use headgate_proto::router::v1::{CheckKeyRequest, CheckKeyResponse, GetStateRequest, GetStateResponse};
 use tonic::{Request, Response, Status};
 
+use crate::call::Call;
 use crate::router::Parts;
 use crate::state;
 
@@ -23,5 +24,14 @@ impl RoutingService for Routing {
         require_peer(&request)?;
         let providers = state::providers(&self.0.models.current(), &self.0.cooldowns, Instant::now());
         Ok(Response::new(GetStateResponse { ready: self.0.is_ready(), providers }))
+    }
+
+    async fn check_key(
+        &self,
+        request: Request<CheckKeyRequest>,
+    ) -> Result<Response<CheckKeyResponse>, Status> {
+        require_peer(&request)?;
+        let call = Call::begin(&self.0, request.metadata()).await?;
+        Ok(call.answer(CheckKeyResponse {}))
     }
 }

@@ -53,9 +53,11 @@ async fn a_consumer_waits_for_the_first_target_that_is_back() {
 #[tokio::test]
 async fn a_request_tries_as_many_targets_as_it_may() {
     let world = World::with(Config { max_attempts: 1, ..Config::default() }, 1 << 30).await;
-    world.peers.failures.lock().push_back(rate_limited(0));
+    world.peers.failures.lock().push_back(rate_limited(60));
     let (tried, failure) = ask(&world).await;
-    assert_eq!((tried, failure.unwrap().reason), (vec!["target_1".into()], ErrorReason::UpstreamRateLimited));
+    let failure = failure.unwrap();
+    assert_eq!((tried, failure.reason), (vec!["target_1".into()], ErrorReason::UpstreamRateLimited));
+    assert_eq!(failure.retry_after, Some(Duration::from_secs(1)), "the other target is free");
 }
 
 #[tokio::test(start_paused = true)]

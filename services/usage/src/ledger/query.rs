@@ -78,15 +78,15 @@ pub(crate) async fn summary(pool: &SqlitePool, filter: &Filter) -> Result<Summar
     query.push(
         ", CAST(COALESCE(SUM(CASE WHEN estimated THEN 1 ELSE 0 END), 0) AS BIGINT) AS estimated_requests",
     );
-    for column in [
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-        "cached_tokens",
-        "reasoning_tokens",
-        "cost_nano_usd",
+    for (sum, of) in [
+        ("prompt_tokens", "prompt_tokens"),
+        ("completion_tokens", "completion_tokens"),
+        ("total_tokens", "prompt_tokens + completion_tokens"),
+        ("cached_tokens", "cached_tokens"),
+        ("reasoning_tokens", "reasoning_tokens"),
+        ("cost_nano_usd", "cost_nano_usd"),
     ] {
-        query.push(format_args!(", CAST(COALESCE(SUM({column}), 0) AS BIGINT) AS {column}"));
+        query.push(format_args!(", CAST(COALESCE(SUM({of}), 0) AS BIGINT) AS {sum}"));
     }
     query.push(" FROM usage_records WHERE TRUE");
     restrict(&mut query, filter);

@@ -32,7 +32,6 @@ pub(crate) struct Row {
     latency_ms: i64,
     ttft_ms: Option<i64>,
     attempts: Vec<u8>,
-    total_tokens: i64,
 }
 
 impl TryFrom<Row> for UsageRecord {
@@ -41,6 +40,7 @@ impl TryFrom<Row> for UsageRecord {
     /// Fails only on a row that this crate did not write.
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
         let attempts = Self::decode(row.attempts.as_slice()).map_err(decode_error)?.attempts;
+        let total = row.prompt_tokens.saturating_add(row.completion_tokens);
         Ok(Self {
             lease_id: row.lease_id,
             request_id: row.request_id,
@@ -67,7 +67,7 @@ impl TryFrom<Row> for UsageRecord {
             latency_ms: number(row.latency_ms)?,
             ttft_ms: row.ttft_ms.map(number).transpose()?,
             attempts,
-            total_tokens: u64::try_from(row.total_tokens).map_err(decode_error)?,
+            total_tokens: u64::try_from(total).map_err(decode_error)?,
         })
     }
 }

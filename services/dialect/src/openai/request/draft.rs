@@ -22,6 +22,7 @@ pub(super) const CHAT: &[&str] = &[
     "response_format",
     "documents",
     "n_predict",
+    "n_cmpl",
 ];
 /// The members of an embeddings body that the gateway reads. The required ones stand first.
 pub(super) const EMBEDDINGS: &[&str] = &["model", "input", "encoding_format"];
@@ -37,8 +38,11 @@ pub(super) const COMPLETIONS: &[&str] = &[
     "best_of",
     "suffix",
     "n_predict",
+    "n_cmpl",
 ];
 const REQUIRED: usize = 2;
+/// Prompts of one completions request. OpenAI names no bound there; this is that of its embeddings' texts.
+const MAX_PROMPTS: u32 = 2048;
 
 /// Bytes of a message beside its members: braces and a comma.
 pub(super) const MESSAGE_BYTES: usize = 3;
@@ -111,9 +115,10 @@ impl Draft {
                 self.peek.places.max_tokens = Some(place);
             }
             // Some servers follow it here, others do not know it: no hold would cover what they make of it.
-            "max_completion_tokens" if self.keys == COMPLETIONS => no_parameter(key, raw)?,
-            // llama.cpp follows its own name before OpenAI's.
-            "n_predict" => no_parameter(key, raw)?,
+            "max_completion_tokens" if self.keys == COMPLETIONS => no_parameter(key, raw, "max_tokens")?,
+            // llama.cpp follows its own names before OpenAI's.
+            "n_predict" => no_parameter(key, raw, "max_tokens")?,
+            "n_cmpl" => no_parameter(key, raw, "n")?,
             "max_completion_tokens" => {
                 self.peek.max_output_tokens = positive(key, raw, u32::MAX)?;
                 self.peek.places.max_completion_tokens = Some(place);
@@ -122,6 +127,9 @@ impl Draft {
             "best_of" => self.best_of = positive(key, raw, 128)?.unwrap_or(1),
             "prompt" => {
                 self.prompts = items::texts(key, raw)?;
+                if self.prompts > MAX_PROMPTS {
+                    return Err(Invalid::field(key, &format!("must hold at most {MAX_PROMPTS} prompts")));
+                }
                 self.prompt_bytes += raw.len();
             }
             "input" => {
@@ -135,7 +143,7 @@ impl Draft {
     }
 }
 
-/// Refuses a parameter that would undo what `max_tokens` says.
-fn no_parameter(key: &str, raw: &str) -> Result<(), Invalid> {
-    if raw == "null" { Ok(()) } else { Err(Invalid::field(key, "is not taken here: use max_tokens")) }
+/// Refuses a parameter that would undo what another says.
+fn no_parameter(key: &str, raw: &str, other: &str) -> Result<(), Invalid> {
+    if raw == "null" { Ok(()) } else { Err(Invalid::field(key, &format!("is not taken here: use {other}"))) }
 }

@@ -73,6 +73,7 @@ fn faults_name_their_field() {
         (r#""max_tokens":-1"#, "max_tokens", "max_tokens must be between 1 and 4294967295"),
         (r#""max_tokens":"9""#, "max_tokens", "max_tokens must be an integer"),
         (r#""n_predict":9"#, "n_predict", "n_predict is not taken here: use max_tokens"),
+        (r#""n_cmpl":2"#, "n_cmpl", "n_cmpl is not taken here: use n"),
         (
             r#""max_completion_tokens":123456789012345678901234567890"#,
             "max_completion_tokens",
@@ -215,6 +216,7 @@ fn prompts_are_refused_by_their_name() {
         (r#""prompt":"a","max_tokens":1.5"#, "max_tokens"),
         (r#""prompt":"a","max_tokens":7,"max_completion_tokens":7"#, "max_completion_tokens"),
         (r#""prompt":"a","max_tokens":7,"n_predict":-1"#, "n_predict"),
+        (r#""prompt":"a","n":1,"n_cmpl":4"#, "n_cmpl"),
     ] {
         assert_eq!(completion(members).unwrap_err().field.as_deref(), Some(field));
     }

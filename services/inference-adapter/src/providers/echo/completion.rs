@@ -73,10 +73,10 @@ impl Reply {
             let finish_reason = cut(&mut text, question.max_tokens);
             usage.completion_tokens += tokens(&text) * times;
             bytes = bytes.saturating_add((text.len() + CHOICE_BYTES).saturating_mul(times));
+            if bytes > max_bytes {
+                return Err(rejected("prompt", format!("the answer would be larger than {max_bytes} bytes")));
+            }
             said.push((text, finish_reason));
-        }
-        if bytes > max_bytes {
-            return Err(rejected("prompt", format!("the answer would be larger than {max_bytes} bytes")));
         }
         usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
         let include_usage =
