@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and linters need beside cargo into .tools/, pinned. Quiet, and quick when all is there.
 #
-#   tests/tools/install.sh          Python clients, buf, llama.cpp with its model, nginx
+#   tests/tools/install.sh          Python clients, buf, llama.cpp with its model, nginx, PostgreSQL, Redis, NATS
 #   tests/tools/install.sh lint     cargo-deny, which takes minutes to compile the first time, and buf
 set -euo pipefail
 
@@ -52,6 +52,19 @@ gemma() {
   touch "$model.verified"
 }
 
+# The tests start these themselves, on ports and folders of their own: Debian must not.
+servers() {
+  local quiet=/usr/sbin/policy-rc.d
+  if ! [ -e "$quiet" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$quiet" >/dev/null
+    as_root chmod +x "$quiet"
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  debian 'ls /usr/lib/postgresql/*/bin/postgres' postgresql
+  debian 'command -v redis-server' redis-server
+  debian 'test -x /usr/sbin/nats-server' nats-server
+}
+
 cargo_deny() {
   if "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF " $cargo_deny_version"; then return; fi
   say "compiling cargo-deny"
@@ -68,6 +81,7 @@ case "${1:-test}" in
   test)
     debian 'ldconfig -p | grep -F libgomp.so.1' libgomp1
     debian 'command -v nginx || test -x /usr/sbin/nginx' nginx-light
+    servers
     gemma
     ;;
   lint) cargo_deny ;;
