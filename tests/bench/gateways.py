@@ -10,7 +10,7 @@ import audit
 from harness import ROOT, RUN, BenchError, free_port
 
 # The binary; run.py may name another.
-HEADGATE = ROOT / "target/release/headgate"
+HEADGATE = ROOT / "target/dist/headgate"
 # Known to this benchmark only; the process it opens listens on loopback and is gone a minute later.
 KEY = "sk-bench.only-a-benchmark-0123456789abcdef"
 

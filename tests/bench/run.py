@@ -55,7 +55,7 @@ def check_and_build(args):
             raise BenchError(f"there is no {args.headgate}")
         gateways.HEADGATE = args.headgate.resolve()
     elif "headgate" in args.gateways:
-        build(["cargo", "build", "--locked", "--release", "-p", "headgate"], ROOT)
+        build(["cargo", "build", "--locked", "--profile", "dist", "-p", "headgate"], ROOT)
 
 
 def build(command, folder):
