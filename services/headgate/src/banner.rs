@@ -1,9 +1,11 @@
 //! What a newcomer can paste next.
 
+use std::net::SocketAddr;
+
 use crate::serve::Listening;
 
 /// The text printed when a demo is served.
-pub(crate) fn demo(at: &Listening) -> String {
+pub(crate) fn demo(edge: SocketAddr, at: &Listening) -> String {
     format!(
         r#"
 Headgate is ready, with a demo tenant, the key sk-demo.my-secret and the model echo. Try:
@@ -17,7 +19,6 @@ Headgate is ready, with a demo tenant, the key sk-demo.my-secret and the model e
 
 gRPC (reflection, health): {grpc}    metrics and readiness: http://{ops}/metrics, /readyz
 "#,
-        edge = at.edge,
         grpc = at.grpc,
         ops = at.ops
     )

@@ -6,11 +6,18 @@ use serde_json::json;
 use crate::compose::Services;
 use crate::settings::Bootstrap;
 
-/// Seeds every service. Doing it again changes nothing.
+/// Seeds every service of this process. Doing it again changes nothing.
 pub(crate) async fn apply(services: &Services, seed: &Bootstrap) -> Result<(), Failure> {
-    services.auth.bootstrap(&seed.auth()).await?;
-    services.catalog.bootstrap(&seed.catalog()).await?;
-    services.budget.bootstrap(&seed.budget()).await
+    if let Some(auth) = &services.auth {
+        auth.bootstrap(&seed.auth()).await?;
+    }
+    if let Some(catalog) = &services.catalog {
+        catalog.bootstrap(&seed.catalog()).await?;
+    }
+    if let Some(budget) = &services.budget {
+        budget.bootstrap(&seed.budget()).await?;
+    }
+    Ok(())
 }
 
 /// A tenant, the key `sk-demo.my-secret`, and the built-in model `echo`.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::topology::{Here, Service};
 use crate::{config_command, healthcheck, serve};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
@@ -20,8 +21,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run every service in this process.
+    /// Run services in this process: all of them, unless some are named.
     Serve {
+        /// The services to run, separated by commas; the others are reached at the addresses in `peers`.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Service>,
         /// The configuration file (YAML). Every value can be overridden by HEADGATE__SECTION__KEY, set in the
         /// environment or in a file `.env` in the working directory.
         #[arg(long)]
@@ -41,7 +45,7 @@ enum Command {
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve { config } => serve::run(config.as_deref()),
+        Command::Serve { config, only } => serve::run(config.as_deref(), &Here::only(&only)),
         Command::Config(command) => config_command::run(&command),
         Command::Healthcheck { ops } => healthcheck::run(ops),
     }

@@ -1,41 +1,39 @@
-//! Puts the services together: each is built once, and sees the others only as connections.
+//! Puts the services of this process together: each is built once, and sees the others only as connections.
 
 use std::path::Path;
 
 use headgate_kit::clock::Clock;
-use headgate_kit::conn::local;
-use headgate_kit::identity::OperatorGuard;
+use headgate_kit::conn::{self, Conn, local};
+use headgate_kit::identity::{Identity, OperatorGuard};
 use headgate_kit::records::RecordSource;
 use headgate_kit::seal::MasterKey;
-use headgate_kit::spool::{OpenEntry, Options, Spool, SpoolError};
+use headgate_kit::spool::SpoolError;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::workers::Workers;
-use headgate_proto::FILE_DESCRIPTOR_SET;
 use prometheus::Registry;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tonic::service::Routes;
 
-use crate::health::Health;
+use crate::records::Records;
 use crate::settings::Settings;
-
-/// Who reads every record.
-const CONSUMERS: [&str; 2] = ["budget", "usage"];
+use crate::topology::{Here, Peers, Service};
 
 /// Every service of this process.
 pub(crate) struct Services {
-    pub(crate) auth: headgate_auth::Auth,
-    pub(crate) catalog: headgate_catalog::Catalog,
-    pub(crate) budget: headgate_budget::Budget,
-    pub(crate) usage: headgate_usage::Usage,
-    pub(crate) runtime: headgate_runtime_manager::RuntimeManager,
-    adapter: headgate_inference_adapter::Adapter,
+    pub(crate) auth: Option<headgate_auth::Auth>,
+    pub(crate) catalog: Option<headgate_catalog::Catalog>,
+    pub(crate) budget: Option<headgate_budget::Budget>,
+    pub(crate) usage: Option<headgate_usage::Usage>,
+    pub(crate) runtime: Option<headgate_runtime_manager::RuntimeManager>,
+    pub(crate) adapter: Option<headgate_inference_adapter::Adapter>,
+    pub(crate) router: Option<headgate_router::Router>,
     records: Records,
 }
 
 /// What services are given.
 #[derive(Clone)]
 pub(crate) struct Context {
+    pub(crate) here: Here,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     /// Ended first: what serves requests.
@@ -44,10 +42,12 @@ pub(crate) struct Context {
     pub(crate) back: Tasks,
     /// Ended last: what writes records to disk.
     pub(crate) storage: Tasks,
-    /// Where REST connections are driven.
-    pub(crate) workers: Workers,
+    /// Where REST connections are driven. `None` without an edge.
+    pub(crate) workers: Option<Workers>,
     pub(crate) operator: OperatorGuard,
-    pub(crate) master_key: MasterKey,
+    pub(crate) identity: Identity,
+    /// `None` where no service has a use for it.
+    pub(crate) master_key: Option<MasterKey>,
 }
 
 /// Why the process cannot start.
@@ -69,115 +69,118 @@ pub(crate) enum ComposeError {
     Spool(#[from] SpoolError),
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-}
-
-/// The spools: the router's records, and budget's for leases whose holder never came back.
-struct Records {
-    router: Spool,
-    unfinished: Vec<OpenEntry>,
-    outbox: Spool,
+    /// The settings were checked for this before.
+    #[error("{0} is missing")]
+    Missing(&'static str),
 }
 
 impl Services {
-    /// Builds every service that others depend on. The router comes after the bootstrap, with [`Services::router`].
+    /// Builds every service that others depend on. The router comes after the bootstrap, with
+    /// [`Services::add_router`].
     pub(crate) async fn build(
         settings: &Settings,
         data_dir: &Path,
         context: &Context,
     ) -> Result<Self, ComposeError> {
         let records = Records::open(settings, data_dir, context)?;
-        let auth = headgate_auth::Auth::build(settings.auth.clone(), context.auth(data_dir)).await?;
-        let catalog =
-            headgate_catalog::Catalog::build(settings.catalog.clone(), context.catalog(data_dir)).await?;
-        let outbox = records.outbox.clone();
-        let budget =
-            headgate_budget::Budget::build(settings.budget.clone(), context.budget(data_dir, outbox)).await?;
-        let usage = headgate_usage::Usage::build(settings.usage.clone(), context.usage(data_dir)).await?;
-        let runtime = headgate_runtime_manager::RuntimeManager::build(
-            settings.runtime.clone(),
-            context.runtime(data_dir),
-        )
-        .await?;
-        let adapter =
-            headgate_inference_adapter::Adapter::build(settings.adapter.clone(), context.adapter())?;
-        Ok(Self { auth, catalog, budget, usage, runtime, adapter, records })
+        let mut services = Self {
+            auth: None,
+            catalog: None,
+            budget: None,
+            usage: None,
+            runtime: None,
+            adapter: None,
+            router: None,
+            records,
+        };
+        services.add_control(settings, data_dir, context).await?;
+        if context.here.runs(Service::Runtime) {
+            let deps = context.runtime(data_dir);
+            let config = settings.runtime.clone();
+            services.runtime = Some(headgate_runtime_manager::RuntimeManager::build(config, deps).await?);
+        }
+        if context.here.runs(Service::Adapter) {
+            let deps = context.adapter()?;
+            services.adapter =
+                Some(headgate_inference_adapter::Adapter::build(settings.adapter.clone(), deps)?);
+        }
+        Ok(services)
+    }
+
+    async fn add_control(
+        &mut self,
+        settings: &Settings,
+        data_dir: &Path,
+        context: &Context,
+    ) -> Result<(), ComposeError> {
+        if context.here.runs(Service::Auth) {
+            let deps = context.auth(data_dir);
+            self.auth = Some(headgate_auth::Auth::build(settings.auth.clone(), deps).await?);
+        }
+        if context.here.runs(Service::Catalog) {
+            let deps = context.catalog(data_dir)?;
+            self.catalog = Some(headgate_catalog::Catalog::build(settings.catalog.clone(), deps).await?);
+        }
+        if let Some(outbox) = self.records.outbox.clone() {
+            let deps = context.budget(data_dir, outbox);
+            self.budget = Some(headgate_budget::Budget::build(settings.budget.clone(), deps).await?);
+        }
+        if context.here.runs(Service::Usage) {
+            let deps = context.usage(data_dir);
+            self.usage = Some(headgate_usage::Usage::build(settings.usage.clone(), deps).await?);
+        }
+        Ok(())
     }
 
     /// Builds the router, which ends what an earlier process left open, and then lets the consumers read.
-    pub(crate) fn router(
-        &mut self,
-        settings: &Settings,
-        context: &Context,
-    ) -> Result<headgate_router::Router, ComposeError> {
-        let deps = headgate_router::Deps {
-            auth: local(self.auth.authentication_service()),
-            catalog: local(self.catalog.watch_service()),
-            budget: self.budget.admission_conn(),
-            adapter: self.adapter.conn(),
-            spool: self.records.router.clone(),
-            unfinished: std::mem::take(&mut self.records.unfinished),
-            clock: context.clock.clone(),
-            rng: StdRng::from_os_rng(),
-            tasks: context.front.clone(),
-            registry: context.registry.clone(),
-        };
-        let router = headgate_router::Router::build(settings.router.clone(), deps)?;
-        for spool in [&self.records.router, &self.records.outbox] {
-            self.budget.consume(RecordSource::spool(spool.reader("budget")?));
-            self.usage.consume(RecordSource::spool(spool.reader("usage")?));
+    pub(crate) fn add_router(&mut self, settings: &Settings, context: &Context) -> Result<(), ComposeError> {
+        if let Some(spool) = self.records.router.clone() {
+            let deps = headgate_router::Deps {
+                auth: self.conn(Service::Auth, &settings.peers, context)?,
+                catalog: self.conn(Service::Catalog, &settings.peers, context)?,
+                budget: self.conn(Service::Budget, &settings.peers, context)?,
+                adapter: self.conn(Service::Adapter, &settings.peers, context)?,
+                spool,
+                unfinished: std::mem::take(&mut self.records.unfinished),
+                clock: context.clock.clone(),
+                rng: StdRng::from_os_rng(),
+                tasks: context.front.clone(),
+                registry: context.registry.clone(),
+            };
+            self.router = Some(headgate_router::Router::build(settings.router.clone(), deps)?);
         }
-        Ok(router)
+        for spool in self.records.spools() {
+            if let Some(budget) = &self.budget {
+                budget.consume(RecordSource::spool(spool.reader("budget")?));
+            }
+            if let Some(usage) = &self.usage {
+                usage.consume(RecordSource::spool(spool.reader("usage")?));
+            }
+        }
+        Ok(())
     }
 
-    /// Everything the gRPC listener offers: consumers' and operators' services, health and reflection. Internal
-    /// services are there too, and answer peers only.
-    pub(crate) fn routes(
+    /// To what a service offers its peers, in this process or elsewhere.
+    pub(crate) fn conn(
         &self,
-        router: &headgate_router::Router,
-        health: &Health,
-    ) -> Result<Routes, ComposeError> {
-        let v1 = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let v1alpha = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        Ok(Routes::new(router.inference_service())
-            .add_service(router.routing_service())
-            .add_service(self.auth.tenant_service())
-            .add_service(self.auth.api_key_service())
-            .add_service(self.auth.authentication_service())
-            .add_service(self.catalog.provider_service())
-            .add_service(self.catalog.model_service())
-            .add_service(self.catalog.watch_service())
-            .add_service(self.budget.budget_service())
-            .add_service(self.budget.admission_service())
-            .add_service(self.usage.usage_service())
-            .add_service(self.runtime.local_model_service())
-            .add_service(self.adapter.adapter_service())
-            .add_service(health.service())
-            .add_service(v1.build_v1()?)
-            .add_service(v1alpha.build_v1alpha()?))
-    }
-}
-
-impl Records {
-    fn open(settings: &Settings, data_dir: &Path, context: &Context) -> Result<Self, SpoolError> {
-        let open = |name: &str| {
-            Spool::open(Options {
-                dir: data_dir.join("spool").join(name),
-                segment_bytes: settings.router.spool_segment_bytes,
-                cap_bytes: settings.router.spool_cap_bytes,
-                consumers: CONSUMERS.map(str::to_owned).to_vec(),
-            })
+        service: Service,
+        peers: &Peers,
+        context: &Context,
+    ) -> Result<Conn, ComposeError> {
+        let here = match service {
+            Service::Auth => self.auth.as_ref().map(|auth| local(auth.authentication_service())),
+            Service::Catalog => self.catalog.as_ref().map(|catalog| local(catalog.watch_service())),
+            Service::Budget => self.budget.as_ref().map(headgate_budget::Budget::admission_conn),
+            Service::Adapter => self.adapter.as_ref().map(headgate_inference_adapter::Adapter::conn),
+            Service::Router => self.router.as_ref().map(headgate_router::Router::conn),
+            Service::Edge | Service::Usage | Service::Runtime => None,
         };
-        let (router, unfinished) = open("router")?;
-        // Budget writes ends only, so nothing there can be unfinished.
-        let (outbox, _) = open("budget")?;
-        for spool in [&router, &outbox] {
-            context.storage.spawn(spool.clone().run(context.storage.stopping()));
+        if let Some(conn) = here {
+            return Ok(conn);
         }
-        Ok(Self { router, unfinished, outbox })
+        let address = peers.address(service).and_then(Result::ok);
+        let address = address.ok_or(ComposeError::Missing(service.name()))?;
+        Ok(conn::remote(address, &context.identity, &context.front))
     }
 }
 
@@ -192,18 +195,18 @@ impl Context {
         }
     }
 
-    fn catalog(&self, data_dir: &Path) -> headgate_catalog::Deps {
-        headgate_catalog::Deps {
+    fn catalog(&self, data_dir: &Path) -> Result<headgate_catalog::Deps, ComposeError> {
+        Ok(headgate_catalog::Deps {
             clock: self.clock.clone(),
             data_dir: data_dir.to_owned(),
             tasks: self.front.clone(),
             registry: self.registry.clone(),
             operator: self.operator.clone(),
-            master_key: self.master_key.clone(),
-        }
+            master_key: self.master_key()?,
+        })
     }
 
-    fn budget(&self, data_dir: &Path, outbox: Spool) -> headgate_budget::Deps {
+    fn budget(&self, data_dir: &Path, outbox: headgate_kit::spool::Spool) -> headgate_budget::Deps {
         headgate_budget::Deps {
             clock: self.clock.clone(),
             data_dir: data_dir.to_owned(),
@@ -228,12 +231,16 @@ impl Context {
         headgate_runtime_manager::Deps { data_dir: data_dir.to_owned(), operator: self.operator.clone() }
     }
 
-    fn adapter(&self) -> headgate_inference_adapter::Deps {
-        headgate_inference_adapter::Deps {
+    fn adapter(&self) -> Result<headgate_inference_adapter::Deps, ComposeError> {
+        Ok(headgate_inference_adapter::Deps {
             clock: self.clock.clone(),
             tasks: self.front.clone(),
             registry: self.registry.clone(),
-            master_key: self.master_key.clone(),
-        }
+            master_key: self.master_key()?,
+        })
+    }
+
+    fn master_key(&self) -> Result<MasterKey, ComposeError> {
+        self.master_key.clone().ok_or(ComposeError::Missing("master_key"))
     }
 }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use crate::cli::{EXIT_CONFIG, complain, say};
 use crate::settings::Settings;
+use crate::topology::{Here, Service};
 
 /// Every setting with its default and what it does.
 const DEFAULT: &str = include_str!("default.yaml");
@@ -20,6 +21,9 @@ pub(crate) enum Command {
         /// The file.
         #[arg(long)]
         config: Option<PathBuf>,
+        /// The services that the process will run, separated by commas. Default: all of them.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Service>,
     },
 }
 
@@ -29,7 +33,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
             say(DEFAULT.trim_end());
             ExitCode::SUCCESS
         }
-        Command::Check { config } => match Settings::load(config.as_deref()) {
+        Command::Check { config, only } => match Settings::load(config.as_deref(), &Here::only(only)) {
             Ok(_) => {
                 say("the configuration is fine");
                 ExitCode::SUCCESS
@@ -59,7 +63,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("default.yaml");
         std::fs::write(&file, DEFAULT).unwrap();
-        let printed: Settings = Settings::load(Some(&file)).unwrap();
+        let printed: Settings = Settings::load(Some(&file), &Here::all()).unwrap();
         let (printed, real) =
             (serde_json::to_value(&printed).unwrap(), serde_json::to_value(Settings::default()).unwrap());
         assert_eq!(printed, real);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headgate_kit::conn::Conn;
 use headgate_kit::server::Readiness;
 use headgate_proto::inference::v1::inference_service_server;
 use tonic_health::ServingStatus;
@@ -39,25 +40,36 @@ impl Health {
     }
 }
 
-/// Releases the process's readiness when every part can serve.
+/// Releases the process's readiness when every part can serve. `inference` leads to the router, where there is an edge.
 pub(crate) fn watch(
     ready: &Readiness,
     health: Health,
     context: &Context,
-    router: headgate_router::Router,
     services: &Services,
+    inference: Option<Conn>,
 ) {
-    ready.latch("router");
-    ready.latch("budget");
-    let (ready, stopping, budget) = (ready.clone(), context.front.stopping(), services.budget.clone());
+    let mut parts: Vec<(&'static str, Box<dyn Fn() -> bool + Send>)> = Vec::new();
+    if let Some(router) = services.router.clone() {
+        parts.push(("router", Box::new(move || router.is_ready())));
+    } else if let Some(inference) = inference {
+        parts.push(("router", Box::new(move || inference.is_up())));
+    }
+    if let Some(budget) = services.budget.clone() {
+        parts.push(("budget", Box::new(move || budget.ready())));
+    }
+    for (part, _) in &parts {
+        ready.latch(part);
+    }
+    let (ready, stopping) = (ready.clone(), context.front.stopping());
     context.front.spawn(async move {
         loop {
-            if router.is_ready() {
-                ready.release("router");
-            }
-            if budget.ready() {
-                ready.release("budget");
-            }
+            parts.retain(|(part, can_serve)| {
+                let serves = can_serve();
+                if serves {
+                    ready.release(part);
+                }
+                !serves
+            });
             if ready.missing().is_empty() {
                 health.set(ServingStatus::Serving).await;
                 return;

@@ -1,4 +1,4 @@
-//! `headgate`: every service in one process.
+//! `headgate`: every service in one process, or some of them.
 
 mod banner;
 mod bootstrap;
@@ -9,8 +9,11 @@ mod data_dir;
 mod environment;
 mod health;
 mod healthcheck;
+mod offer;
+mod records;
 mod serve;
 mod settings;
+mod topology;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

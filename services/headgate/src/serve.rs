@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::local;
-use headgate_kit::identity::OperatorGuard;
+use headgate_kit::identity::{Identity, OperatorGuard};
 use headgate_kit::server::{Readiness, bind, serve_grpc, serve_ops};
 use headgate_kit::tasks::Tasks;
 use headgate_kit::telemetry;
@@ -22,6 +22,7 @@ use crate::compose::{self, Context, Services};
 use crate::data_dir::DataDir;
 use crate::health::{self, Health};
 use crate::settings::Settings;
+use crate::topology::{Here, Service};
 use crate::{banner, bootstrap, config_command};
 
 /// How long consumers of records and the last write to disk may take.
@@ -30,20 +31,21 @@ const BACK_GRACE: Duration = Duration::from_secs(10);
 /// Where the process listens.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub(crate) struct Listening {
-    pub(crate) edge: SocketAddr,
+    /// `None` without an edge.
+    pub(crate) edge: Option<SocketAddr>,
     pub(crate) grpc: SocketAddr,
     pub(crate) ops: SocketAddr,
 }
 
 struct Listeners {
-    edge: TcpListener,
+    edge: Option<TcpListener>,
     grpc: TcpListener,
     ops: TcpListener,
 }
 
 /// Serves until a signal comes.
-pub(crate) fn run(config: Option<&Path>) -> ExitCode {
-    let settings = match Settings::load(config) {
+pub(crate) fn run(config: Option<&Path>, here: &Here) -> ExitCode {
+    let settings = match Settings::load(config, here) {
         Ok(settings) => settings,
         Err(problems) => {
             config_command::report(&problems);
@@ -58,7 +60,7 @@ pub(crate) fn run(config: Option<&Path>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(settings, config.is_some())) {
+    match runtime.block_on(serve(settings, here.clone(), config.is_some())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             complain(format!("headgate: {cause}"));
@@ -67,93 +69,120 @@ pub(crate) fn run(config: Option<&Path>) -> ExitCode {
     }
 }
 
-async fn serve(settings: Settings, configured: bool) -> Result<(), Box<dyn std::error::Error>> {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "headgate starts");
+async fn serve(settings: Settings, here: Here, configured: bool) -> Result<(), Box<dyn std::error::Error>> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), services = here.names().join(","), "headgate starts");
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a crypto provider was installed already");
     }
     let data = DataDir::open(&settings.data_dir)?;
     // Ports first: a process that cannot listen does no work.
-    let listeners = Listeners::bind(&settings).await?;
+    let listeners = Listeners::bind(&settings, &here).await?;
     let at = listeners.addresses()?;
-    let context = Context {
-        clock: Clock::system(),
-        registry: prometheus::Registry::new(),
-        front: Tasks::new(),
-        back: Tasks::new(),
-        storage: Tasks::new(),
-        workers: Workers::start("headgate-edge", settings.edge.worker_threads())?,
-        operator: OperatorGuard::new(data.operator_token(&settings)?),
-        master_key: data.master_key(&settings)?,
-    };
+    let context = context(&settings, &data, here)?;
+    if let Some(certificates) = context.identity.certificates.clone() {
+        context.front.spawn(certificates.keep_current(context.front.stopping()));
+    }
     let mut services = Services::build(&settings, data.path(), &context).await?;
-    let demo = data.is_new() && !configured && settings.bootstrap.is_empty() && settings.is_loopback();
+    let bare = !configured && settings.bootstrap.is_empty() && settings.is_loopback();
+    let demo = data.is_new() && bare && context.here.is_all();
     let seed = if demo { bootstrap::demo()? } else { settings.bootstrap.clone() };
     bootstrap::apply(&services, &seed).await?;
     if demo {
         data.mark_demo()?;
     }
-    let router = services.router(&settings, &context)?;
+    services.add_router(&settings, &context)?;
     let ready = Readiness::default();
-    let health = Health::new().await;
-    health::watch(&ready, health.clone(), &context, router.clone(), &services);
-    let running = listeners.serve(&settings, &services, &router, &context, &ready, health)?;
+    let running = listeners.serve(&settings, &services, &context, &ready).await?;
     data.write_listeners(&serde_json::to_string(&at)?)?;
-    tracing::info!(edge = %at.edge, grpc = %at.grpc, ops = %at.ops, "listening");
+    tracing::info!(edge = ?at.edge, grpc = %at.grpc, ops = %at.ops, "listening");
     if demo {
         tracing::warn!("demo data was made: tenant demo, key sk-demo.my-secret, model echo");
     }
-    if data.has_demo() && !configured {
-        say(banner::demo(&at));
+    if let Some(edge) = at.edge.filter(|_| data.has_demo() && !configured) {
+        say(banner::demo(edge, &at));
     }
     running.until_signal(&settings, &ready, &context).await?;
     Ok(())
 }
 
+fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, Box<dyn std::error::Error>> {
+    let clock = Clock::system();
+    let workers = here
+        .runs(Service::Edge)
+        .then(|| Workers::start("headgate-edge", settings.edge.worker_threads()))
+        .transpose()?;
+    let seals = here.runs_any(&[Service::Catalog, Service::Adapter]);
+    Ok(Context {
+        identity: Identity::new(&settings.identity, &here.names(), &clock)?,
+        master_key: seals.then(|| data.master_key(settings)).transpose()?,
+        here,
+        clock,
+        registry: prometheus::Registry::new(),
+        front: Tasks::new(),
+        back: Tasks::new(),
+        storage: Tasks::new(),
+        workers,
+        operator: OperatorGuard::new(data.operator_token(settings)?),
+    })
+}
+
 impl Listeners {
-    async fn bind(settings: &Settings) -> Result<Self, String> {
-        Ok(Self {
-            edge: bind("REST", settings.edge.listen).await?,
-            grpc: bind("gRPC", settings.grpc.listen).await?,
-            ops: bind("ops", settings.ops.listen).await?,
-        })
+    async fn bind(settings: &Settings, here: &Here) -> Result<Self, String> {
+        let edge = match here.runs(Service::Edge) {
+            true => Some(bind("REST", settings.edge.listen).await?),
+            false => None,
+        };
+        let grpc = bind("gRPC", settings.grpc.listen).await?;
+        Ok(Self { edge, grpc, ops: bind("ops", settings.ops.listen).await? })
     }
 
     fn addresses(&self) -> std::io::Result<Listening> {
         Ok(Listening {
-            edge: self.edge.local_addr()?,
+            edge: self.edge.as_ref().map(TcpListener::local_addr).transpose()?,
             grpc: self.grpc.local_addr()?,
             ops: self.ops.local_addr()?,
         })
     }
 
-    fn serve(
+    async fn serve(
         self,
         settings: &Settings,
         services: &Services,
-        router: &headgate_router::Router,
         context: &Context,
         ready: &Readiness,
-        health: Health,
     ) -> Result<Running, compose::ComposeError> {
-        let stop = CancellationToken::new();
-        let edge = headgate_edge::Edge::new(
-            settings.edge.clone(),
-            headgate_edge::Deps {
-                inference: router.conn(),
-                routing: local(router.routing_service()),
-                ready: ready.clone(),
-                registry: context.registry.clone(),
-                clock: context.clock.clone(),
-                tasks: context.front.clone(),
-                workers: context.workers.clone(),
-            },
-        );
-        let grace = Duration::from_millis(settings.shutdown.grace_ms);
-        let rest = tokio::spawn(edge.serve(self.edge, stop.clone(), grace));
+        let (stop, health) = (CancellationToken::new(), Health::new().await);
+        let inference = match self.edge {
+            Some(_) => Some(services.conn(Service::Router, &settings.peers, context)?),
+            None => None,
+        };
+        health::watch(ready, health.clone(), context, services, inference.clone());
+        let rest = match (self.edge, inference, &context.workers) {
+            (Some(listener), Some(inference), Some(workers)) => {
+                let edge = headgate_edge::Edge::new(
+                    settings.edge.clone(),
+                    headgate_edge::Deps {
+                        routing: services
+                            .router
+                            .as_ref()
+                            .map_or_else(|| inference.clone(), |router| local(router.routing_service())),
+                        inference,
+                        ready: ready.clone(),
+                        registry: context.registry.clone(),
+                        clock: context.clock.clone(),
+                        tasks: context.front.clone(),
+                        workers: workers.clone(),
+                    },
+                );
+                let grace = Duration::from_millis(settings.shutdown.grace_ms);
+                tokio::spawn(edge.serve(listener, stop.clone(), grace))
+            }
+            _ => tokio::spawn(stop.clone().cancelled_owned()),
+        };
         let bounds = settings.grpc.bounds();
-        let routes = services.routes(router, &health)?;
-        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, bounds, context.clock.clone(), stop.clone()));
+        let routes = services.routes(&health)?;
+        let (identity, clock) = (context.identity.clone(), context.clock.clone());
+        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, bounds, identity, clock, stop.clone()));
         context.storage.spawn(serve_ops(
             self.ops,
             settings.ops.max_connections,
@@ -211,7 +240,9 @@ impl Running {
             }
         }
         // After every task: some of them run there.
-        context.workers.stop().await;
+        if let Some(workers) = &context.workers {
+            workers.stop().await;
+        }
         tracing::info!("stopped");
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use headgate_kit::config::{self, Problem};
+use headgate_kit::identity;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::server::Bounds;
 use headgate_kit::telemetry;
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::environment;
+use crate::topology::{Here, Peers, Service};
 
 /// An operator token may do everything, so it must not be guessed.
 pub(crate) const MIN_OPERATOR_TOKEN: usize = 16;
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) grpc: Grpc,
     pub(crate) ops: Ops,
     pub(crate) shutdown: Shutdown,
+    pub(crate) peers: Peers,
+    pub(crate) identity: identity::Config,
     pub(crate) auth: headgate_auth::Config,
     pub(crate) catalog: headgate_catalog::Config,
     pub(crate) router: headgate_router::Config,
@@ -89,6 +93,8 @@ impl Default for Settings {
             grpc: Grpc::default(),
             ops: Ops::default(),
             shutdown: Shutdown::default(),
+            peers: Peers::default(),
+            identity: identity::Config::default(),
             auth: headgate_auth::Config::default(),
             catalog: headgate_catalog::Config::default(),
             router: headgate_router::Config::default(),
@@ -121,16 +127,17 @@ impl Default for Shutdown {
 }
 
 impl Settings {
-    /// Reads file and environment, `.env` included.
+    /// Reads file and environment, `.env` included, for a process that runs `here`.
     ///
     /// # Errors
     /// Every fault there is: unknown keys, values of the wrong type, values that cannot be.
-    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn load(file: Option<&Path>, here: &Here) -> Result<Self, Vec<Problem>> {
         let (variables, fault) = match environment::read_file() {
             Ok(variables) => (variables, None),
             Err(fault) => (Vec::new(), Some(fault)),
         };
-        match (config::load(file, &variables, Self::problems), fault) {
+        let problems = |settings: &Self, taken: &[String]| settings.problems(taken, here);
+        match (config::load(file, &variables, problems), fault) {
             (Ok(settings), None) => Ok(settings),
             (Ok(_), Some(fault)) => Err(vec![fault]),
             (Err(mut problems), fault) => {
@@ -146,8 +153,8 @@ impl Settings {
     }
 
     /// What is wrong with the values. Those at the paths in `taken` could not be read and have their default here.
-    fn problems(&self, taken: &[String]) -> Vec<Problem> {
-        let mut problems = self.secret_problems();
+    fn problems(&self, taken: &[String], here: &Here) -> Vec<Problem> {
+        let mut problems = self.secret_problems(here);
         problems.extend(self.bootstrap_problems(taken));
         let mut add = |section: &str, faults: Vec<(&'static str, String)>| {
             problems.extend(faults.into_iter().map(|(f, m)| Problem::new(format!("{section}.{f}"), m)));
@@ -156,6 +163,8 @@ impl Settings {
         add("edge", self.edge.problems());
         add("grpc", self.grpc.problems());
         add("ops", connection_problems(self.ops.max_connections).into_iter().collect());
+        add("peers", self.peers.problems(here, self.identity.has_certificates()));
+        add("identity", self.identity_problems(here));
         add("auth", self.auth.problems());
         add("catalog", self.catalog.problems());
         add("router", self.router.problems());
@@ -166,8 +175,22 @@ impl Settings {
         problems
     }
 
-    fn secret_problems(&self) -> Vec<Problem> {
+    fn identity_problems(&self, here: &Here) -> Vec<(&'static str, String)> {
+        let mut problems = self.identity.problems();
+        if !here.is_all() && !self.identity.is_set() {
+            let message = "must be set where services run in several processes, or identity.tls";
+            problems.push(("token_key", message.to_owned()));
+        }
+        problems
+    }
+
+    fn secret_problems(&self, here: &Here) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let sealing = [Service::Catalog, Service::Adapter];
+        if self.master_key.is_none() && here.runs_any(&sealing) && !here.runs_all(&sealing) {
+            let message = "must be set where catalog and adapter run in different processes";
+            problems.push(Problem::new("master_key", message.to_owned()));
+        }
         if let Some(Err(fault)) = self.master_key.as_ref().map(|key| MasterKey::parse(key.expose_secret())) {
             problems.push(Problem::new("master_key", fault.to_string()));
         }

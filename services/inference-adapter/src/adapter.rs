@@ -24,6 +24,9 @@ use crate::driver::{Driver, Opened, Pieces, redacted};
 use crate::metrics::{Attempt, Metrics};
 use crate::provider::{Call, ChatAsk, ChatForm, Exchange, Provider, provider};
 
+/// Who may call.
+const CALLERS: &[&str] = &["router", "catalog"];
+
 /// What the adapter needs of its process.
 #[derive(Clone, Debug)]
 pub struct Deps {
@@ -175,7 +178,7 @@ impl AdapterService for Adapter {
     type StreamChatStream = Pieces;
 
     async fn chat(&self, request: Request<ChatRequest>) -> Result<Response<ChatResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let ChatRequest { target, request, output_token_cap: cap } = request.into_inner();
         let request = request.ok_or_else(no_request)?;
         let mut attempt = self.begin(target)?;
@@ -189,7 +192,7 @@ impl AdapterService for Adapter {
     }
 
     async fn stream_chat(&self, request: Request<StreamChatRequest>) -> Result<Response<Pieces>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let StreamChatRequest { target, request, output_token_cap: cap, include_usage } =
             request.into_inner();
         let request = request.ok_or_else(no_request)?;
@@ -198,7 +201,7 @@ impl AdapterService for Adapter {
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let EmbedRequest { target, request } = request.into_inner();
         let ask = request.ok_or_else(no_request)?;
         let mut attempt = self.begin(target)?;

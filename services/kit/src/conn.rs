@@ -1,6 +1,9 @@
 //! The one connection type: generated clients speak over it to a server in this process or elsewhere, and see no
 //! difference.
 
+mod dial;
+mod remote;
+
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,18 +16,23 @@ use headgate_proto::direct::{Answering, Connection};
 use http::HeaderMap;
 use tokio::time::Sleep;
 use tonic::body::Body;
-use tonic::transport::Endpoint;
 use tonic::{Extensions, Request, Status};
+use tower::Service;
 use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceExt as _};
 
-use crate::identity::Peer;
+use remote::Replicas;
+pub use remote::{Address, AddressError};
+
+use crate::identity::{Identity, Peer};
+use crate::tasks::Tasks;
 
 /// A connection to one service. Cheap to clone.
 #[derive(Clone)]
 pub struct Conn {
     wire: BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>,
     direct: Option<Arc<dyn Any + Send + Sync>>,
+    /// Of a service elsewhere.
+    replicas: Option<Arc<Replicas>>,
 }
 
 /// A connection to a server in this process. The server sees a peer; `grpc-timeout` is kept (up to the response
@@ -35,21 +43,22 @@ where
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    Conn { wire: BoxCloneSyncService::new(Local(server)), direct: None }
+    Conn { wire: BoxCloneSyncService::new(Local(server)), direct: None, replicas: None }
 }
 
-/// A connection to a server elsewhere, made when first used: `http://host:port` or `unix:/path`.
+/// A connection to every replica of a service elsewhere, in turn. Nothing is dialled before the first look, which comes
+/// at once; `tasks` own what looks.
 ///
-/// # Errors
-/// When the address is malformed.
-pub fn remote(address: &str) -> Result<Conn, tonic::transport::Error> {
-    let channel = Endpoint::from_shared(address.to_owned())?
-        .tcp_nodelay(true)
-        .connect_timeout(Duration::from_secs(2))
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .connect_lazy();
-    let wire = BoxCloneSyncService::new(channel.map_err(|e| Status::from_error(Box::new(e))));
-    Ok(Conn { wire, direct: None })
+/// Calls to a replica that is away end in UNAVAILABLE, at once where that is known. No call is sent twice.
+pub fn remote(address: Address, identity: &Identity, tasks: &Tasks) -> Conn {
+    let replicas = Replicas::new(address, identity.clone());
+    tasks.spawn(replicas.clone().watch(tasks.stopping()));
+    let called = replicas.clone();
+    let wire = tower::service_fn(move |request| {
+        let replicas = called.clone();
+        async move { replicas.call(request).await }
+    });
+    Conn { wire: BoxCloneSyncService::new(wire), direct: None, replicas: Some(replicas) }
 }
 
 impl Conn {
@@ -59,6 +68,12 @@ impl Conn {
     pub fn with_direct<S: ?Sized + Send + Sync + 'static>(mut self, server: Arc<S>) -> Self {
         self.direct = Some(Arc::new(server));
         self
+    }
+
+    /// Whether calls can be answered, as far as is known: always by a server in this process.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.replicas.as_ref().is_none_or(|replicas| replicas.any_well())
     }
 }
 
@@ -95,7 +110,7 @@ impl Connection for Conn {
     ) -> Self::Answer<'a, A> {
         // Extensions do not cross a socket, so they do not come along here either.
         *request.extensions_mut() = Extensions::new();
-        request.extensions_mut().insert(Peer(()));
+        request.extensions_mut().insert(Peer::same());
         let deadline = deadline(request.metadata().as_ref());
         Guarded { call: serve(request), deadline, timer: None }
     }
@@ -149,7 +164,7 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        request.extensions_mut().insert(Peer(()));
+        request.extensions_mut().insert(Peer::same());
         let deadline = deadline(request.headers());
         let answer = self.0.call(request);
         let call = Box::pin(async move { Ok(answer.await.unwrap_or_else(|never| match never {})) });
@@ -177,6 +192,7 @@ fn parse_timeout(value: &str) -> Option<Duration> {
 mod tests {
     use futures_util::FutureExt as _;
     use tonic::Response;
+    use tower::ServiceExt as _;
 
     use super::*;
 

@@ -1,69 +1,63 @@
-//! Who calls: a peer service (set by the connection, never by metadata) or an operator (a token).
+//! Who calls: a service of the deployment (told by the connection, never by what a client may send), or an operator.
+//!
+//! Within a process the handle itself is the proof. Over the wire it is what [`Config`] asks for: a client certificate
+//! of the deployment's authority, a signed service token, or both. Who shows neither is a stranger.
+
+mod certificates;
+mod config;
+mod operator;
+mod peer;
+mod token;
+
+pub(crate) use certificates::services as services_of;
+pub use certificates::{CertificateError, Certificates};
+pub use config::{Config, Tls};
+pub use operator::{OperatorGuard, bearer};
+pub(crate) use peer::Presented;
+pub use peer::{Peer, is_peer, require_peer};
+pub use token::{Issuer, TokenKey, X_SERVICE_TOKEN};
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-use subtle::ConstantTimeEq;
-use tonic::metadata::MetadataMap;
-use tonic::{Request, Status};
+use crate::clock::Clock;
+use token::Verifier;
 
-use crate::error::{ErrorReason, Failure};
-
-/// Proof that a request comes from a service of this deployment. The connection puts it among the request's
-/// extensions; nothing a client sends can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub(crate) ());
-
-/// Refuses everyone but peer services.
-///
-/// # Errors
-/// `UNAUTHENTICATED` for a request that did not come over a peer connection.
-pub fn require_peer<T>(request: &Request<T>) -> Result<(), Status> {
-    if is_peer(request) {
-        return Ok(());
-    }
-    let message = "this call answers services of the deployment only";
-    Err(Failure::new(ErrorReason::MissingCredential, message).into())
+/// How the services of this deployment know each other over the wire. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Signs what this process presents. `None` where no key is configured.
+    pub(crate) issuer: Option<Arc<Issuer>>,
+    verifier: Option<Arc<Verifier>>,
+    /// Of this process. `None` where it speaks in clear text.
+    pub certificates: Option<Certificates>,
 }
 
-/// Whether a request comes from a peer service.
-pub fn is_peer<T>(request: &Request<T>) -> bool {
-    request.extensions().get::<Peer>().is_some()
-}
-
-/// The bearer token of `authorization`, if there is one.
-#[must_use]
-pub fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let value = metadata.get("authorization")?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Guards the RPCs that operators use.
-#[derive(Clone, Debug)]
-pub struct OperatorGuard(Arc<SecretString>);
-
-impl OperatorGuard {
-    /// Lets in whoever presents `token`.
-    #[must_use]
-    pub fn new(token: SecretString) -> Self {
-        Self(Arc::new(token))
-    }
-
-    /// Refuses everyone but peers and holders of the operator token.
+impl Identity {
+    /// Of a process that runs `services`.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, with MISSING_CREDENTIAL or INVALID_CREDENTIAL.
-    pub fn check<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        if is_peer(request) {
-            return Ok(());
-        }
-        let Some(token) = bearer(request.metadata()) else {
-            return Err(Failure::new(ErrorReason::MissingCredential, "an operator token is required").into());
+    /// When a certificate cannot be read.
+    pub fn new(config: &Config, services: &[&str], clock: &Clock) -> Result<Self, CertificateError> {
+        let key = config.key();
+        Ok(Self {
+            issuer: key.as_ref().map(|key| Arc::new(Issuer::new(key, services, clock.clone()))),
+            verifier: key.as_ref().map(|key| Arc::new(Verifier::new(key, clock.clone()))),
+            certificates: config.tls.files().map(Certificates::load).transpose()?,
+        })
+    }
+
+    /// Whose request it is, if a peer's: everything that is configured must be presented, and one of them must name
+    /// the services.
+    pub(crate) fn peer(&self, presented: &Presented<'_>) -> Option<Peer> {
+        let certificate = match (&self.certificates, presented.certificate) {
+            (Some(_), None) => return None,
+            (Some(_), Some(services)) => Some(services),
+            (None, _) => None,
         };
-        if bool::from(token.as_bytes().ct_eq(self.0.expose_secret().as_bytes())) {
-            return Ok(());
+        match (&self.verifier, certificate) {
+            (Some(verifier), _) => Some(Peer::remote(verifier.services(presented.token?)?)),
+            (None, Some(services)) => Some(Peer::remote(services.clone())),
+            (None, None) => None,
         }
-        Err(Failure::new(ErrorReason::InvalidCredential, "the operator token is not valid").into())
     }
 }

@@ -1,7 +1,9 @@
 //! Listeners: gRPC and ops, each bounded and drained on stop.
 
+mod identify;
 mod named;
 mod slots;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -20,9 +23,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use self::identify::Identify;
 use self::named::Naming;
-use self::slots::{Http2, Slots};
+use self::slots::Slots;
 use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::tasks::Tasks;
 
 /// What a gRPC listener takes at a time.
@@ -34,8 +39,12 @@ pub struct Bounds {
     pub streams: u32,
 }
 
-/// Serves gRPC until `stop` is cancelled, then lets running calls end. Callers over this listener are no peers, and
-/// every call has a request id: the caller's where it is sane, else a new one of the clock's.
+/// TLS handshakes under way at a time.
+const HANDSHAKES: usize = 256;
+
+/// Serves gRPC until `stop` is cancelled, then lets running calls end. Callers over this listener are peers only by
+/// what `identity` asks for, and every call has a request id: the caller's where it is sane, else a new one of the
+/// clock's.
 ///
 /// # Errors
 /// When the listener fails.
@@ -43,18 +52,25 @@ pub async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
     bounds: Bounds,
+    identity: Identity,
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let slots = Slots::new(bounds.connections);
-    let connections = futures_util::stream::unfold((listener, slots), |(listener, slots)| async {
-        let connection = Http2::new(slots.accept(&listener).await);
-        Some((Ok::<_, std::io::Error>(connection), (listener, slots)))
+    let certificates = identity.certificates.clone();
+    let accepted = futures_util::stream::unfold((listener, slots), |(listener, slots)| async {
+        let accepted = slots.accept(&listener).await;
+        Some((accepted, (listener, slots)))
     });
+    let connections = accepted
+        .map(move |accepted| wire::open(accepted, certificates.clone()))
+        .buffer_unordered(HANDSHAKES)
+        .filter_map(|opened| std::future::ready(opened.map(Ok::<_, std::io::Error>)));
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .max_concurrent_streams(bounds.streams)
         .layer(Naming(clock))
+        .layer(Identify(identity))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await

@@ -14,6 +14,9 @@ use tonic::{Request, Response, Status};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 
+/// Who may call.
+const CALLERS: &[&str] = &["router", "edge"];
+
 /// Serves verification and the watch of keys to peer services.
 #[derive(Clone)]
 pub struct AuthenticationApi {
@@ -35,7 +38,7 @@ impl AuthenticationService for AuthenticationApi {
         &self,
         request: Request<VerifyApiKeyRequest>,
     ) -> Result<Response<VerifyApiKeyResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let verified = self.registry.verify(&request.get_ref().api_key);
         self.metrics.verified(&verified);
         Ok(Response::new(VerifyApiKeyResponse { key: Some(verified?) }))
@@ -45,7 +48,7 @@ impl AuthenticationService for AuthenticationApi {
         &self,
         request: Request<WatchKeysRequest>,
     ) -> Result<Response<Self::WatchKeysStream>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         Ok(Response::new(Box::pin(self.registry.follow())))
     }
 }

@@ -15,6 +15,9 @@ use crate::engine::finish::Settlement;
 use crate::engine::lease::Idempotency;
 use crate::replays::IdempotencyKey;
 
+/// Who may call.
+const CALLERS: &[&str] = &["router"];
+
 /// The longest idempotency key, in bytes.
 const KEY_MAX_BYTES: usize = 255;
 
@@ -25,7 +28,7 @@ pub struct Admissions(pub(crate) Budget);
 #[tonic::async_trait]
 impl AdmissionService for Admissions {
     async fn admit(&self, request: Request<pb::AdmitRequest>) -> Result<Response<pb::AdmitResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         if !self.0.ready() {
             return Err(Failure::unavailable("admission", "spend is not yet rebuilt after the start").into());
         }
@@ -38,7 +41,7 @@ impl AdmissionService for Admissions {
         &self,
         request: Request<pb::ExtendRequest>,
     ) -> Result<Response<pb::ExtendResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let id = lease_id("lease_id", &request.get_ref().lease_id)?;
         let expires = self.0.engine.extend(id);
         let expires = expires.ok_or_else(|| Failure::new(ErrorReason::NotFound, "the lease has ended"))?;
@@ -49,7 +52,7 @@ impl AdmissionService for Admissions {
         &self,
         request: Request<pb::SettleRequest>,
     ) -> Result<Response<pb::SettleResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let request = request.into_inner();
         let id = lease_id("lease_id", &request.lease_id)?;
         let cost = not_negative("cost_nano_usd", request.cost_nano_usd)?;

@@ -11,6 +11,9 @@ use tonic::{Request, Response, Status};
 
 use crate::registry::Registry;
 
+/// Who may call.
+const CALLERS: &[&str] = &["router"];
+
 /// Serves the watch to peer services.
 #[derive(Clone)]
 pub struct WatchApi(Arc<Registry>);
@@ -29,7 +32,7 @@ impl CatalogWatchService for WatchApi {
         &self,
         request: Request<WatchCatalogRequest>,
     ) -> Result<Response<Self::WatchCatalogStream>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         Ok(Response::new(Box::pin(self.0.follow())))
     }
 }

@@ -10,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use super::wire::{Caller, Wire};
 
 /// After a failed accept: most often there are no file descriptors left, and none appear by asking again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -24,7 +26,7 @@ const PREFACE: usize = 24;
 pub(super) struct Slots(Arc<Semaphore>);
 
 /// A connection's place among them, free again when dropped.
-type Slot = Option<OwnedSemaphorePermit>;
+pub(super) type Slot = Option<OwnedSemaphorePermit>;
 
 impl Slots {
     pub(super) fn new(most: usize) -> Self {
@@ -49,7 +51,8 @@ impl Slots {
 
 /// A connection that has a slot, and loses it if it does not begin as HTTP/2 in time.
 pub(super) struct Http2 {
-    stream: TcpStream,
+    stream: Wire,
+    caller: Caller,
     /// `None` once the preface was read.
     preface: Option<Preface>,
     _slot: Slot,
@@ -61,13 +64,9 @@ struct Preface {
 }
 
 impl Http2 {
-    pub(super) fn new((stream, slot): (TcpStream, Slot)) -> Self {
-        // Without it every answer waits for the client's acknowledgement of the one before.
-        if let Err(cause) = stream.set_nodelay(true) {
-            tracing::debug!(%cause, "no TCP_NODELAY");
-        }
+    pub(super) fn new(stream: Wire, caller: Caller, slot: Slot) -> Self {
         let until = Box::pin(tokio::time::sleep(PREFACE_WITHIN));
-        Self { stream, preface: Some(Preface { missing: PREFACE, until }), _slot: slot }
+        Self { stream, caller, preface: Some(Preface { missing: PREFACE, until }), _slot: slot }
     }
 }
 
@@ -119,10 +118,10 @@ impl AsyncWrite for Http2 {
 }
 
 impl Connected for Http2 {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
     }
 }
 
@@ -136,7 +135,8 @@ mod tests {
     async fn opened() -> (TcpStream, Http2) {
         let (listener, slots) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Slots::new(1));
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, Http2::new(slots.accept(&listener).await))
+        let (stream, slot) = slots.accept(&listener).await;
+        (client, Http2::new(Wire::Left(stream), Caller::default(), slot))
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,9 @@ use crate::call::Call;
 use crate::router::Parts;
 use crate::state;
 
+/// Who may call.
+const CALLERS: &[&str] = &["edge"];
+
 /// Implements `headgate.router.v1.RoutingService`.
 pub struct Routing(pub(crate) Arc<Parts>);
 
@@ -21,7 +24,7 @@ impl RoutingService for Routing {
         &self,
         request: Request<GetStateRequest>,
     ) -> Result<Response<GetStateResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let providers = state::providers(&self.0.models.current(), &self.0.cooldowns, Instant::now());
         Ok(Response::new(GetStateResponse { ready: self.0.is_ready(), providers }))
     }
@@ -30,7 +33,7 @@ impl RoutingService for Routing {
         &self,
         request: Request<CheckKeyRequest>,
     ) -> Result<Response<CheckKeyResponse>, Status> {
-        require_peer(&request)?;
+        require_peer(&request, CALLERS)?;
         let call = Call::begin(&self.0, request.metadata()).await?;
         Ok(call.answer(CheckKeyResponse {}))
     }

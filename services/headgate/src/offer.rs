@@ -1,0 +1,52 @@
+//! What the gRPC listener offers.
+
+use headgate_proto::FILE_DESCRIPTOR_SET;
+use tonic::service::Routes;
+use tonic_reflection::server::Builder;
+
+use crate::compose::{ComposeError, Services};
+use crate::health::Health;
+
+impl Services {
+    /// Consumers' and operators' services of this process, health and reflection. Internal services are there too,
+    /// and answer peers only.
+    pub(crate) fn routes(&self, health: &Health) -> Result<Routes, ComposeError> {
+        let mut routes = Routes::new(health.service())
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+        if let Some(router) = &self.router {
+            routes = routes.add_service(router.inference_service()).add_service(router.routing_service());
+        }
+        if let Some(auth) = &self.auth {
+            routes = routes
+                .add_service(auth.tenant_service())
+                .add_service(auth.api_key_service())
+                .add_service(auth.authentication_service());
+        }
+        if let Some(catalog) = &self.catalog {
+            routes = routes
+                .add_service(catalog.provider_service())
+                .add_service(catalog.model_service())
+                .add_service(catalog.watch_service());
+        }
+        if let Some(budget) = &self.budget {
+            routes = routes.add_service(budget.budget_service()).add_service(budget.admission_service());
+        }
+        if let Some(usage) = &self.usage {
+            routes = routes.add_service(usage.usage_service());
+        }
+        if let Some(runtime) = &self.runtime {
+            routes = routes.add_service(runtime.local_model_service());
+        }
+        if let Some(adapter) = &self.adapter {
+            routes = routes.add_service(adapter.adapter_service());
+        }
+        Ok(routes)
+    }
+}
+
+fn reflection() -> Builder<'static> {
+    Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}

@@ -1,0 +1,279 @@
+//! A connection to a service elsewhere: its name is looked up now and then, its addresses are asked how they are, and
+//! calls go to those in turn that are well.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::Uri;
+use http::uri::Authority;
+use http_body_util::BodyExt as _;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tower::{Service as _, ServiceExt as _};
+
+use super::dial::Dial;
+use crate::identity::{Identity, Issuer, X_SERVICE_TOKEN};
+use crate::request_id::X_REQUEST_ID;
+use crate::scope;
+
+/// How often the name is looked up and its addresses are asked, and how long either may take.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const WINDOW: u32 = 1 << 20;
+
+/// Where a service is: `http://host:port`, or `https://host:port` with certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    authority: Authority,
+    tls: bool,
+}
+
+/// Why a text is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be http://host:port or https://host:port")]
+pub struct AddressError;
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let uri: Uri = text.parse().map_err(|_| AddressError)?;
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(AddressError),
+        };
+        let authority = uri.authority().filter(|a| a.port_u16().is_some() && !a.as_str().contains('@'));
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let authority = authority.filter(|_| bare).cloned().ok_or(AddressError)?;
+        Ok(Self { authority, tls })
+    }
+}
+
+impl Address {
+    /// Whether it asks for TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+}
+
+/// Every replica of a service that its name leads to.
+pub(super) struct Replicas {
+    address: Address,
+    identity: Identity,
+    found: ArcSwap<Vec<Arc<Replica>>>,
+    turn: AtomicUsize,
+    /// A call failed: look at once.
+    failed: Notify,
+}
+
+struct Replica {
+    at: SocketAddr,
+    channel: Channel,
+    well: AtomicBool,
+}
+
+impl Replicas {
+    pub(super) fn new(address: Address, identity: Identity) -> Arc<Self> {
+        let (found, turn, failed) = (ArcSwap::default(), AtomicUsize::default(), Notify::default());
+        Arc::new(Self { address, identity, found, turn, failed })
+    }
+
+    /// Whether a replica is well.
+    pub(super) fn any_well(&self) -> bool {
+        self.found.load().iter().any(|replica| replica.is_well())
+    }
+
+    /// Keeps the replicas known until `stop` is cancelled.
+    pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let watched = async {
+            loop {
+                self.look().await;
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    // A replica that just failed may say that it is well for a moment yet.
+                    () = self.failed.notified() => tokio::time::sleep(LOOK_EVERY / 10).await,
+                }
+            }
+        };
+        stop.run_until_cancelled(watched).await;
+    }
+
+    async fn look(&self) {
+        let (host, port) = (self.address.authority.host(), self.address.authority.port_u16().unwrap_or(0));
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await {
+            Ok(Ok(addresses)) => self.take(addresses.collect()),
+            Ok(Err(cause)) => tracing::debug!(address = %self.address.authority, %cause, "name not found"),
+            Err(_) => tracing::debug!(address = %self.address.authority, "no answer about the name"),
+        }
+        let replicas = self.found.load_full();
+        futures_util::future::join_all(replicas.iter().map(|r| r.ask(self.identity.issuer.as_deref()))).await;
+    }
+
+    /// Keeps those that are there already. A name that leads nowhere for once changes nothing.
+    fn take(&self, mut addresses: Vec<SocketAddr>) {
+        addresses.sort_unstable();
+        addresses.dedup();
+        let known = self.found.load();
+        if addresses.is_empty() || addresses.iter().eq(known.iter().map(|replica| &replica.at)) {
+            return;
+        }
+        let replica = |at: SocketAddr| {
+            known.iter().find(|replica| replica.at == at).cloned().or_else(|| self.replica(at))
+        };
+        let replicas = addresses.into_iter().filter_map(replica).collect();
+        self.found.store(Arc::new(replicas));
+    }
+
+    fn replica(&self, at: SocketAddr) -> Option<Arc<Replica>> {
+        let certificates = self.identity.certificates.clone().filter(|_| self.address.tls);
+        let dial = Dial { at, host: self.address.authority.host().to_owned(), certificates };
+        // The dialler does TLS, so that certificates may change.
+        let endpoint = match Endpoint::from_shared(format!("http://{}", self.address.authority)) {
+            Ok(endpoint) => endpoint,
+            Err(cause) => {
+                tracing::error!(%cause, "an address that was read cannot be used");
+                return None;
+            }
+        };
+        let channel = endpoint
+            .connect_timeout(PATIENCE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW * 4)
+            .connect_with_connector_lazy(dial);
+        Some(Arc::new(Replica { at, channel, well: AtomicBool::new(false) }))
+    }
+
+    /// Those that are well in turn; if none is, all of them in turn: they may have recovered since.
+    fn pick(&self) -> Option<Arc<Replica>> {
+        let replicas = self.found.load();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let well = replicas.iter().filter(|replica| replica.is_well()).count();
+        if well == 0 {
+            return replicas.get(turn.checked_rem(replicas.len())?).cloned();
+        }
+        replicas.iter().filter(|replica| replica.is_well()).nth(turn % well).cloned()
+    }
+
+    /// Sends a call to one of them.
+    pub(super) async fn call(
+        &self,
+        mut request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Status> {
+        present(&mut request, self.identity.issuer.as_deref());
+        let Some(replica) = self.pick() else {
+            self.failed.notify_one();
+            return Err(away(&self.address, "its name leads nowhere"));
+        };
+        let mut channel = replica.channel.clone();
+        let answer = async { channel.ready().await?.call(request).await };
+        match answer.await {
+            Ok(response) => Ok(response.map(|body| Body::new(body.map_err(broken)))),
+            Err(cause) => {
+                if let Some(status) = late(&cause) {
+                    return Err(status);
+                }
+                replica.well.store(false, Ordering::Relaxed);
+                self.failed.notify_one();
+                Err(away(&self.address, cause))
+            }
+        }
+    }
+}
+
+impl Replica {
+    fn is_well(&self) -> bool {
+        self.well.load(Ordering::Relaxed)
+    }
+
+    /// Asks whether it serves (gRPC Health Checking Protocol, the empty service).
+    async fn ask(&self, issuer: Option<&Issuer>) {
+        let mut request = tonic::Request::new(HealthCheckRequest::default());
+        request.set_timeout(PATIENCE);
+        if let Some(token) = issuer.and_then(Issuer::token) {
+            request.metadata_mut().as_mut().insert(X_SERVICE_TOKEN, token);
+        }
+        let mut health = HealthClient::new(self.channel.clone());
+        let asked = tokio::time::timeout(PATIENCE, health.check(request)).await;
+        let well = matches!(asked, Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving);
+        if self.well.swap(well, Ordering::Relaxed) != well {
+            tracing::info!(at = %self.at, well, "a replica changed");
+        }
+    }
+}
+
+/// Says whose call it is, and for which request.
+fn present(request: &mut http::Request<Body>, issuer: Option<&Issuer>) {
+    let headers = request.headers_mut();
+    if let Some(token) = issuer.and_then(Issuer::token) {
+        headers.insert(X_SERVICE_TOKEN, token);
+    }
+    if !headers.contains_key(X_REQUEST_ID)
+        && let Some(id) = scope::current()
+    {
+        headers.insert(X_REQUEST_ID, id.header());
+    }
+}
+
+/// The deadline passed: the replica need not be at fault.
+fn late(cause: &tonic::transport::Error) -> Option<Status> {
+    let mut cause: Option<&dyn std::error::Error> = Some(cause);
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return Some(Status::deadline_exceeded("the deadline passed"));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn away(address: &Address, cause: impl std::fmt::Display) -> Status {
+    tracing::debug!(address = %address.authority, %cause, "call not answered");
+    Status::unavailable("the service is away")
+}
+
+fn broken(cause: Status) -> Status {
+    tracing::debug!(%cause, "answer broken off");
+    Status::unavailable("the service went away")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_a_scheme_a_host_and_a_port() {
+        for good in
+            ["http://auth:50051", "https://auth.headgate.svc:50051/", "http://127.0.0.1:1", "http://[::1]:1"]
+        {
+            assert!(good.parse::<Address>().is_ok(), "{good}");
+        }
+        for bad in [
+            "auth:50051",
+            "http://auth",
+            "grpc://auth:1",
+            "http://auth:1/x",
+            "http://u@auth:1",
+            "http://a:1?b",
+            "",
+        ] {
+            assert_eq!(bad.parse::<Address>(), Err(AddressError), "{bad}");
+        }
+    }
+}
