@@ -7,6 +7,7 @@ use headgate_kit::conn::{self, Conn, local};
 use headgate_kit::identity::{Identity, OperatorGuard};
 use headgate_kit::records::RecordSource;
 use headgate_kit::seal::MasterKey;
+use headgate_kit::snapshot::{SnapshotError, Snapshots};
 use headgate_kit::spool::SpoolError;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::workers::Workers;
@@ -67,6 +68,8 @@ pub(crate) enum ComposeError {
     Adapter(#[from] headgate_inference_adapter::BuildError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The settings were checked for this before.
@@ -133,7 +136,12 @@ impl Services {
     }
 
     /// Builds the router, which ends what an earlier process left open, and then lets the consumers read.
-    pub(crate) fn add_router(&mut self, settings: &Settings, context: &Context) -> Result<(), ComposeError> {
+    pub(crate) fn add_router(
+        &mut self,
+        settings: &Settings,
+        data_dir: &Path,
+        context: &Context,
+    ) -> Result<(), ComposeError> {
         if let Some(spool) = self.records.router.clone() {
             let deps = headgate_router::Deps {
                 auth: self.conn(Service::Auth, &settings.peers, context)?,
@@ -142,6 +150,7 @@ impl Services {
                 adapter: self.conn(Service::Adapter, &settings.peers, context)?,
                 spool,
                 unfinished: std::mem::take(&mut self.records.unfinished),
+                snapshots: context.snapshots(data_dir)?,
                 clock: context.clock.clone(),
                 rng: StdRng::from_os_rng(),
                 tasks: context.front.clone(),
@@ -238,6 +247,12 @@ impl Context {
             registry: self.registry.clone(),
             master_key: self.master_key()?,
         })
+    }
+
+    /// `None` where nobody speaks from another process.
+    fn snapshots(&self, data_dir: &Path) -> Result<Option<Snapshots>, SnapshotError> {
+        let alone = self.here.runs_all(&[Service::Auth, Service::Catalog]);
+        (!alone).then(|| Snapshots::open(&data_dir.join("snapshots"), self.clock.clone())).transpose()
     }
 
     fn master_key(&self) -> Result<MasterKey, ComposeError> {

@@ -90,7 +90,7 @@ async fn serve(settings: Settings, here: Here, configured: bool) -> Result<(), B
     if demo {
         data.mark_demo()?;
     }
-    services.add_router(&settings, &context)?;
+    services.add_router(&settings, data.path(), &context)?;
     let ready = Readiness::default();
     let running = listeners.serve(&settings, &services, &context, &ready).await?;
     data.write_listeners(&serde_json::to_string(&at)?)?;

@@ -20,6 +20,7 @@ pub mod request_id;
 pub mod scope;
 pub mod seal;
 pub mod server;
+pub mod snapshot;
 pub mod spool;
 pub mod tasks;
 pub mod telemetry;

@@ -78,10 +78,7 @@ impl MasterKey {
     /// # Errors
     /// When the cipher refuses, which it does only for secrets of gigabytes.
     pub fn seal(&self, purpose: &str, secret: &str) -> Result<SealedSecret, SealError> {
-        let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
-        let payload = Payload { msg: secret.as_bytes(), aad: purpose.as_bytes() };
-        let sealed = self.cipher.encrypt(&nonce, payload).map_err(|_| SealError::Wrong)?;
-        let ciphertext = [nonce.as_slice(), &sealed].concat().into();
+        let ciphertext = self.seal_bytes(purpose, secret.as_bytes())?.into();
         Ok(SealedSecret { key_id: self.id.clone(), ciphertext })
     }
 
@@ -93,11 +90,30 @@ impl MasterKey {
         if sealed.ciphertext.is_empty() {
             return Ok(None);
         }
-        let (nonce, msg) = sealed.ciphertext.split_at_checked(NONCE_BYTES).ok_or(SealError::Wrong)?;
-        let payload = Payload { msg, aad: purpose.as_bytes() };
-        let plain = self.cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| SealError::Wrong)?;
+        let plain = self.open_bytes(purpose, &sealed.ciphertext)?;
         let text = String::from_utf8(plain).map_err(|_| SealError::Wrong)?;
         Ok(Some(SecretString::from(text)))
+    }
+
+    /// Seals bytes for one purpose: they open for no other.
+    ///
+    /// # Errors
+    /// When the cipher refuses, which it does only for gigabytes.
+    pub fn seal_bytes(&self, purpose: &str, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+        let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
+        let payload = Payload { msg: bytes, aad: purpose.as_bytes() };
+        let sealed = self.cipher.encrypt(&nonce, payload).map_err(|_| SealError::Wrong)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`MasterKey::seal_bytes`] sealed.
+    ///
+    /// # Errors
+    /// When it was sealed with another key or for another purpose, or was altered.
+    pub fn open_bytes(&self, purpose: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (nonce, msg) = sealed.split_at_checked(NONCE_BYTES).ok_or(SealError::Wrong)?;
+        let payload = Payload { msg, aad: purpose.as_bytes() };
+        self.cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| SealError::Wrong)
     }
 }
 
@@ -105,11 +121,11 @@ impl MasterKey {
 ///
 /// # Errors
 /// When it cannot be written or put in its place.
-pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub fn write_private(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(contents.as_ref())?;
     file.sync_all()?;
     fs::rename(part, path)
 }

@@ -10,11 +10,12 @@ use headgate_kit::identity::bearer;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use headgate_proto::auth::v1::{KeyRecord, VerifyApiKeyRequest};
 use moka::sync::Cache;
+use prometheus::IntCounter;
 use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
 
 use crate::error;
-use crate::keys::{Keys, Lookup, is_live, split, tenant_is_active};
+use crate::keys::{Keys, Lookup, Now, is_live, split, tenant_is_active};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
 /// A made-up key is asked for once in a while, not once a request. Short, so that a new key works at once.
@@ -24,15 +25,25 @@ const REFUSED_AT_MOST: u64 = 10_000;
 /// Verifies keys by the snapshot, and by call where the snapshot cannot say.
 pub(crate) struct Authenticator {
     keys: Arc<Keys>,
-    auth: AuthenticationServiceClient<Conn>,
+    auth: Conn,
+    max_age: Duration,
+    /// Requests of keys that only a stale snapshot knows.
+    stale: IntCounter,
     refused: Cache<[u8; 32], ()>,
     clock: Clock,
 }
 
 impl Authenticator {
-    pub(crate) fn new(keys: Arc<Keys>, auth: Conn, clock: Clock) -> Self {
+    /// Keys that a snapshot of `max_age` at most knows go on while auth is away; `stale` counts their requests.
+    pub(crate) fn new(
+        keys: Arc<Keys>,
+        auth: Conn,
+        max_age: Duration,
+        stale: IntCounter,
+        clock: Clock,
+    ) -> Self {
         let refused = Cache::builder().max_capacity(REFUSED_AT_MOST).time_to_live(REFUSED_FOR).build();
-        Self { keys, auth: AuthenticationServiceClient::new(auth), refused, clock }
+        Self { keys, auth, max_age, stale, refused, clock }
     }
 
     /// The key a request came with.
@@ -43,19 +54,40 @@ impl Authenticator {
     ) -> Result<Arc<KeyRecord>, Failure> {
         let presented = bearer(metadata).filter(|t| !t.is_empty()).ok_or_else(error::missing_key)?;
         let (prefix, secret) = split(presented).ok_or_else(error::invalid_key)?;
-        let key = match self.keys.lookup(prefix, secret, now) {
+        let now = Now { instant: now, unix_ms: self.clock.unix_millis() };
+        let key = match self.keys.lookup(prefix, secret, now, self.max_age) {
             Lookup::Known(key) => key,
             Lookup::Wrong => return Err(error::invalid_key()),
             // Boxed: seldom needed, and larger than all the rest of a request on its way in.
-            Lookup::Unknown | Lookup::Stale => Box::pin(self.verify(presented)).await?,
+            Lookup::Unknown => Box::pin(self.verify(presented)).await?,
+            Lookup::Stale(known) => Box::pin(self.verify_or(presented, known)).await?,
         };
-        if !is_live(&key, self.clock.unix_millis()) {
+        if !is_live(&key, now.unix_ms) {
             return Err(error::invalid_key());
         }
         if !tenant_is_active(&key) {
             return Err(error::tenant_disabled());
         }
         Ok(key)
+    }
+
+    /// Asks auth. While it is away, what was known of the key holds (P10).
+    async fn verify_or(
+        &self,
+        api_key: &str,
+        known: Option<Arc<KeyRecord>>,
+    ) -> Result<Arc<KeyRecord>, Failure> {
+        if let Some(known) = known.as_ref().filter(|_| !self.auth.is_up()) {
+            self.stale.inc();
+            return Ok(known.clone());
+        }
+        match (self.verify(api_key).await, known) {
+            (Err(failure), Some(known)) if failure.reason == ErrorReason::Unavailable => {
+                self.stale.inc();
+                Ok(known)
+            }
+            (verified, _) => verified,
+        }
     }
 
     async fn verify(&self, api_key: &str) -> Result<Arc<KeyRecord>, Failure> {
@@ -65,7 +97,8 @@ impl Authenticator {
         }
         let mut request = tonic::Request::new(VerifyApiKeyRequest { api_key: api_key.to_owned() });
         request.set_timeout(CALL_DEADLINE);
-        match self.auth.clone().verify_api_key(request).await {
+        let mut auth = AuthenticationServiceClient::new(self.auth.clone());
+        match auth.verify_api_key(request).await {
             Ok(response) => response
                 .into_inner()
                 .key

@@ -16,6 +16,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// The longest response that is kept for an idempotency key, in bytes.
     pub max_replay_bytes: usize,
+    /// How long keys and catalog as last heard are gone by while auth or catalog is away, in milliseconds.
+    pub max_snapshot_age_ms: u64,
     /// The spool's size at which new requests are refused, in bytes.
     pub spool_cap_bytes: u64,
     /// The size of one file of the spool, in bytes.
@@ -30,6 +32,7 @@ impl Default for Config {
             max_cooldown_ms: 3_600_000,
             max_message_bytes: 64 << 20,
             max_replay_bytes: 1 << 20,
+            max_snapshot_age_ms: 3_600_000,
             spool_cap_bytes: 4 << 30,
             spool_segment_bytes: 64 << 20,
         }

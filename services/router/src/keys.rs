@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use foldhash::HashMap;
 use headgate_proto::auth::v1::{KeyRecord, TenantStatus, WatchKeysResponse};
 use hmac::{Hmac, Mac as _};
@@ -21,7 +22,19 @@ struct State {
     by_prefix: HashMap<String, Arc<KeyRecord>>,
     prefix_by_id: HashMap<String, String>,
     mac: Option<Hmac<Sha256>>,
+    pepper: Bytes,
     heard: Option<Instant>,
+    /// The same by the wall clock, which goes on while no process runs.
+    heard_unix_ms: i64,
+    /// Rises with every change.
+    changes: u64,
+}
+
+/// Now, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) instant: Instant,
+    pub(crate) unix_ms: i64,
 }
 
 /// What the snapshot says of a presented key.
@@ -33,28 +46,40 @@ pub(crate) enum Lookup {
     Wrong,
     /// Its prefix is not known here.
     Unknown,
-    /// The snapshot is not to be trusted at present.
-    Stale,
+    /// The snapshot is not to be trusted at present. It says that it is this one, if anything.
+    Stale(Option<Arc<KeyRecord>>),
 }
 
 impl Keys {
     /// Takes in what the watch says.
-    pub(crate) fn apply(&self, message: WatchKeysResponse, now: Instant) {
+    pub(crate) fn apply(&self, message: WatchKeysResponse, now: Now) {
         let mut state = self.0.write();
-        state.heard = Some(now);
-        if message.snapshot {
-            state.by_prefix.clear();
-            state.prefix_by_id.clear();
-            state.mac = Hmac::new_from_slice(&message.pepper).ok();
-        }
-        for key_id in &message.removed_key_ids {
-            if let Some(prefix) = state.prefix_by_id.remove(key_id) {
-                state.by_prefix.remove(&prefix);
-            }
-        }
-        for key in message.keys {
-            state.prefix_by_id.insert(key.key_id.clone(), key.prefix.clone());
-            state.by_prefix.insert(key.prefix.clone(), Arc::new(key));
+        state.heard = Some(now.instant);
+        state.heard_unix_ms = now.unix_ms;
+        state.take(message);
+    }
+
+    /// Takes in what an earlier process had heard then. It is as stale as it was.
+    pub(crate) fn restore(&self, message: WatchKeysResponse, heard_unix_ms: i64) {
+        let mut state = self.0.write();
+        state.heard_unix_ms = heard_unix_ms;
+        state.take(message);
+    }
+
+    /// The number of changes, and when the watch was last heard.
+    pub(crate) fn heard(&self) -> (u64, i64) {
+        let state = self.0.read();
+        (state.changes, state.heard_unix_ms)
+    }
+
+    /// Everything there is.
+    pub(crate) fn snapshot(&self) -> WatchKeysResponse {
+        let state = self.0.read();
+        WatchKeysResponse {
+            snapshot: true,
+            keys: state.by_prefix.values().map(|key| KeyRecord::clone(key)).collect(),
+            pepper: state.pepper.clone(),
+            ..WatchKeysResponse::default()
         }
     }
 
@@ -63,15 +88,52 @@ impl Keys {
         self.0.read().mac.is_some()
     }
 
-    /// Looks a key up and checks its secret in constant time.
-    pub(crate) fn lookup(&self, prefix: &str, secret: &str, now: Instant) -> Lookup {
+    /// Looks a key up and checks its secret in constant time. What is older than `max_age` is not told.
+    pub(crate) fn lookup(&self, prefix: &str, secret: &str, now: Now, max_age: Duration) -> Lookup {
         let state = self.0.read();
-        let fresh = state.heard.is_some_and(|heard| now.saturating_duration_since(heard) < SILENCE);
-        let (true, Some(mac)) = (fresh, &state.mac) else { return Lookup::Stale };
-        let Some(key) = state.by_prefix.get(prefix) else { return Lookup::Unknown };
-        let mut mac = mac.clone();
+        let fresh = state.heard.is_some_and(|heard| now.instant.saturating_duration_since(heard) < SILENCE);
+        match (state.check(prefix, secret), fresh) {
+            (Some(lookup), true) => lookup,
+            (Some(Lookup::Known(key)), false) if state.is_within(max_age, now) => Lookup::Stale(Some(key)),
+            (_, _) => Lookup::Stale(None),
+        }
+    }
+}
+
+impl State {
+    /// What is known of a key, fresh or not; `None` while nothing is.
+    fn check(&self, prefix: &str, secret: &str) -> Option<Lookup> {
+        let mut mac = self.mac.clone()?;
+        let Some(key) = self.by_prefix.get(prefix) else { return Some(Lookup::Unknown) };
         mac.update(secret.as_bytes());
-        if mac.verify_slice(&key.secret_hmac).is_ok() { Lookup::Known(key.clone()) } else { Lookup::Wrong }
+        let right = mac.verify_slice(&key.secret_hmac).is_ok();
+        Some(if right { Lookup::Known(key.clone()) } else { Lookup::Wrong })
+    }
+
+    fn is_within(&self, max_age: Duration, now: Now) -> bool {
+        let age = now.unix_ms.saturating_sub(self.heard_unix_ms);
+        u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) <= max_age)
+    }
+
+    fn take(&mut self, message: WatchKeysResponse) {
+        if message.snapshot || !message.keys.is_empty() || !message.removed_key_ids.is_empty() {
+            self.changes += 1;
+        }
+        if message.snapshot {
+            self.by_prefix.clear();
+            self.prefix_by_id.clear();
+            self.mac = Hmac::new_from_slice(&message.pepper).ok();
+            self.pepper = message.pepper;
+        }
+        for key_id in &message.removed_key_ids {
+            if let Some(prefix) = self.prefix_by_id.remove(key_id) {
+                self.by_prefix.remove(&prefix);
+            }
+        }
+        for key in message.keys {
+            self.prefix_by_id.insert(key.key_id.clone(), key.prefix.clone());
+            self.by_prefix.insert(key.prefix.clone(), Arc::new(key));
+        }
     }
 }
 
@@ -102,23 +164,46 @@ mod tests {
         KeyRecord { key_id: "key_1".into(), prefix: "demo".into(), secret_hmac, ..KeyRecord::default() }
     }
 
-    #[test]
-    fn only_the_right_secret_is_known_and_only_while_the_watch_speaks() {
-        let (keys, now) = (Keys::default(), Instant::now());
-        assert_eq!(keys.lookup("demo", "right", now), Lookup::Stale);
-        let message = WatchKeysResponse {
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn snapshot() -> WatchKeysResponse {
+        WatchKeysResponse {
             snapshot: true,
             keys: vec![record("right")],
             pepper: b"pepper"[..].into(),
             ..Default::default()
-        };
-        keys.apply(message, now);
-        assert!(matches!(keys.lookup("demo", "right", now), Lookup::Known(_)));
-        assert_eq!(keys.lookup("demo", "wrong", now), Lookup::Wrong);
-        assert_eq!(keys.lookup("other", "right", now), Lookup::Unknown);
-        assert_eq!(keys.lookup("demo", "right", now + SILENCE), Lookup::Stale);
+        }
+    }
+
+    fn after(now: Now, by: Duration) -> Now {
+        Now { instant: now.instant + by, unix_ms: now.unix_ms + i64::try_from(by.as_millis()).unwrap() }
+    }
+
+    #[test]
+    fn only_the_right_secret_is_known_and_only_while_the_watch_speaks() {
+        let (keys, now) = (Keys::default(), Now { instant: Instant::now(), unix_ms: 1_000 });
+        assert_eq!(keys.lookup("demo", "right", now, HOUR), Lookup::Stale(None));
+        keys.apply(snapshot(), now);
+        assert!(matches!(keys.lookup("demo", "right", now, HOUR), Lookup::Known(_)));
+        assert_eq!(keys.lookup("demo", "wrong", now, HOUR), Lookup::Wrong);
+        assert_eq!(keys.lookup("other", "right", now, HOUR), Lookup::Unknown);
+        let later = after(now, SILENCE);
+        assert!(matches!(keys.lookup("demo", "right", later, HOUR), Lookup::Stale(Some(_))));
+        assert_eq!(keys.lookup("demo", "wrong", later, HOUR), Lookup::Stale(None));
+        assert_eq!(keys.lookup("demo", "right", after(now, HOUR * 2), HOUR), Lookup::Stale(None));
         keys.apply(WatchKeysResponse { removed_key_ids: vec!["key_1".into()], ..Default::default() }, now);
-        assert_eq!(keys.lookup("demo", "right", now), Lookup::Unknown);
+        assert_eq!(keys.lookup("demo", "right", now, HOUR), Lookup::Unknown);
+    }
+
+    #[test]
+    fn what_an_earlier_process_heard_is_known_and_stale() {
+        let (first, second) = (Keys::default(), Keys::default());
+        let now = Now { instant: Instant::now(), unix_ms: 1_000 };
+        first.apply(snapshot(), now);
+        assert_eq!(first.heard(), (1, 1_000));
+        second.restore(first.snapshot(), 1_000);
+        assert!(second.is_ready());
+        assert!(matches!(second.lookup("demo", "right", now, HOUR), Lookup::Stale(Some(_))));
     }
 
     #[test]

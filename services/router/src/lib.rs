@@ -17,6 +17,7 @@ mod follow;
 mod grpc;
 mod headers;
 mod keeper;
+mod kept;
 mod keys;
 mod lease;
 mod metrics;

@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     completion_tokens: IntCounter,
     cost: IntCounter,
     pub(crate) lost_intents: IntCounter,
+    pub(crate) stale_authentications: IntCounter,
     pub(crate) running: IntGauge,
 }
 
@@ -57,6 +58,11 @@ impl Metrics {
                 registry,
                 "headgate_router_spool_errors_total",
                 "Records that could not be written to the spool.",
+            ),
+            stale_authentications: counter(
+                registry,
+                "headgate_router_stale_authentications_total",
+                "Requests let in by what was last heard of auth, which was away.",
             ),
             running: gauge(
                 registry,

@@ -6,7 +6,9 @@ use arc_swap::{ArcSwap, Guard};
 use foldhash::{HashMap, HashSet};
 use headgate_kit::error::Failure;
 use headgate_proto::adapter::v1::Target;
-use headgate_proto::catalog::v1::{Model, Operation, Price, ProviderRecord, WatchCatalogResponse};
+use headgate_proto::catalog::v1::{
+    Model, Operation, Price, ProviderRecord, TenantModels, WatchCatalogResponse,
+};
 use headgate_proto::inference::v1::{ModelInfo, ModelStatus};
 use parking_lot::Mutex;
 
@@ -21,6 +23,9 @@ pub(crate) struct Models {
 
 #[derive(Default)]
 struct Raw {
+    revision: u64,
+    /// Rises with every change.
+    changes: u64,
     providers: HashMap<String, ProviderRecord>,
     models: HashMap<String, Model>,
     tenant_models: HashMap<String, Arc<HashSet<String>>>,
@@ -63,10 +68,19 @@ impl Models {
         if heartbeat {
             return;
         }
-        let revision = message.revision;
         let mut raw = self.raw.lock();
         raw.take(message);
-        self.current.store(Arc::new(raw.snapshot(revision)));
+        self.current.store(Arc::new(raw.snapshot()));
+    }
+
+    /// The number of changes.
+    pub(crate) fn changes(&self) -> u64 {
+        self.raw.lock().changes
+    }
+
+    /// Everything there is.
+    pub(crate) fn snapshot(&self) -> WatchCatalogResponse {
+        self.raw.lock().message()
     }
 
     /// The catalog as it is now. Meant to be looked into, not to be kept.
@@ -78,8 +92,10 @@ impl Models {
 impl Raw {
     fn take(&mut self, message: WatchCatalogResponse) {
         if message.snapshot {
-            *self = Self::default();
+            *self = Self { changes: self.changes, ..Self::default() };
         }
+        self.revision = message.revision;
+        self.changes += 1;
         for id in &message.removed_provider_ids {
             self.providers.remove(id);
         }
@@ -102,13 +118,29 @@ impl Raw {
         }
     }
 
-    fn snapshot(&self, revision: u64) -> Snapshot {
+    fn message(&self) -> WatchCatalogResponse {
+        let list = |(tenant_id, names): (&String, &Arc<HashSet<String>>)| TenantModels {
+            tenant_id: tenant_id.clone(),
+            restricted: true,
+            models: names.iter().cloned().collect(),
+        };
+        WatchCatalogResponse {
+            revision: self.revision,
+            snapshot: true,
+            providers: self.providers.values().cloned().collect(),
+            models: self.models.values().cloned().collect(),
+            tenant_models: self.tenant_models.iter().map(list).collect(),
+            ..WatchCatalogResponse::default()
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
         let entries = self.models.values().map(|model| {
             let entry = Entry {
                 candidates: self.candidates(model),
                 info: self.info(model),
                 model: model.clone(),
-                revision,
+                revision: self.revision,
             };
             (model.name.clone(), Arc::new(entry))
         });

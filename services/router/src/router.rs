@@ -1,9 +1,11 @@
 //! The service: its parts, and how they are put together.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn};
+use headgate_kit::snapshot::Snapshots;
 use headgate_kit::spool::{OpenEntry, Spool, SpoolError};
 use headgate_kit::tasks::Tasks;
 use headgate_proto::adapter::v1::AdapterServiceStub;
@@ -24,10 +26,10 @@ use crate::cooldown::Cooldowns;
 use crate::follow::follow;
 use crate::grpc::{Inference, Routing};
 use crate::keeper::Keeper;
-use crate::keys::Keys;
+use crate::keys::{Keys, Now};
 use crate::metrics::Metrics;
 use crate::models::Models;
-use crate::recovery;
+use crate::{kept, recovery};
 
 /// What the router needs of the process it runs in.
 pub struct Deps {
@@ -43,6 +45,8 @@ pub struct Deps {
     pub spool: Spool,
     /// The spool's entries without an end, which are ended as abandoned.
     pub unfinished: Vec<OpenEntry>,
+    /// Where what auth and catalog said last is kept. `None` where they run in this process.
+    pub snapshots: Option<Snapshots>,
     /// Time.
     pub clock: Clock,
     /// Draws targets.
@@ -82,14 +86,22 @@ impl Router {
         recovery::abandon(&deps.spool, deps.unfinished, &deps.clock)?;
         let keys = Arc::new(Keys::default());
         let models = Arc::new(Models::default());
-        follow_keys(&deps.tasks, AuthenticationServiceClient::new(deps.auth.clone()), keys.clone());
+        let max_age = Duration::from_millis(config.max_snapshot_age_ms);
+        if let Some(snapshots) = deps.snapshots {
+            kept::restore(&snapshots, &keys, &models, max_age);
+            kept::keep(snapshots, keys.clone(), models.clone(), deps.clock.clone(), &deps.tasks);
+        }
+        let auth = AuthenticationServiceClient::new(deps.auth.clone());
+        follow_keys(&deps.tasks, auth, keys.clone(), deps.clock.clone());
         follow_catalog(&deps.tasks, CatalogWatchServiceClient::new(deps.catalog), models.clone());
         let max = config.max_message_bytes;
         let admission = AdmissionServiceStub::new(deps.budget).max_decoding_message_size(max);
         let keeper = Arc::new(Keeper::default());
         keeper.clone().run(&deps.tasks, admission.clone(), deps.clock.clone());
+        let metrics = Metrics::new(&deps.registry);
+        let stale = metrics.stale_authentications.clone();
         Ok(Self(Arc::new(Parts {
-            authenticator: Authenticator::new(keys.clone(), deps.auth, deps.clock.clone()),
+            authenticator: Authenticator::new(keys.clone(), deps.auth, max_age, stale, deps.clock.clone()),
             keys,
             models,
             admission,
@@ -97,7 +109,7 @@ impl Router {
             cooldowns: Cooldowns::default(),
             keeper,
             spool: deps.spool,
-            metrics: Metrics::new(&deps.registry),
+            metrics,
             clock: deps.clock,
             rng: Mutex::new(deps.rng),
             tasks: deps.tasks,
@@ -138,13 +150,15 @@ impl Parts {
     }
 }
 
-fn follow_keys(tasks: &Tasks, client: AuthenticationServiceClient<Conn>, keys: Arc<Keys>) {
+fn follow_keys(tasks: &Tasks, client: AuthenticationServiceClient<Conn>, keys: Arc<Keys>, clock: Clock) {
     let client = client.max_decoding_message_size(usize::MAX);
     let open = move || {
         let mut client = client.clone();
         async move { client.watch_keys(WatchKeysRequest {}).await }
     };
-    follow(tasks, "keys", open, move |message| keys.apply(message, std::time::Instant::now()));
+    follow(tasks, "keys", open, move |message| {
+        keys.apply(message, Now { instant: Instant::now(), unix_ms: clock.unix_millis() });
+    });
 }
 
 fn follow_catalog(tasks: &Tasks, client: CatalogWatchServiceClient<Conn>, models: Arc<Models>) {

@@ -60,6 +60,7 @@ impl World {
             budget: conn::local(AdmissionServiceServer::from_arc(peers.clone())).with_direct(admission),
             adapter: conn::local(AdapterServiceServer::from_arc(peers.clone())).with_direct(adapter),
             spool,
+            snapshots: None,
             unfinished,
             clock: Clock::manual(NOW_UNIX_MS * 1000),
             rng: rand::rngs::StdRng::seed_from_u64(1),
