@@ -19,6 +19,7 @@ mod llama;
 mod models;
 mod passthrough;
 mod proto_lint;
+mod records_nats;
 mod request_ids;
 mod secrets;
 mod streaming;

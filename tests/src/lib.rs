@@ -12,6 +12,7 @@ pub mod llama;
 pub mod operator;
 pub mod prompts;
 pub mod repo;
+pub mod servers;
 pub mod setup;
 pub mod sse;
 pub mod upstream;

@@ -32,16 +32,17 @@ pub(crate) struct Consumer {
 impl Consumer {
     /// Reads a source until the process stops.
     pub(crate) async fn run(self, mut source: RecordSource, stop: CancellationToken) {
-        let mut backlog = Some(source.lag());
+        let caught_up = source.caught_up();
+        let mut is_behind = true;
         loop {
-            if let Some(left) = backlog
-                && (left == 0 || source.lag() == 0)
-            {
-                backlog = None;
-                self.behind.fetch_sub(1, Ordering::AcqRel);
-            }
             let next = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
+                () = caught_up.reached(), if is_behind => {
+                    is_behind = false;
+                    self.behind.fetch_sub(1, Ordering::AcqRel);
+                    continue;
+                }
                 next = source.next(BATCH) => next,
             };
             let handled = match next {
@@ -53,10 +54,7 @@ impl Consumer {
             };
             let pause = match handled {
                 None => Some(BACK_OFF),
-                Some(count) => {
-                    backlog = backlog.map(|left| left.saturating_sub(count as u64));
-                    (backlog.is_none() && count < BATCH).then_some(LINGER)
-                }
+                Some(count) => (caught_up.is_reached() && count < BATCH).then_some(LINGER),
             };
             if let Some(pause) = pause
                 && sleep(pause, &stop).await.is_none()
@@ -79,7 +77,7 @@ impl Consumer {
             sleep(BACK_OFF, stop).await?;
         }
         // Not acknowledged means that they come again, and change nothing then.
-        if let Err(cause) = source.ack(batch) {
+        if let Err(cause) = source.ack(batch).await {
             tracing::warn!(%cause, "records cannot be acknowledged");
         }
         Some(batch.records.len())

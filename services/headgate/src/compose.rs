@@ -5,7 +5,6 @@ use std::path::Path;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn, local};
 use headgate_kit::identity::{Identity, OperatorGuard};
-use headgate_kit::records::RecordSource;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::snapshot::{SnapshotError, Snapshots};
 use headgate_kit::spool::SpoolError;
@@ -70,6 +69,8 @@ pub(crate) enum ComposeError {
     Spool(#[from] SpoolError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Nats(#[from] headgate_kit::nats::Error),
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The settings were checked for this before.
@@ -158,15 +159,7 @@ impl Services {
             };
             self.router = Some(headgate_router::Router::build(settings.router.clone(), deps)?);
         }
-        for spool in self.records.spools() {
-            if let Some(budget) = &self.budget {
-                budget.consume(RecordSource::spool(spool.reader("budget")?));
-            }
-            if let Some(usage) = &self.usage {
-                usage.consume(RecordSource::spool(spool.reader("usage")?));
-            }
-        }
-        Ok(())
+        Ok(self.records.consume(self.budget.as_ref(), self.usage.as_ref(), context)?)
     }
 
     /// To what a service offers its peers, in this process or elsewhere.

@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) shutdown: Shutdown,
     pub(crate) peers: Peers,
     pub(crate) identity: identity::Config,
+    pub(crate) nats: headgate_kit::nats::Config,
     pub(crate) auth: headgate_auth::Config,
     pub(crate) catalog: headgate_catalog::Config,
     pub(crate) router: headgate_router::Config,
@@ -95,6 +96,7 @@ impl Default for Settings {
             shutdown: Shutdown::default(),
             peers: Peers::default(),
             identity: identity::Config::default(),
+            nats: headgate_kit::nats::Config::default(),
             auth: headgate_auth::Config::default(),
             catalog: headgate_catalog::Config::default(),
             router: headgate_router::Config::default(),
@@ -165,6 +167,7 @@ impl Settings {
         add("ops", connection_problems(self.ops.max_connections).into_iter().collect());
         add("peers", self.peers.problems(here, self.identity.has_certificates()));
         add("identity", self.identity_problems(here));
+        add("nats", self.nats.problems());
         add("auth", self.auth.problems());
         add("catalog", self.catalog.problems());
         add("router", self.router.problems());

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod ids;
 pub mod metrics;
 pub mod money;
+pub mod nats;
 pub mod page;
 pub mod quiet;
 pub mod records;

@@ -12,7 +12,9 @@
 //! On disk: segment files of checksummed frames, a file per consumer with the position it has acknowledged, a lock.
 
 mod append;
+mod batches;
 mod consumer;
+mod cuts;
 mod dir;
 mod frame;
 mod frames;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub use batches::{Batch, Batches, Bounds};
 pub use lag::LagHandle;
 pub use reader::Reader;
 
@@ -56,7 +59,8 @@ pub struct Options {
     /// No entry begins that would take the segments over this many bytes. Outcomes are written even then.
     pub cap_bytes: u64,
     /// Who consumes the outcomes, by names of `a-z`, `0-9`, `-` and `_`. A record is kept until each of them has
-    /// acknowledged it; without any, until its segment is full. A new name starts with the oldest record still there.
+    /// acknowledged it; without any, until its segment is full. A new name starts with the oldest record still there, so
+    /// other names than the last time lose nothing, and repeat what not all of the former had acknowledged.
     pub consumers: Vec<String>,
 }
 
@@ -160,6 +164,24 @@ impl Spool {
     /// records survive the death of the process, but not of the machine.
     pub async fn run(self, stop: tokio_util::sync::CancellationToken) {
         sync::run(&self.0, &stop).await;
+    }
+
+    /// The same reader, in batches that are cut once and for all.
+    ///
+    /// # Errors
+    /// [`SpoolError::UnknownConsumer`] when the options do not name it, [`SpoolError::Io`] when the file of its cuts
+    /// cannot be made or read.
+    pub fn batches(&self, consumer: &str, bounds: Bounds) -> Result<Batches, SpoolError> {
+        Batches::new(self.reader(consumer)?, bounds)
+    }
+
+    /// Who this spool is among all there are, for those who must tell its records from another's. `fresh` is taken when
+    /// it is asked for the first time, and kept for as long as the directory lives.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`] when it cannot be read or kept.
+    pub fn identity(&self, fresh: Uuid) -> Result<Uuid, SpoolError> {
+        Ok(self.0.dir.identity(fresh)?)
     }
 
     /// Bytes that the segments take on disk.

@@ -69,7 +69,7 @@ impl Consumer {
             }
             self.pause(retry.next().unwrap_or(FIRST_RETRY_PAUSE)).await;
         }
-        if let Err(cause) = source.ack(batch) {
+        if let Err(cause) = source.ack(batch).await {
             tracing::error!(%cause, "usage records are stored but not acknowledged, they may come again");
         }
         true
@@ -100,7 +100,7 @@ impl Consumer {
     /// Writes what lay in the source when the process was told to stop, and no more: whoever still writes finds it
     /// written after the next start.
     async fn drain(&self, source: &mut RecordSource) {
-        let mut left = source.lag();
+        let mut left = source.left_here();
         while left > 0 {
             let max = self.config.batch_records;
             let Ok(Ok(batch)) = tokio::time::timeout(DRAIN_WAIT, source.next(max)).await else {

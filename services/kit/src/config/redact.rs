@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Sections whose lists and maps hold secrets at some place or other.
-const SECTIONS: [&str; 1] = ["bootstrap"];
+const SECTIONS: [&str; 2] = ["bootstrap", "nats"];
 /// What the names of secrets end with.
 const SECRETS: [&str; 8] = ["key", "keys", "token", "tokens", "secret", "secrets", "password", "passwords"];
 const LONGEST_NAME: usize = 40;

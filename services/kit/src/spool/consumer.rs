@@ -37,16 +37,21 @@ impl Consumer {
 
     fn open(name: &str, path: &Path) -> io::Result<Self> {
         let file = writable(path)?;
-        let mut slot = [0; SLOT];
         let acked = match file.metadata()?.len() {
             0 => 0,
-            len if len < SLOT as u64 => lost(name),
-            _ => {
-                file.read_exact_at(&mut slot, 0)?;
-                unpack(slot).unwrap_or_else(|| lost(name))
-            }
+            _ => read(&file)?.unwrap_or_else(|| lost(name)),
         };
         Ok(Self { name: name.to_owned(), acked: AtomicU64::new(acked), file: Mutex::new(file) })
+    }
+
+    /// The highest position that anybody has acknowledged, those included whom the options do not name this time: they
+    /// may be back the next.
+    pub(super) fn highest(dir: &Dir) -> io::Result<u64> {
+        let mut highest = 0;
+        for path in dir.consumers()? {
+            highest = highest.max(read(&File::open(path)?)?.unwrap_or(0));
+        }
+        Ok(highest)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -70,6 +75,16 @@ impl Consumer {
         }
         Ok(())
     }
+}
+
+/// What a position's file holds; none when that is torn.
+fn read(file: &File) -> io::Result<Option<u64>> {
+    let mut slot = [0; SLOT];
+    if file.metadata()?.len() < SLOT as u64 {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut slot, 0)?;
+    Ok(unpack(slot))
 }
 
 fn lost(name: &str) -> u64 {

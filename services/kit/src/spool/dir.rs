@@ -2,14 +2,19 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
 
 use super::SpoolError;
 
 /// Names of segments: number, and how many outcomes were ever written before it. Both are in the name because a name
 /// appears whole or not at all, where a header could be torn.
 const SEGMENT: &str = "seg1";
+
+/// What names of consumers' positions end with.
+const POSITION: &str = "position";
 
 /// A directory that this process holds until it is dropped.
 #[derive(Debug)]
@@ -45,8 +50,42 @@ impl Dir {
         Ok(found)
     }
 
+    /// Where a consumer's position lies.
     pub(super) fn consumer(&self, name: &str) -> PathBuf {
-        self.path.join(format!("{name}.position"))
+        self.of_consumer(name, POSITION)
+    }
+
+    /// A file of a consumer's own. No consumer is named like a segment or the lock.
+    pub(super) fn of_consumer(&self, name: &str, extension: &str) -> PathBuf {
+        self.path.join(format!("{name}.{extension}"))
+    }
+
+    /// The positions of all consumers there ever were.
+    pub(super) fn consumers(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == POSITION) {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Who the spool is. Made of `fresh` when it has no name yet, and the same for as long as the directory lives.
+    pub(super) fn identity(&self, fresh: Uuid) -> io::Result<Uuid> {
+        let path = self.path.join("identity");
+        if let Ok(known) = fs::read_to_string(&path)
+            && let Ok(known) = Uuid::try_parse(&known)
+        {
+            return Ok(known);
+        }
+        let file = writable(&path)?;
+        file.set_len(0)?;
+        file.write_all_at(fresh.to_string().as_bytes(), 0)?;
+        file.sync_all()?;
+        self.sync()?;
+        Ok(fresh)
     }
 
     /// Makes sure that new files are still found after a power loss.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -57,13 +58,38 @@ impl Reader {
     /// # Errors
     /// [`SpoolError::Io`] when the spool cannot be read; the next call tries the same place again.
     pub async fn next(&mut self, max: usize) -> Result<(Vec<Bytes>, u64), SpoolError> {
+        let records = self.next_as(max, |_, record| record).await?;
+        Ok((records, self.delivered))
+    }
+
+    /// The same, with each record's own position.
+    pub(super) async fn next_placed(&mut self, max: usize) -> Result<Vec<(u64, Bytes)>, SpoolError> {
+        self.next_as(max, |position, record| (position, record)).await
+    }
+
+    /// The same without waiting: none when nothing more was written.
+    pub(super) fn placed_now(&mut self, max: usize) -> Result<Vec<(u64, Bytes)>, SpoolError> {
+        self.available(max, |position, record| (position, record))
+    }
+
+    /// A file of this consumer's own in the spool's directory.
+    pub(super) fn file(&self, extension: &str) -> PathBuf {
+        self.shared.dir.of_consumer(self.me().name(), extension)
+    }
+
+    /// The last position this consumer has acknowledged.
+    pub(super) fn acked(&self) -> u64 {
+        self.me().acked()
+    }
+
+    async fn next_as<T>(&mut self, max: usize, form: fn(u64, Bytes) -> T) -> Result<Vec<T>, SpoolError> {
         let shared = Arc::clone(&self.shared);
         loop {
             // Made before looking, so that an outcome written in between is not missed.
             let ended = shared.ended.notified();
-            let records = self.available(max.max(1))?;
+            let records = self.available(max.max(1), form)?;
             if !records.is_empty() {
-                return Ok((records, self.delivered));
+                return Ok(records);
             }
             ended.await;
         }
@@ -101,11 +127,11 @@ impl Reader {
 
     /// What can be had now. Reads files here and not on another thread: what is consumed was written just before, so
     /// it comes from the page cache.
-    fn available(&mut self, max: usize) -> Result<Vec<Bytes>, SpoolError> {
+    fn available<T>(&mut self, max: usize, form: fn(u64, Bytes) -> T) -> Result<Vec<T>, SpoolError> {
         let mut records = Vec::new();
         while records.len() < max {
             match self.step() {
-                Ok(Step::Outcome(record)) => records.push(record),
+                Ok(Step::Outcome(record)) => records.push(form(self.delivered, record)),
                 Ok(Step::Other) => {}
                 Ok(Step::CaughtUp) => break,
                 // First what was read before the failure; it will be met again.
