@@ -42,7 +42,7 @@ pub(crate) fn key_scope() -> Scope {
 }
 
 async fn status(headgate: &Headgate, scope: &Scope) -> BudgetStatus {
-    let mut budgets = BudgetServiceClient::new(headgate.operator().await);
+    let mut budgets = BudgetServiceClient::new(headgate.operator("budget").await);
     let request = GetBudgetRequest { scope: Some(scope.clone()) };
     budgets.get_budget(request).await.unwrap().into_inner().status.unwrap()
 }
@@ -145,7 +145,7 @@ async fn a_refusal_says_why_and_where_the_budget_stands() {
 
     // It is this key's budget, and an operator can raise it.
     headgate.anonymous().with_key(OTHER_KEY).chat(&cent_request()).await.expect(200);
-    let mut budgets = BudgetServiceClient::new(headgate.operator().await);
+    let mut budgets = BudgetServiceClient::new(headgate.operator("budget").await);
     let budget = Budget {
         scope: Some(key_scope()),
         window: BudgetWindow::CalendarMonth.into(),

@@ -58,7 +58,7 @@ async fn no_key_and_wrong_keys_are_401() {
 async fn a_suspended_tenant_is_403_and_only_that_tenant() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
-    let mut tenants = TenantServiceClient::new(headgate.operator().await);
+    let mut tenants = TenantServiceClient::new(headgate.operator("auth").await);
     let mut set = async |status: TenantStatus| {
         let request = SetTenantStatusRequest { id: "globex".into(), status: status.into() };
         tenants.set_tenant_status(request).await.unwrap();

@@ -42,7 +42,7 @@ async fn a_target_that_was_told_to_wait_shows_in_the_status_of_models_and_in_the
 #[tokio::test]
 async fn the_state_of_targets_is_told_to_peers_only() {
     let headgate = Headgate::start(&Setup::new()).await;
-    for channel in [headgate.grpc(KEY).await, headgate.operator().await] {
+    for channel in [headgate.grpc(KEY).await, headgate.operator("router").await] {
         let error = RoutingServiceClient::new(channel).get_state(GetStateRequest {}).await.unwrap_err();
         assert_eq!(error.code(), Code::Unauthenticated);
     }

@@ -13,7 +13,7 @@ use headgate_tests::setup::{Setup, TENANT};
 use headgate_tests::upstream::Upstream;
 
 async fn new_key(headgate: &Headgate, request: CreateApiKeyRequest) -> CreateApiKeyResponse {
-    let mut keys = ApiKeyServiceClient::new(headgate.operator().await);
+    let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
     let request = CreateApiKeyRequest { tenant_id: TENANT.into(), ..request };
     keys.create_api_key(request).await.expect("a key is made").into_inner()
 }
@@ -42,7 +42,7 @@ async fn a_revoked_key_is_refused_within_a_second() {
         });
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut keys = ApiKeyServiceClient::new(headgate.operator().await);
+    let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
     keys.revoke_api_key(RevokeApiKeyRequest { id: created.api_key.unwrap().id })
         .await
         .expect("it is revoked");

@@ -109,13 +109,13 @@ async fn operators_calls_want_the_operators_token() {
         let error = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap_err();
         assert_eq!(error.code(), Code::Unauthenticated, "{credential}");
     }
-    let mut tenants = TenantServiceClient::new(headgate.operator().await);
+    let mut tenants = TenantServiceClient::new(headgate.operator("auth").await);
     let page = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap().into_inner();
     assert_eq!(page.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>(), ["acme", "globex"]);
 }
 
 async fn local_models(headgate: &Headgate) -> Vec<LocalModel> {
-    let mut local = LocalModelServiceClient::new(headgate.operator().await);
+    let mut local = LocalModelServiceClient::new(headgate.operator("catalog").await);
     let page = local.list_local_models(ListLocalModelsRequest::default()).await.unwrap();
     page.into_inner().models
 }

@@ -22,6 +22,7 @@ mod proto_lint;
 mod records_nats;
 mod request_ids;
 mod secrets;
+mod strangers;
 mod streaming;
 mod upstream_errors;
 mod usage;

@@ -49,7 +49,7 @@ async fn an_allowlist_hides_models_from_its_tenant_alone() {
     let upstream = Upstream::start().await;
     let setup = Setup::with_model("a", &upstream).model("b", &["mock"]);
     let headgate = Headgate::start(&setup).await;
-    let mut models = ModelServiceClient::new(headgate.operator().await);
+    let mut models = ModelServiceClient::new(headgate.operator("catalog").await);
     let mut allow = async |restricted, names: &[&str]| {
         let models_allowed = names.iter().map(|name| (*name).to_owned()).collect();
         let request = SetTenantModelsRequest { tenant_id: TENANT.into(), restricted, models: models_allowed };
@@ -74,7 +74,7 @@ async fn a_disabled_model_is_404_and_a_new_price_is_charged_from_then_on() {
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
     let old = headgate.only_row().await;
 
-    let mut models = ModelServiceClient::new(headgate.operator().await);
+    let mut models = ModelServiceClient::new(headgate.operator("catalog").await);
     let found = models.get_model(GetModelRequest { name: "m".into() }).await.unwrap().into_inner();
     let mut model = found.model.unwrap();
     model.enabled = false;

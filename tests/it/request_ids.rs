@@ -206,7 +206,7 @@ async fn calls_of_operators_and_lines_of_text_are_named_too() {
     let setup =
         Setup::new().section("log", &json!({"format": "text"})).section("edge", &json!({"access_log": true}));
     let headgate = Headgate::start(&setup).await;
-    let mut usage = UsageServiceClient::new(headgate.operator().await);
+    let mut usage = UsageServiceClient::new(headgate.operator("usage").await);
     let mut summary = async |id: Option<&'static str>| {
         let mut request = Request::new(GetUsageSummaryRequest { filter: None });
         if let Some(id) = id {
@@ -240,8 +240,8 @@ async fn locked(database: &Path) -> Child {
 #[tokio::test]
 async fn a_change_that_outlives_its_call_is_the_operators_still() {
     let headgate = Headgate::start(&Setup::new()).await;
-    let _process = locked(&headgate.data_dir().join("auth.db")).await;
-    let mut tenants = TenantServiceClient::new(headgate.operator().await);
+    let _process = locked(&headgate.data_dir_of("auth").join("auth.db")).await;
+    let mut tenants = TenantServiceClient::new(headgate.operator("auth").await);
     let request = CreateTenantRequest { name: "Initech".into(), ..Default::default() };
     let failed = tenants.create_tenant(named("tenant", request)).await;
     assert_eq!(failed.unwrap_err().code(), Code::Unavailable);

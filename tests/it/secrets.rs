@@ -99,11 +99,11 @@ async fn planted_secrets_are_found_nowhere() {
     note("malformed JSON", client.post_raw("/v1/chat/completions", "{").await.expect(400).text());
 
     // What an operator makes and changes while it runs.
-    let mut keys = ApiKeyServiceClient::new(headgate.operator().await);
+    let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
     let request = CreateApiKeyRequest { tenant_id: TENANT.into(), name: "made".into(), ..Default::default() };
     let made = keys.create_api_key(request).await.unwrap().into_inner().secret_key;
     let made_secret = made.split_once('.').expect("sk-<prefix>.<secret>").1.to_owned();
-    let mut providers = ProviderServiceClient::new(headgate.operator().await);
+    let mut providers = ProviderServiceClient::new(headgate.operator("catalog").await);
     let rotate =
         UpdateProviderRequest { id: "mock".into(), api_key: Some(ROTATED_KEY.into()), ..Default::default() };
     let updated = providers.update_provider(rotate).await.unwrap().into_inner();

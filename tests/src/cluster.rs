@@ -1,71 +1,83 @@
-//! The real `headgate` process, on ports of the kernel's choice and a data folder of its own.
+//! A whole Headgate: every service, in as many processes as the topology has.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http::Client;
+use crate::node::{Invocation, config_file, data_dir};
+pub use crate::node::{Node, run_to_end, run_to_end_with};
 use crate::operator::{Authorized, authorized};
-use crate::repo;
+use crate::servers::nats::Nats;
 use crate::setup::{KEY, Setup};
-use crate::wait::eventually;
+use crate::topology::Topology;
 
-/// How long a start may take on a machine that builds and tests at the same time.
-const START: Duration = Duration::from_secs(60);
+/// What the processes of one deployment have in common.
+const OPERATOR_TOKEN: &str = "the operator token of the tests";
+const TOKEN_KEY: &str = "5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed";
+const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A running gate. Killed when dropped, and its folder removed.
 pub struct Headgate {
+    topology: Topology,
+    nodes: Vec<Node>,
+    nats: Option<Nats>,
+    // After what runs in it.
     folder: TempDir,
-    invocation: Invocation,
-    process: Process,
-    listeners: Listeners,
 }
 
-/// How the process is started, the first time and every other.
-#[derive(Default)]
-struct Invocation {
-    arguments: Vec<String>,
-    environment: Vec<(&'static str, String)>,
-}
-
-/// Where it listens.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// Where a gate listens.
+#[derive(Clone, Copy, Debug)]
 pub struct Listeners {
     /// REST.
     pub edge: SocketAddr,
-    /// gRPC.
+    /// Consumers' gRPC.
     pub grpc: SocketAddr,
-    /// `/livez`, `/readyz`, `/metrics`.
+    /// `/livez`, `/readyz`, `/metrics` of the process that has the edge.
     pub ops: SocketAddr,
 }
 
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 impl Headgate {
-    /// Starts one and waits until it is ready.
+    /// Starts one on the topology that this run is for, and waits until it is ready.
     ///
     /// # Panics
     /// When it isn't built, or ends or stays unready.
     pub async fn start(setup: &Setup) -> Self {
-        let folder = new_folder();
-        let config = config_file(folder.path());
-        fs::write(&config, setup.render(&data_dir(folder.path()))).unwrap();
-        let arguments = ["serve", "--config", config.to_str().expect("a UTF-8 path")];
-        let arguments = arguments.map(str::to_owned).into();
-        Self::launch(folder, Invocation { arguments, ..Invocation::default() }).await
+        Self::start_on(Topology::chosen(), setup).await
+    }
+
+    /// The same on a given topology.
+    ///
+    /// # Panics
+    /// When it isn't built, or ends or stays unready.
+    pub async fn start_on(topology: Topology, setup: &Setup) -> Self {
+        let nats = match topology {
+            Topology::AllInOne => None,
+            Topology::Planes | Topology::Split => Some(Nats::start().await),
+        };
+        let mut gate = Self { topology, nodes: Vec::new(), nats, folder: new_folder() };
+        for services in topology.groups() {
+            let folder = gate.folder_of(services);
+            fs::create_dir_all(&folder).unwrap();
+            gate.write_config(setup, services);
+            let config = config_file(&folder).to_str().expect("a UTF-8 path").to_owned();
+            let mut arguments = vec!["serve".to_owned(), "--config".to_owned(), config];
+            if topology != Topology::AllInOne {
+                arguments.extend(["--only".to_owned(), services.join(",")]);
+            }
+            let node = Node::launch(folder, Invocation { arguments, ..Invocation::default() }).await;
+            gate.nodes.push(node);
+            if topology != Topology::AllInOne {
+                // Now that its port is known, it is kept: peers look for it there after a restart.
+                gate.write_config(setup, services);
+            }
+        }
+        gate.ready().await;
+        gate
     }
 
     /// Starts one as a newcomer does, without a configuration: only the environment says where it listens and where
@@ -82,53 +94,132 @@ impl Headgate {
             ("HEADGATE__OPS__LISTEN", anywhere()),
             ("HEADGATE__DATA_DIR", data_dir(folder.path()).display().to_string()),
         ];
-        Self::launch(folder, Invocation { arguments: vec!["serve".into()], environment }).await
+        let invocation = Invocation { arguments: vec!["serve".into()], environment };
+        let node = Node::launch(folder.path().to_owned(), invocation).await;
+        node.ready().await;
+        Self { topology: Topology::AllInOne, nodes: vec![node], nats: None, folder }
     }
 
-    async fn launch(folder: TempDir, invocation: Invocation) -> Self {
-        let (process, listeners) = launch(&invocation, folder.path()).await;
-        Self { folder, invocation, process, listeners }
+    fn folder_of(&self, services: &[&str]) -> PathBuf {
+        match self.topology {
+            Topology::AllInOne => self.folder.path().to_owned(),
+            Topology::Planes | Topology::Split => self.folder.path().join(services.join("-")),
+        }
     }
 
-    /// Ends the process as a crash would: SIGKILL, nothing is flushed.
+    fn write_config(&self, setup: &Setup, services: &[&str]) {
+        let folder = self.folder_of(services);
+        let mut setup = setup.clone();
+        if let Some(nats) = &self.nats {
+            setup = setup
+                .set("operator_token", OPERATOR_TOKEN)
+                .set("master_key", MASTER_KEY)
+                .section("identity", &json!({"token_key": TOKEN_KEY}))
+                .section("nats", &json!({"url": nats.url()}))
+                .set("peers", self.peers());
+            if let Some(node) = self.nodes.get(self.position(services[0])) {
+                setup = setup.section("grpc", &json!({"listen": node.grpc()}));
+            }
+        }
+        fs::write(config_file(&folder), setup.render(&data_dir(&folder))).unwrap();
+    }
+
+    /// Where those are that run already.
+    fn peers(&self) -> Value {
+        let places = self.topology.groups().iter().zip(&self.nodes).flat_map(|(services, node)| {
+            let at = format!("http://{}", node.grpc());
+            services.iter().filter(|service| **service != "edge").map(move |service| (*service, at.clone()))
+        });
+        json!(places.collect::<BTreeMap<_, _>>())
+    }
+
+    fn position(&self, service: &str) -> usize {
+        let groups = self.topology.groups();
+        groups.iter().position(|group| group.contains(&service)).expect("a service of Headgate")
+    }
+
+    /// The process that runs a service.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    #[must_use]
+    pub fn node(&self, service: &str) -> &Node {
+        &self.nodes[self.position(service)]
+    }
+
+    /// The process that runs a service.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    pub fn node_mut(&mut self, service: &str) -> &mut Node {
+        let position = self.position(service);
+        &mut self.nodes[position]
+    }
+
+    /// The broker that carries its records.
+    ///
+    /// # Panics
+    /// When its topology has none.
+    pub fn nats(&mut self) -> &mut Nats {
+        self.nats.as_mut().expect("a topology with a broker")
+    }
+
+    async fn ready(&self) {
+        for node in &self.nodes {
+            node.ready().await;
+        }
+    }
+
+    /// Ends every process as a crash would: SIGKILL, nothing is flushed.
     pub fn kill(&mut self) {
-        self.process.0.kill().expect("it runs");
-        self.process.0.wait().expect("it ends");
+        self.nodes.iter_mut().for_each(Node::kill);
     }
 
-    /// Asks the process to end, as an init system does, and returns its exit code.
+    /// Asks every process to end, as an init system does, and returns the first exit code that is not 0.
     pub async fn terminate(&mut self) -> Option<i32> {
-        let id = self.process.0.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill exists");
-        assert!(sent.success(), "it runs");
-        let child = &mut self.process.0;
-        let status = wait_for(START, child).await;
-        status.code()
+        self.nodes.iter().for_each(Node::ask_to_end);
+        let mut code = Some(0);
+        for node in &mut self.nodes {
+            let ended = node.ended().await;
+            code = if code == Some(0) { ended } else { code };
+        }
+        code
     }
 
-    /// Starts it again on the same folder, perhaps on other ports.
+    /// Starts it again on the same folders, perhaps on other ports.
     pub async fn restart(&mut self) {
-        let (process, listeners) = launch(&self.invocation, self.folder.path()).await;
-        self.process = process;
-        self.listeners = listeners;
+        for node in &mut self.nodes {
+            node.restart().await;
+        }
+        self.ready().await;
     }
 
-    /// Starts it again on the same folder with another configuration.
+    /// Starts it again on the same folders with another configuration.
     pub async fn restart_with(&mut self, setup: &Setup) {
-        fs::write(config_file(self.folder.path()), setup.render(&self.data_dir())).unwrap();
+        for services in self.topology.groups() {
+            self.write_config(setup, services);
+        }
         self.restart().await;
     }
 
     /// Where it listens.
+    ///
+    /// # Panics
+    /// Never: there is an edge.
     #[must_use]
     pub fn listeners(&self) -> Listeners {
-        self.listeners
+        let front = self.node("edge").listeners();
+        Listeners {
+            edge: front.edge.expect("it runs the edge"),
+            grpc: self.node("router").grpc(),
+            ops: front.ops,
+        }
     }
 
     /// The URL below which OpenAI's paths stand, as an SDK's `base_url`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/v1", self.listeners.edge)
+        format!("http://{}/v1", self.listeners().edge)
     }
 
     /// A REST client with the key of the tenant `acme`.
@@ -140,140 +231,60 @@ impl Headgate {
     /// A REST client without a key.
     #[must_use]
     pub fn anonymous(&self) -> Client {
-        Client::new(self.listeners.edge)
+        Client::new(self.listeners().edge)
     }
 
-    /// A client of the ops listener.
+    /// A client of the ops listener of the process that has the edge.
     #[must_use]
     pub fn ops(&self) -> Client {
-        Client::new(self.listeners.ops)
+        self.node("edge").ops()
     }
 
-    /// A gRPC connection that presents `credential`.
+    /// A gRPC connection for consumers that presents `credential`.
     pub async fn grpc(&self, credential: &str) -> Authorized {
-        authorized(self.listeners.grpc, credential).await
+        authorized(self.node("router").grpc(), credential).await
     }
 
-    /// A gRPC connection that presents the operator token.
-    pub async fn operator(&self) -> Authorized {
-        self.grpc(&self.operator_token()).await
+    /// A gRPC connection to the process of a service that presents the operator token.
+    pub async fn operator(&self, service: &str) -> Authorized {
+        authorized(self.node(service).grpc(), &self.operator_token()).await
     }
 
     /// The operator token.
     #[must_use]
     pub fn operator_token(&self) -> String {
-        let file = self.data_dir().join("operator.token");
-        fs::read_to_string(file).expect("the operator token").trim().to_owned()
+        match self.topology {
+            Topology::Planes | Topology::Split => OPERATOR_TOKEN.to_owned(),
+            Topology::AllInOne => {
+                let file = self.data_dir().join("operator.token");
+                fs::read_to_string(file).expect("the operator token").trim().to_owned()
+            }
+        }
     }
 
-    /// The data folder.
+    /// The folder that holds all data: of the one process, or of each in a folder of its own.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        data_dir(self.folder.path())
+        match self.topology {
+            Topology::AllInOne => data_dir(self.folder.path()),
+            Topology::Planes | Topology::Split => self.folder.path().to_owned(),
+        }
     }
 
-    /// All that every run of the process has printed.
+    /// The data folder of the process that runs a service.
+    #[must_use]
+    pub fn data_dir_of(&self, service: &str) -> PathBuf {
+        let group = self.topology.groups()[self.position(service)];
+        data_dir(&self.folder_of(group))
+    }
+
+    /// All that every run of every process has printed.
     #[must_use]
     pub fn logs(&self) -> String {
-        logs(self.folder.path())
+        self.nodes.iter().map(Node::logs).collect()
     }
-}
-
-/// Runs the binary with arguments to its end, and returns its exit code and all that it printed.
-///
-/// # Panics
-/// When it isn't built, or doesn't end.
-pub async fn run_to_end(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
-    run_to_end_with(arguments, &[], folder).await
-}
-
-/// The same with variables in its environment.
-///
-/// # Panics
-/// When it does not end.
-pub async fn run_to_end_with(
-    arguments: &[&str],
-    environment: &[(&'static str, &str)],
-    folder: &Path,
-) -> (Option<i32>, String) {
-    let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    let environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    let mut child = spawn(&Invocation { arguments, environment }, folder);
-    let status = wait_for(START, &mut child.0).await;
-    (status.code(), logs(folder))
 }
 
 fn new_folder() -> TempDir {
     tempfile::Builder::new().prefix("headgate-test-").tempdir().expect("a temporary folder")
-}
-
-fn config_file(folder: &Path) -> PathBuf {
-    folder.join("headgate.yaml")
-}
-
-fn data_dir(folder: &Path) -> PathBuf {
-    folder.join("data")
-}
-
-fn logs(folder: &Path) -> String {
-    let read = |name| fs::read(folder.join(name)).expect("what it printed is kept");
-    let printed = [read("stdout.log"), read("stderr.log")].concat();
-    String::from_utf8_lossy(&printed).into_owned()
-}
-
-fn spawn(invocation: &Invocation, folder: &Path) -> Process {
-    let append =
-        |name| File::options().create(true).append(true).open(folder.join(name)).expect("a log file");
-    let child = Command::new(repo::binary())
-        .args(&invocation.arguments)
-        .current_dir(folder)
-        .env_clear()
-        .envs(invocation.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(append("stdout.log"))
-        .stderr(append("stderr.log"))
-        .spawn()
-        .expect("the binary starts");
-    Process(child)
-}
-
-async fn launch(invocation: &Invocation, folder: &Path) -> (Process, Listeners) {
-    let announced = data_dir(folder).join("listeners.json");
-    // Left there by the run before, and about to be wrong.
-    drop(fs::remove_file(&announced));
-    let mut process = spawn(invocation, folder);
-    let start = Instant::now();
-    loop {
-        let listeners = fs::read(&announced).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(listeners) = listeners {
-            wait_until_ready(&listeners).await;
-            return (process, listeners);
-        }
-        let ended = process.0.try_wait().expect("a child can be waited for");
-        if ended.is_some() || start.elapsed() > START {
-            panic!("headgate did not start ({ended:?}):\n{}", tail(&logs(folder)));
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-async fn wait_until_ready(listeners: &Listeners) {
-    let ops = Client::new(listeners.ops);
-    eventually(START, "readiness", || async { (ops.get("/readyz").await.status == 200).then_some(()) }).await;
-}
-
-async fn wait_for(within: Duration, child: &mut Child) -> std::process::ExitStatus {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().expect("a child can be waited for") {
-            return status;
-        }
-        assert!(start.elapsed() < within, "the process did not end within {within:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(30)..].join("\n")
 }

@@ -49,7 +49,7 @@ impl Headgate {
     pub async fn ledger(&self, filter: UsageFilter) -> Vec<UsageRecord> {
         let request =
             ListUsageRecordsRequest { filter: Some(filter), page_size: 1000, page_token: String::new() };
-        let mut usage = UsageServiceClient::new(self.operator().await);
+        let mut usage = UsageServiceClient::new(self.operator("usage").await);
         usage.list_usage_records(request).await.expect("usage answers").into_inner().records
     }
 
@@ -58,7 +58,7 @@ impl Headgate {
     /// # Panics
     /// When usage refuses.
     pub async fn usage_summary(&self) -> GetUsageSummaryResponse {
-        let mut usage = UsageServiceClient::new(self.operator().await);
+        let mut usage = UsageServiceClient::new(self.operator("usage").await);
         let request = GetUsageSummaryRequest { filter: None };
         usage.get_usage_summary(request).await.expect("usage answers").into_inner()
     }

@@ -167,7 +167,7 @@ impl Settings {
         add("ops", connection_problems(self.ops.max_connections).into_iter().collect());
         add("peers", self.peers.problems(here, self.identity.has_certificates()));
         add("identity", self.identity_problems(here));
-        add("nats", self.nats.problems());
+        add("nats", self.nats_problems(here));
         add("auth", self.auth.problems());
         add("catalog", self.catalog.problems());
         add("router", self.router.problems());
@@ -183,6 +183,16 @@ impl Settings {
         if !here.is_all() && !self.identity.is_set() {
             let message = "must be set where services run in several processes, or identity.tls";
             problems.push(("token_key", message.to_owned()));
+        }
+        problems
+    }
+
+    fn nats_problems(&self, here: &Here) -> Vec<(&'static str, String)> {
+        let mut problems = self.nats.problems();
+        let recording = [Service::Router, Service::Budget, Service::Usage];
+        if self.nats.url.is_none() && here.runs_any(&recording) && !here.runs_all(&recording) {
+            let message = "must be set where router, budget and usage run in different processes";
+            problems.push(("url", message.to_owned()));
         }
         problems
     }

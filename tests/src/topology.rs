@@ -1,0 +1,57 @@
+//! How the services of a deployment are spread over processes.
+
+use std::sync::LazyLock;
+
+/// What says which one the tests run on: `all-in-one` (the default), `planes` or `split`.
+pub const VARIABLE: &str = "HEADGATE_TEST_TOPOLOGY";
+
+/// A way to spread the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// One process on embedded defaults.
+    AllInOne,
+    /// The data plane (edge, router, adapter) and the control plane (the rest), records over NATS.
+    Planes,
+    /// A process for each service, records over NATS.
+    Split,
+}
+
+static CHOSEN: LazyLock<Topology> = LazyLock::new(|| match std::env::var(VARIABLE).as_deref() {
+    Err(_) | Ok("all-in-one") => Topology::AllInOne,
+    Ok("planes") => Topology::Planes,
+    Ok("split") => Topology::Split,
+    Ok(other) => panic!("{VARIABLE} is {other}, not all-in-one, planes or split"),
+});
+
+impl Topology {
+    /// The one that this run of the tests is for.
+    ///
+    /// # Panics
+    /// When the environment names one that does not exist.
+    #[must_use]
+    pub fn chosen() -> Self {
+        *CHOSEN
+    }
+
+    /// The services of each process, those first that others call.
+    pub(crate) fn groups(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::AllInOne => {
+                &[&["auth", "catalog", "budget", "usage", "runtime", "adapter", "router", "edge"]]
+            }
+            Self::Planes => {
+                &[&["auth", "catalog", "budget", "usage", "runtime"], &["adapter", "router", "edge"]]
+            }
+            Self::Split => &[
+                &["auth"],
+                &["catalog"],
+                &["budget"],
+                &["usage"],
+                &["runtime"],
+                &["adapter"],
+                &["router"],
+                &["edge"],
+            ],
+        }
+    }
+}
