@@ -131,7 +131,7 @@ def refusals_have_codes(gateway):
 
 @checks.add
 def internal_services_are_closed_to_consumers(gateway):
-    method = "/headgate.budget.v1.AdmissionService/Admit"
+    method = "/headgate.router.v1.RoutingService/GetState"
     call = gateway.channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
     error = fails(grpc.StatusCode.UNAUTHENTICATED, lambda: call(b"", metadata=gateway.credential))
     assert error.details(), "no reason given"

@@ -28,10 +28,12 @@ async fn it_tells_how_it_is() {
         assert_eq!(headgate.anonymous().get(path).await.expect(200).text(), body);
     }
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
-    let metrics = headgate.ops().get("/metrics").await.expect(200).text();
+    let metrics_of = async |service| headgate.node(service).ops().get("/metrics").await.expect(200).text();
+    let metrics = metrics_of("edge").await;
     let route = r#"headgate_edge_requests_total{route="/v1/chat/completions",status="200"} 1"#;
     assert!(metrics.lines().any(|line| line == route), "{metrics}");
     let upstream = r#"headgate_adapter_attempts_total{outcome="ok",provider=""#;
+    let metrics = metrics_of("adapter").await;
     let counted = metrics.lines().filter(|line| line.starts_with(upstream) && line.ends_with(" 1")).count();
     assert_eq!(counted, 1, "{metrics}");
 }
@@ -93,7 +95,7 @@ async fn a_running_stream_is_drained_before_the_end() {
 async fn a_data_folder_has_one_process() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
-    let config = headgate.data_dir().with_file_name("headgate.yaml");
+    let config = headgate.data_dir_of("auth").with_file_name("headgate.yaml");
     let folder = tempfile::TempDir::new().unwrap();
     let (code, output) = run_to_end(&["serve", "--config", config.to_str().unwrap()], folder.path()).await;
     assert!(code.is_some_and(|code| code != 0), "a second process took the folder:\n{output}");
@@ -105,7 +107,7 @@ async fn operators_calls_want_the_operators_token() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
     for credential in [KEY, "nonsense"] {
-        let mut tenants = TenantServiceClient::new(headgate.grpc(credential).await);
+        let mut tenants = TenantServiceClient::new(headgate.grpc_of("auth", credential).await);
         let error = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap_err();
         assert_eq!(error.code(), Code::Unauthenticated, "{credential}");
     }
@@ -115,7 +117,7 @@ async fn operators_calls_want_the_operators_token() {
 }
 
 async fn local_models(headgate: &Headgate) -> Vec<LocalModel> {
-    let mut local = LocalModelServiceClient::new(headgate.operator("catalog").await);
+    let mut local = LocalModelServiceClient::new(headgate.operator("runtime").await);
     let page = local.list_local_models(ListLocalModelsRequest::default()).await.unwrap();
     page.into_inner().models
 }

@@ -9,7 +9,7 @@ use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
 use headgate_proto::catalog::v1::{GetProviderRequest, UpdateProviderRequest};
 use headgate_proto::common::v1::ErrorReason;
-use headgate_tests::cluster::Headgate;
+use headgate_tests::cluster::{Headgate, TOKEN_KEY};
 use headgate_tests::prompts;
 use headgate_tests::setup::{Setup, TENANT};
 use headgate_tests::upstream::{Behaviour, End, Upstream};
@@ -48,16 +48,15 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every file of the data folder, but for the one whose purpose is the operator's token.
+/// Every file of the data folders, but for those whose purpose is the operator's token.
 fn data(headgate: &Headgate) -> Vec<Place> {
-    let folder = headgate.data_dir();
     let mut found = Vec::new();
-    files(&folder, &mut found);
+    headgate.data_dirs().iter().for_each(|folder| files(folder, &mut found));
     assert!(found.iter().any(|path| path.extension().is_some_and(|e| e == "db")), "no database in {found:?}");
-    let name = |path: &Path| path.strip_prefix(&folder).unwrap().display().to_string();
+    let name = |path: &Path| path.display().to_string();
     let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     let places = found.iter().map(|path| (name(path), text(path)));
-    places.filter(|(name, _)| name != "operator.token").collect()
+    places.filter(|(name, _)| !name.ends_with("/operator.token")).collect()
 }
 
 #[tokio::test]
@@ -128,6 +127,9 @@ async fn planted_secrets_are_found_nowhere() {
     assert_absent(WRONG_SECRET, "a wrong secret", &places);
     assert_absent(&made_secret, "the secret of a key made at run time", &places);
     assert_absent(&operator_token, "the operator token", &places);
+    assert_absent(TOKEN_KEY, "the key of service tokens", &places);
+    // How the header of every JSON Web Token begins.
+    assert_absent("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9", "a service token", &places);
 }
 
 #[tokio::test]
@@ -179,9 +181,9 @@ async fn files_with_secrets_are_their_owners_alone() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&headgate.data_dir().join("operator.token")), 0o600);
+    assert_eq!(mode(&headgate.data_dir_of("auth").join("operator.token")), 0o600);
     let mut found = Vec::new();
-    files(&headgate.data_dir(), &mut found);
+    headgate.data_dirs().iter().for_each(|folder| files(folder, &mut found));
     let master: Vec<_> =
         found.iter().filter(|path| path.file_name().unwrap().to_string_lossy().contains("master")).collect();
     assert!(!master.is_empty(), "no master key in {found:?}");

@@ -18,7 +18,8 @@ use crate::topology::Topology;
 
 /// What the processes of one deployment have in common.
 const OPERATOR_TOKEN: &str = "the operator token of the tests";
-const TOKEN_KEY: &str = "5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed";
+/// What service tokens are signed with, where there are any.
+pub const TOKEN_KEY: &str = "5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed";
 const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A running gate. Killed when dropped, and its folder removed.
@@ -113,7 +114,7 @@ impl Headgate {
         if let Some(nats) = &self.nats {
             setup = setup
                 .set("operator_token", OPERATOR_TOKEN)
-                .set("master_key", MASTER_KEY)
+                .set_unless_set("master_key", MASTER_KEY)
                 .section("identity", &json!({"token_key": TOKEN_KEY}))
                 .section("nats", &json!({"url": nats.url()}))
                 .set("peers", self.peers());
@@ -172,7 +173,14 @@ impl Headgate {
 
     /// Ends every process as a crash would: SIGKILL, nothing is flushed.
     pub fn kill(&mut self) {
-        self.nodes.iter_mut().for_each(Node::kill);
+        // The router first, so that it has no time to account for what becomes of the others.
+        let router = self.position("router");
+        self.nodes[router].kill();
+        for (position, node) in self.nodes.iter_mut().enumerate() {
+            if position != router {
+                node.kill();
+            }
+        }
     }
 
     /// Asks every process to end, as an init system does, and returns the first exit code that is not 0.
@@ -242,12 +250,17 @@ impl Headgate {
 
     /// A gRPC connection for consumers that presents `credential`.
     pub async fn grpc(&self, credential: &str) -> Authorized {
-        authorized(self.node("router").grpc(), credential).await
+        self.grpc_of("router", credential).await
     }
 
     /// A gRPC connection to the process of a service that presents the operator token.
     pub async fn operator(&self, service: &str) -> Authorized {
-        authorized(self.node(service).grpc(), &self.operator_token()).await
+        self.grpc_of(service, &self.operator_token()).await
+    }
+
+    /// A gRPC connection to the process of a service that presents `credential`.
+    pub async fn grpc_of(&self, service: &str, credential: &str) -> Authorized {
+        authorized(self.node(service).grpc(), credential).await
     }
 
     /// The operator token.
@@ -256,19 +269,16 @@ impl Headgate {
         match self.topology {
             Topology::Planes | Topology::Split => OPERATOR_TOKEN.to_owned(),
             Topology::AllInOne => {
-                let file = self.data_dir().join("operator.token");
+                let file = self.data_dir_of("auth").join("operator.token");
                 fs::read_to_string(file).expect("the operator token").trim().to_owned()
             }
         }
     }
 
-    /// The folder that holds all data: of the one process, or of each in a folder of its own.
+    /// The data folder of every process.
     #[must_use]
-    pub fn data_dir(&self) -> PathBuf {
-        match self.topology {
-            Topology::AllInOne => data_dir(self.folder.path()),
-            Topology::Planes | Topology::Split => self.folder.path().to_owned(),
-        }
+    pub fn data_dirs(&self) -> Vec<PathBuf> {
+        self.topology.groups().iter().map(|services| data_dir(&self.folder_of(services))).collect()
     }
 
     /// The data folder of the process that runs a service.

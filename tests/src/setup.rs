@@ -143,6 +143,11 @@ impl Setup {
         self
     }
 
+    /// Sets a value at the top that was not set before.
+    pub(crate) fn set_unless_set(self, name: &str, value: &str) -> Self {
+        if self.config[name].is_null() { self.set(name, value) } else { self }
+    }
+
     /// The file's text. JSON is YAML.
     pub(crate) fn render(&self, data_dir: &Path) -> String {
         let mut config = self.config.clone();

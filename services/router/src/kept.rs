@@ -14,12 +14,14 @@ use crate::models::Models;
 
 const KEYS: &str = "keys";
 const CATALOG: &str = "catalog";
-/// How often changes are written, and how often it is noted that there were none.
-const EVERY: Duration = Duration::from_secs(2);
+/// How often changes are looked for, how long changes gather after some were written, and how often it is noted that
+/// there were none.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_secs(2);
 const CONFIRM_EVERY_MS: i64 = 30_000;
 
 /// What was written last.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Written {
     key_changes: u64,
     catalog_changes: u64,
@@ -51,12 +53,22 @@ pub(crate) fn keep(snapshots: Snapshots, keys: Arc<Keys>, models: Arc<Models>, c
                 (snapshots.clone(), keys.clone(), models.clone(), clock.clone());
             let wrote =
                 tokio::task::spawn_blocking(move || write(&snapshots, &keys, &models, &clock, written));
-            match wrote.await {
-                Ok(Ok(now)) => written = now,
-                Ok(Err(cause)) => tracing::warn!(%cause, "what was heard of peers cannot be kept"),
-                Err(cause) => tracing::error!(%cause, "what was heard of peers cannot be kept"),
-            }
-            if stopping.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
+            let pause = match wrote.await {
+                Ok(Ok(now)) if now == written => LOOK_EVERY,
+                Ok(Ok(now)) => {
+                    written = now;
+                    GATHER
+                }
+                Ok(Err(cause)) => {
+                    tracing::warn!(%cause, "what was heard of peers cannot be kept");
+                    GATHER
+                }
+                Err(cause) => {
+                    tracing::error!(%cause, "what was heard of peers cannot be kept");
+                    GATHER
+                }
+            };
+            if stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
         }

@@ -1,0 +1,120 @@
+//! P10: a part that is away takes with it what it must and no more, and comes back without a restart of anything else.
+
+use std::time::{Duration, Instant};
+
+use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
+use headgate_proto::auth::v1::{CreateApiKeyRequest, RevokeApiKeyRequest};
+use headgate_tests::cluster::Headgate;
+use headgate_tests::prompts;
+use headgate_tests::setup::{KEY, KEY_ID, OTHER_KEY, Setup, TENANT};
+use headgate_tests::topology::Topology;
+use headgate_tests::upstream::Upstream;
+use headgate_tests::wait::eventually;
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn split(upstream: &Upstream) -> Headgate {
+    Headgate::start_on(Topology::Split, &Setup::with_model("m", upstream)).await
+}
+
+async fn status(headgate: &Headgate, key: &str) -> u16 {
+    headgate.anonymous().with_key(key).chat(&prompts::chat("m")).await.status
+}
+
+async fn until(headgate: &Headgate, key: &str, expected: u16) {
+    eventually(SOON, &format!("status {expected}"), || async {
+        (status(headgate, key).await == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_auth_known_keys_go_on_and_unknown_ones_are_no_verdict() {
+    let upstream = Upstream::start().await;
+    let mut headgate = split(&upstream).await;
+    let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
+    let revoke = RevokeApiKeyRequest { id: KEY_ID.into() };
+    keys.revoke_api_key(revoke).await.unwrap();
+    until(&headgate, KEY, 401).await;
+    headgate.node_mut("auth").kill();
+
+    let begin = Instant::now();
+    // Longer than the watch may be silent.
+    while begin.elapsed() < Duration::from_secs(3) {
+        assert_eq!(status(&headgate, OTHER_KEY).await, 200, "known, and still let in");
+        assert_eq!(status(&headgate, KEY).await, 401, "revoked, and still refused");
+    }
+    let unknown =
+        headgate.anonymous().with_key("sk-new.never-seen").chat(&prompts::chat("m")).await.expect(503);
+    assert_eq!(unknown.header("retry-after"), Some("1"));
+    // Even by a router that starts now.
+    headgate.node_mut("router").kill();
+    headgate.node_mut("router").restart().await;
+    until(&headgate, OTHER_KEY, 200).await;
+
+    headgate.node_mut("auth").restart().await;
+    until(&headgate, "sk-new.never-seen", 401).await;
+    let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
+    let request = CreateApiKeyRequest { tenant_id: TENANT.into(), name: "new".into(), ..Default::default() };
+    let made = keys.create_api_key(request).await.unwrap().into_inner().secret_key;
+    until(&headgate, &made, 200).await;
+}
+
+#[tokio::test]
+async fn without_the_catalog_routing_goes_on() {
+    let upstream = Upstream::start().await;
+    let mut headgate = split(&upstream).await;
+    assert_eq!(status(&headgate, OTHER_KEY).await, 200);
+    headgate.node_mut("catalog").kill();
+    assert_eq!(status(&headgate, OTHER_KEY).await, 200);
+    // Even by a router that starts now.
+    let kept = headgate.data_dir_of("router").join("snapshots/catalog.sealed");
+    eventually(SOON, "the catalog to be kept", || async { kept.exists().then_some(()) }).await;
+    headgate.node_mut("router").kill();
+    headgate.node_mut("router").restart().await;
+    until(&headgate, OTHER_KEY, 200).await;
+    headgate.node_mut("catalog").restart().await;
+    assert_eq!(status(&headgate, OTHER_KEY).await, 200);
+}
+
+#[tokio::test]
+async fn without_an_adapter_requests_are_503_and_then_go_on() {
+    let upstream = Upstream::start().await;
+    let mut headgate = split(&upstream).await;
+    assert_eq!(status(&headgate, OTHER_KEY).await, 200);
+    headgate.node_mut("adapter").kill();
+    let refused = headgate.anonymous().with_key(OTHER_KEY).chat(&prompts::chat("m")).await.expect(503);
+    assert!(refused.header("retry-after").is_some());
+    headgate.node_mut("adapter").restart().await;
+    until(&headgate, OTHER_KEY, 200).await;
+}
+
+#[tokio::test]
+async fn without_usage_or_the_broker_nothing_is_seen_and_nothing_is_lost() {
+    let upstream = Upstream::start().await;
+    let mut headgate = split(&upstream).await;
+    headgate.node_mut("usage").kill();
+    for _ in 0..10 {
+        assert_eq!(status(&headgate, OTHER_KEY).await, 200);
+    }
+    headgate.nats().kill();
+    for _ in 0..10 {
+        assert_eq!(status(&headgate, OTHER_KEY).await, 200);
+    }
+    headgate.node_mut("usage").restart().await;
+    headgate.nats().restart().await;
+    let rows = headgate.rows(20).await;
+    assert!(rows.iter().all(|row| !row.estimated));
+}
+
+#[tokio::test]
+async fn a_router_that_is_away_comes_back_behind_the_edge() {
+    let upstream = Upstream::start().await;
+    let mut headgate = split(&upstream).await;
+    assert_eq!(status(&headgate, OTHER_KEY).await, 200);
+    headgate.node_mut("router").kill();
+    let refused = headgate.anonymous().with_key(OTHER_KEY).chat(&prompts::chat("m")).await.expect(503);
+    assert_eq!(refused.error_code(), "service_unavailable");
+    headgate.node_mut("router").restart().await;
+    until(&headgate, OTHER_KEY, 200).await;
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs the end-to-end tests on Headgate as a data and a control plane, and as a process per service; `cargo test` runs
+# them as one process. Says at the end how many ran on which.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# Tests of one process: its configuration, its folder, its bounds; and those that have no gate at all.
+readonly of_one_process=(
+  bounds::grpc_connections_beyond_the_bound_wait config:: layering:: lifecycle::a_data_folder_has_one_process
+  degraded:: lifecycle::without_a_config proto_lint:: records_nats:: secrets::files_with_secrets servers::
+)
+
+skip=()
+for name in "${of_one_process[@]}"; do skip+=(--skip "$name"); done
+counts=()
+for topology in "${@:-planes split}"; do
+  for topology in $topology; do
+    printed=$(mktemp)
+    HEADGATE_TEST_TOPOLOGY=$topology cargo test --locked -p headgate-tests --test it -- "${skip[@]}" | tee "$printed"
+    counts+=("$topology: $(sed -n 's/^test result: ok. \([0-9]*\) passed.*/\1/p' "$printed")")
+    rm "$printed"
+  done
+done
+all=$(cargo test --locked -q -p headgate-tests --test it -- --list | grep -c ': test$')
+printf 'end-to-end tests, all-in-one: %s' "$all"
+printf ', %s' "${counts[@]}"
+echo
