@@ -88,8 +88,8 @@ impl Here {
     }
 }
 
-/// Where services of other processes are: `http://host:port`, or `https://host:port` with certificates. A name with
-/// several addresses stands for as many replicas.
+/// Where services of other processes are: `http://host:port`, or `https://host:port` with certificates, several with
+/// commas between them. A name with several addresses stands for as many replicas.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Peers {

@@ -32,33 +32,46 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const WINDOW: u32 = 1 << 20;
 
-/// Where a service is: `http://host:port`, or `https://host:port` with certificates.
+/// Where a service is: `http://host:port`, or `https://host:port` with certificates; several with commas between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    authority: Authority,
+    /// One at least.
+    places: Vec<Authority>,
     tls: bool,
 }
 
 /// Why a text is no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be http://host:port or https://host:port")]
+#[error("must be http://host:port or https://host:port, or several of one kind with commas between them")]
 pub struct AddressError;
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let uri: Uri = text.parse().map_err(|_| AddressError)?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(AddressError),
-        };
-        let authority = uri.authority().filter(|a| a.port_u16().is_some() && !a.as_str().contains('@'));
-        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
-        let authority = authority.filter(|_| bare).cloned().ok_or(AddressError)?;
-        Ok(Self { authority, tls })
+        let (mut places, mut schemes) = (Vec::new(), Vec::new());
+        for one in text.split(',') {
+            let (place, tls) = place(one.trim())?;
+            places.push(place);
+            schemes.push(tls);
+        }
+        schemes.dedup();
+        let [tls] = schemes[..] else { return Err(AddressError) };
+        Ok(Self { places, tls })
     }
+}
+
+/// A host with a port, and whether it asks for TLS.
+fn place(text: &str) -> Result<(Authority, bool), AddressError> {
+    let uri: Uri = text.parse().map_err(|_| AddressError)?;
+    let tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(AddressError),
+    };
+    let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    let place = uri.authority().filter(|a| bare && a.port_u16().is_some() && !a.as_str().contains('@'));
+    Ok((place.cloned().ok_or(AddressError)?, tls))
 }
 
 impl Address {
@@ -81,6 +94,8 @@ pub(super) struct Replicas {
 
 struct Replica {
     at: SocketAddr,
+    /// The name that led there.
+    of: Authority,
     channel: Channel,
     well: AtomicBool,
 }
@@ -112,37 +127,32 @@ impl Replicas {
     }
 
     async fn look(&self) {
-        let (host, port) = (self.address.authority.host(), self.address.authority.port_u16().unwrap_or(0));
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        match tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await {
-            Ok(Ok(addresses)) => self.take(addresses.collect()),
-            Ok(Err(cause)) => tracing::debug!(address = %self.address.authority, %cause, "name not found"),
-            Err(_) => tracing::debug!(address = %self.address.authority, "no answer about the name"),
-        }
+        let found = futures_util::future::join_all(self.address.places.iter().map(look_up)).await;
+        self.take(found.into_iter().flatten().collect());
         let replicas = self.found.load_full();
         futures_util::future::join_all(replicas.iter().map(|r| r.ask(self.identity.issuer.as_deref()))).await;
     }
 
-    /// Keeps those that are there already. A name that leads nowhere for once changes nothing.
-    fn take(&self, mut addresses: Vec<SocketAddr>) {
-        addresses.sort_unstable();
-        addresses.dedup();
+    /// Keeps those that are there already. Names that lead nowhere for once change nothing.
+    fn take(&self, mut found: Vec<(SocketAddr, Authority)>) {
+        found.sort_unstable_by_key(|(at, _)| *at);
+        found.dedup_by_key(|(at, _)| *at);
         let known = self.found.load();
-        if addresses.is_empty() || addresses.iter().eq(known.iter().map(|replica| &replica.at)) {
+        if found.is_empty() || found.iter().map(|(at, _)| at).eq(known.iter().map(|replica| &replica.at)) {
             return;
         }
-        let replica = |at: SocketAddr| {
-            known.iter().find(|replica| replica.at == at).cloned().or_else(|| self.replica(at))
+        let replica = |(at, of): (SocketAddr, Authority)| {
+            known.iter().find(|replica| replica.at == at).cloned().or_else(|| self.replica(at, of))
         };
-        let replicas = addresses.into_iter().filter_map(replica).collect();
+        let replicas = found.into_iter().filter_map(replica).collect();
         self.found.store(Arc::new(replicas));
     }
 
-    fn replica(&self, at: SocketAddr) -> Option<Arc<Replica>> {
+    fn replica(&self, at: SocketAddr, of: Authority) -> Option<Arc<Replica>> {
         let certificates = self.identity.certificates.clone().filter(|_| self.address.tls);
-        let dial = Dial { at, host: self.address.authority.host().to_owned(), certificates };
+        let dial = Dial { at, host: bare_host(&of).to_owned(), certificates };
         // The dialler does TLS, so that certificates may change.
-        let endpoint = match Endpoint::from_shared(format!("http://{}", self.address.authority)) {
+        let endpoint = match Endpoint::from_shared(format!("http://{of}")) {
             Ok(endpoint) => endpoint,
             Err(cause) => {
                 tracing::error!(%cause, "an address that was read cannot be used");
@@ -157,7 +167,7 @@ impl Replicas {
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW * 4)
             .connect_with_connector_lazy(dial);
-        Some(Arc::new(Replica { at, channel, well: AtomicBool::new(false) }))
+        Some(Arc::new(Replica { at, of, channel, well: AtomicBool::new(false) }))
     }
 
     /// Those that are well in turn; if none is, all of them in turn: they may have recovered since.
@@ -179,7 +189,7 @@ impl Replicas {
         present(&mut request, self.identity.issuer.as_deref());
         let Some(replica) = self.pick() else {
             self.failed.notify_one();
-            return Err(away(&self.address, "its name leads nowhere"));
+            return Err(away(self.address.places.first(), "its name leads nowhere"));
         };
         let mut channel = replica.channel.clone();
         let answer = async { channel.ready().await?.call(request).await };
@@ -191,10 +201,26 @@ impl Replicas {
                 }
                 replica.well.store(false, Ordering::Relaxed);
                 self.failed.notify_one();
-                Err(away(&self.address, cause))
+                Err(away(Some(&replica.of), cause))
             }
         }
     }
+}
+
+/// Where a name leads, if anywhere.
+async fn look_up(place: &Authority) -> Vec<(SocketAddr, Authority)> {
+    let target = (bare_host(place), place.port_u16().unwrap_or(0));
+    match tokio::time::timeout(PATIENCE, tokio::net::lookup_host(target)).await {
+        Ok(Ok(found)) => return found.map(|at| (at, place.clone())).collect(),
+        Ok(Err(cause)) => tracing::debug!(%place, %cause, "name not found"),
+        Err(_) => tracing::debug!(%place, "no answer about the name"),
+    }
+    Vec::new()
+}
+
+/// Without the brackets of an IPv6 address.
+fn bare_host(place: &Authority) -> &str {
+    place.host().trim_start_matches('[').trim_end_matches(']')
 }
 
 impl Replica {
@@ -243,8 +269,8 @@ fn late(cause: &tonic::transport::Error) -> Option<Status> {
     None
 }
 
-fn away(address: &Address, cause: impl std::fmt::Display) -> Status {
-    tracing::debug!(address = %address.authority, %cause, "call not answered");
+fn away(place: Option<&Authority>, cause: impl std::fmt::Display) -> Status {
+    tracing::debug!(?place, %cause, "call not answered");
     Status::unavailable("the service is away")
 }
 
