@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Optional
@@ -21,7 +22,8 @@ class Gateway:
 
     name: str
     url: str
-    ready_url: str
+    # All of them answer 200 once it is ready.
+    ready_urls: list
     command: Optional[list] = None
     headers: list = field(default_factory=list)
     # Reads the gateway's own counts, where it keeps any.
@@ -33,7 +35,7 @@ class Gateway:
 
 
 def direct(mock):
-    return Gateway("direct", chat(mock), f"http://127.0.0.1:{mock}/stats")
+    return Gateway("direct", chat(mock), [f"http://127.0.0.1:{mock}/stats"])
 
 
 def nginx(mock):
@@ -42,7 +44,7 @@ def nginx(mock):
     config = folder / "nginx.conf"
     config.write_text(template.replace("@LISTEN@", str(port)).replace("@UPSTREAM@", str(mock)))
     command = [nginx_program(), "-p", folder, "-c", config, "-e", "stderr", "-g", "daemon off;"]
-    return Gateway("nginx", chat(port), f"http://127.0.0.1:{port}/stats", command)
+    return Gateway("nginx", chat(port), [f"http://127.0.0.1:{port}/stats"], command)
 
 
 def nginx_program():
@@ -60,7 +62,7 @@ def headgate(mock):
     config.write_text(json.dumps(headgate_config(mock, edge, grpc, ops, folder / "data"), indent=1))
     ops_url = f"http://127.0.0.1:{ops}"
     return Gateway(
-        "headgate", chat(edge), f"{ops_url}/readyz", [HEADGATE, "serve", "--config", config],
+        "headgate", chat(edge), [f"{ops_url}/readyz"], [HEADGATE, "serve", "--config", config],
         [f"authorization: Bearer {KEY}"], lambda: audit.counts(ops_url, folder / "data/usage.db"))
 
 
@@ -92,6 +94,55 @@ def headgate_config(mock, edge, grpc, ops, data_dir):
     }
 
 
+PLANES = {"control": ["auth", "catalog", "budget", "usage", "runtime"], "data": ["adapter", "router", "edge"]}
+SERVICES = {name: [name] for name in ["auth", "catalog", "budget", "usage", "runtime", "adapter", "router", "edge"]}
+
+
+def planes(mock):
+    """The data plane and the control plane, over TCP."""
+    return fleet("planes", mock, PLANES)
+
+
+def split(mock):
+    """A process for each service, over TCP."""
+    return fleet("split", mock, SERVICES)
+
+
+def fleet(name, mock, groups):
+    """Several processes, with a NATS server for their records."""
+    folder, edge, nats = fresh(name), free_port(), free_port()
+    ports = {group: (free_port(), free_port()) for group in groups}
+    peers = {service: f"http://127.0.0.1:{ports[group][0]}" for group, services in groups.items()
+             for service in services if service != "edge"}
+    commands = [[nats_program(), "-a", "127.0.0.1", "-p", str(nats), "-js", "-sd", str(folder / "nats")]]
+    for group, services in groups.items():
+        grpc, ops = ports[group]
+        config = headgate_config(mock, edge, grpc, ops, folder / group)
+        config |= {"peers": peers, "nats": {"url": f"nats://127.0.0.1:{nats}"}, "operator_token": "the bench's operator",
+                   "identity": {"token_key": "be" * 32}, "master_key": "7a" * 32}
+        file = folder / f"{group}.yaml"
+        file.write_text(json.dumps(config, indent=1))
+        commands.append([str(HEADGATE), "serve", "--config", str(file), "--only", ",".join(services)])
+    (folder / "commands.json").write_text(json.dumps(commands))
+
+    def ops_of(service):
+        return next(ports[group][1] for group, services in groups.items() if service in services)
+
+    ledger = next(folder / group / "usage.db" for group, services in groups.items() if "usage" in services)
+    return Gateway(
+        name, chat(edge), [f"http://127.0.0.1:{ops}/readyz" for _, ops in ports.values()],
+        [sys.executable, Path(__file__).parent / "fleet.py", folder / "commands.json"],
+        [f"authorization: Bearer {KEY}"],
+        lambda: audit.counts(f"http://127.0.0.1:{ops_of('router')}", ledger))
+
+
+def nats_program():
+    program = shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        raise BenchError("nats-server is not installed; tests/tools/install.sh installs it")
+    return program
+
+
 def chat(port):
     return f"http://127.0.0.1:{port}/v1/chat/completions"
 
@@ -104,4 +155,6 @@ def fresh(name):
     return folder
 
 
-ALL = {"direct": direct, "nginx": nginx, "headgate": headgate}
+ALL = {"direct": direct, "nginx": nginx, "headgate": headgate, "planes": planes, "split": split}
+# Those that run the binary.
+OURS = ["headgate", "planes", "split"]

@@ -54,7 +54,7 @@ def check_and_build(args):
         if not args.headgate.is_file():
             raise BenchError(f"there is no {args.headgate}")
         gateways.HEADGATE = args.headgate.resolve()
-    elif "headgate" in args.gateways:
+    elif set(gateways.OURS) & set(args.gateways):
         build(["cargo", "build", "--locked", "--profile", "dist", "-p", "headgate"], ROOT)
 
 

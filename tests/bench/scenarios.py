@@ -50,7 +50,8 @@ def start(gateway):
         process = harness.spawn(gateway.command, gateway.log)
     try:
         if process:
-            harness.wait_ready(process, gateway.ready_url, gateway.log)
+            for url in gateway.ready_urls:
+                harness.wait_ready(process, url, gateway.log)
         row = {"ready_ms": (time.monotonic() - begin) * 1000 if process else None}
         body = json.dumps({"model": "mock-model", "messages": [{"role": "user", "content": "hello"}]}).encode()
         status, answer = harness.http(gateway.url, body, gateway.headers)
@@ -68,16 +69,19 @@ def run(gateway, process, mock, mock_port, flags):
     upstream_before = stats(mock_port)
     # The load's warm-up is in all of these differences, so that they fit each other.
     cpu, mock_cpu, load_cpu = harness.cpu_seconds(process), harness.cpu_seconds(mock), children_cpu_seconds()
+    engines_cpu = harness.cpu_seconds(process, engines=True)
     load = generate(gateway, flags)
     load_cpu = children_cpu_seconds() - load_cpu
     became_idle = harness.drain(process)
     cpu, mock_cpu = harness.cpu_seconds(process) - cpu, harness.cpu_seconds(mock) - mock_cpu
+    engines_cpu = harness.cpu_seconds(process, engines=True) - engines_cpu
     upstream = audit.difference(stats(mock_port), upstream_before)
     own = audit.difference(gateway.counts(), own_before) if gateway.counts else None
     faults = audit.faults(load, upstream, own)
     if not became_idle:
         faults.append("the gateway did not become idle after the load")
-    return {"load": load, "upstream": upstream, "own": own, "cpu_s": round(cpu, 2), "mock_cpu_s": round(mock_cpu, 2),
+    return {"load": load, "upstream": upstream, "own": own, "cpu_s": round(cpu, 2),
+            "engines_cpu_s": round(engines_cpu, 2), "mock_cpu_s": round(mock_cpu, 2),
             "load_cpu_s": round(load_cpu, 2), "faults": faults}
 
 
