@@ -17,6 +17,8 @@ mod metrics;
 mod pull;
 mod puller;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use broker::{Broker, Error};
 pub use config::Config;

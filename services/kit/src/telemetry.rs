@@ -48,9 +48,14 @@ impl Config {
     }
 }
 
+/// What logs credentials when it may say everything, and so never may.
+const SECRETIVE: [&str; 2] = ["async_nats=warn", "async_nats::connection=warn"];
+
 /// Begins logging for the process. A second call changes nothing.
 pub fn init(config: &Config) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        SECRETIVE.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let begun = match config.format {
         Format::Json => lines.json().event_format(JsonLines::new()).try_init(),

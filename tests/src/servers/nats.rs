@@ -87,6 +87,14 @@ impl Nats {
         self.wait_until_it_answers(Instant::now()).await;
     }
 
+    /// Deletes its store, as a disk that failed would. To be called while it is down.
+    ///
+    /// # Panics
+    /// When it cannot be deleted.
+    pub fn forget(&self) {
+        fs::remove_dir_all(self.folder.path().join("store")).expect("a store");
+    }
+
     /// The CPU time it has used, in seconds.
     #[must_use]
     pub fn cpu_seconds(&self) -> f64 {

@@ -75,6 +75,8 @@ struct Inner {
     client: OnceCell<Client>,
     /// How often a connection was made.
     connections: watch::Sender<u64>,
+    /// What was last wrong with it: said once, and not at each of many tries.
+    fault: parking_lot::Mutex<String>,
     /// On which of them the stream was last found or made.
     prepared: Mutex<Option<u64>>,
     metrics: Metrics,
@@ -98,6 +100,7 @@ impl Broker {
             name: name.to_owned(),
             client: OnceCell::new(),
             connections: watch::Sender::new(0),
+            fault: parking_lot::Mutex::default(),
             prepared: Mutex::new(None),
             metrics: Metrics::new(registry),
         }))))
@@ -207,13 +210,21 @@ impl Inner {
             Event::Connected => {
                 self.metrics.connected.set(1);
                 self.connections.send_modify(|count| *count += 1);
+                self.fault.lock().clear();
                 tracing::info!("connected to nats");
             }
             Event::Disconnected | Event::Closed => {
                 self.metrics.connected.set(0);
                 tracing::warn!("connection to nats lost, records wait");
             }
-            other => tracing::debug!(event = %other, "nats"),
+            other => {
+                let other = other.to_string();
+                let mut fault = self.fault.lock();
+                if *fault != other {
+                    tracing::warn!(event = other, "nats");
+                    *fault = other;
+                }
+            }
         }
     }
 }

@@ -51,8 +51,8 @@ pub(super) struct Shared {
 }
 
 impl Pull {
-    /// Begins to fetch. It ends when this is dropped or the tasks shall end; what was not acknowledged by then goes back
-    /// to the broker.
+    /// Begins to fetch, until the tasks shall end. When this is dropped too, what was not acknowledged goes back to the
+    /// broker, and the task ends.
     pub(super) fn start(broker: Broker, consumer: &'static str, first: Vec<CaughtUp>, tasks: &Tasks) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());

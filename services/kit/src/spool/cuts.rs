@@ -102,7 +102,7 @@ mod tests {
         let ends = |acked| Cuts::open(&path, acked).unwrap().ends().collect::<Vec<_>>();
         assert_eq!(ends(0), [10, 25, 30]);
         assert_eq!(ends(10), [25, 30]);
-        assert_eq!(ends(40), []);
+        assert!(ends(40).is_empty());
         cuts.forget(25);
         cuts.push(31).unwrap();
         assert_eq!(ends(0), [30, 31]);
@@ -112,7 +112,7 @@ mod tests {
             let mut torn = whole[..cut].to_vec();
             torn[9] ^= bent;
             std::fs::write(&path, &torn).unwrap();
-            assert_eq!(ends(0), []);
+            assert!(ends(0).is_empty());
         }
     }
 

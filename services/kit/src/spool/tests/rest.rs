@@ -175,3 +175,100 @@ async fn a_call_that_was_given_up_has_taken_nothing_and_a_reader_may_move_to_a_t
     let records = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("woken").unwrap();
     assert_eq!(records.unwrap(), ["1"]);
 }
+
+fn bounds(records: usize, bytes: usize) -> Bounds {
+    Bounds { records, bytes }
+}
+
+/// The batch that is there without waiting, as the numbers that `work` wrote.
+fn batch(batches: &mut Batches) -> (Vec<u128>, u64) {
+    let batch = batches.next().now_or_never().expect("a batch is there").unwrap();
+    let number = |record: &Bytes| std::str::from_utf8(record).unwrap().parse().unwrap();
+    let numbers: Vec<u128> = batch.records.iter().map(number).collect();
+    assert_eq!((batch.first + numbers.len() as u64, numbers.is_empty()), (batch.last + 1, false));
+    (numbers, batch.last)
+}
+
+#[test]
+fn batches_keep_their_borders_until_they_are_acknowledged() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    let mut batches = spool.batches("ledger", bounds(100, 1000)).unwrap();
+    assert!(batches.next().now_or_never().is_none());
+    work(&spool, 0..7);
+    assert_eq!(batch(&mut batches), ((0..7).collect(), 7));
+    work(&spool, 7..200);
+    assert_eq!(batch(&mut batches), ((7..107).collect(), 107), "no more than 100");
+    assert_eq!(batch(&mut batches), ((107..200).collect(), 200));
+    batches.ack(7).unwrap();
+    assert_eq!(batches.lag(), 193);
+    drop((batches, spool));
+
+    // More was written, and other bounds hold now.
+    for _ in 0..2 {
+        let (spool, _) = reopen(&dir);
+        work(&spool, 200..210);
+        let mut batches = spool.batches("ledger", bounds(150, 1 << 20)).unwrap();
+        assert_eq!(batch(&mut batches).0, (7..107).collect::<Vec<_>>());
+        assert_eq!(batch(&mut batches).0, (107..200).collect::<Vec<_>>());
+        assert_eq!(batch(&mut batches).0[..10], (200..210).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_batch_is_no_larger_than_its_bytes_unless_one_record_is() {
+    let dir = TempDir::new().unwrap();
+    let (spool, _) = reopen(&dir);
+    for (n, size) in [(1, 40), (2, 60), (3, 1), (4, 300), (5, 100), (6, 1)] {
+        spool.end(key(n), &vec![b'x'; size]).unwrap();
+    }
+    let mut batches = spool.batches("ledger", bounds(10, 100)).unwrap();
+    let sizes = std::iter::from_fn(|| batches.next().now_or_never())
+        .map(|batch| batch.unwrap().records.iter().map(Bytes::len).collect::<Vec<_>>());
+    assert_eq!(sizes.collect::<Vec<_>>(), [vec![40, 60], vec![1], vec![300], vec![100], vec![1]]);
+}
+
+#[test]
+fn other_consumers_than_the_last_time_get_what_not_all_of_those_had_acknowledged() {
+    let dir = TempDir::new().unwrap();
+    let forward = || Options { consumers: vec!["forward".into()], ..options(dir.path()) };
+    let (spool, _) = reopen(&dir);
+    work(&spool, 0..100);
+    let mut ledger = spool.reader("ledger").unwrap();
+    let (_, end) = take(&mut ledger, 100);
+    ledger.ack(end).unwrap();
+    let mut spend = spool.reader("spend").unwrap();
+    let (_, end) = take(&mut spend, 60);
+    spend.ack(end).unwrap();
+    drop((ledger, spend, spool));
+
+    let (spool, _) = open_again(forward());
+    let mut reader = spool.reader("forward").unwrap();
+    let (got, end) = take(&mut reader, 200);
+    assert!(got.ends_with(&(60..100).collect::<Vec<_>>()), "{got:?}");
+    reader.ack(end).unwrap();
+    work(&spool, 100..110);
+    drop((reader, spool));
+
+    // And back, with all records lost to a power failure in between: new ones do not get the numbers that the former
+    // consumers have acknowledged.
+    for segment in segments(&dir) {
+        fs::remove_file(segment).unwrap();
+    }
+    fs::remove_file(dir.path().join("spool/forward.position")).unwrap();
+    let (spool, _) = open_again(forward());
+    work(&spool, 200..210);
+    drop(spool);
+    let (spool, _) = reopen(&dir);
+    for name in ["ledger", "spend"] {
+        assert_eq!(take(&mut spool.reader(name).unwrap(), 200).0, (200..210).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_spool_keeps_its_name() {
+    let dir = TempDir::new().unwrap();
+    for fresh in 1..3 {
+        assert_eq!(reopen(&dir).0.identity(key(fresh)).unwrap(), key(1));
+    }
+}
