@@ -62,6 +62,12 @@ impl Process {
         self.spool.reader("forward").unwrap().lag()
     }
 
+    fn refusals(&self) -> u64 {
+        let name = r#"headgate_records_publish_failures_total{spool="router"} "#;
+        let metrics = render(&self.registry);
+        metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+    }
+
     async fn until_forwarded(&self) {
         until("everything to be forwarded", async || self.lag() == 0).await;
     }
