@@ -148,3 +148,26 @@ async fn a_data_folder_goes_from_one_way_to_the_other_and_back() {
     chat(&headgate, 5).await;
     headgate.rows(15).await;
 }
+
+#[tokio::test]
+async fn the_brokers_password_is_shown_nowhere() {
+    const PASSWORD: &str = "planted-broker-password-Kq4Zt8";
+    let users = format!("authorization {{ user: gate, password: \"{PASSWORD}\" }}");
+    let (upstream, mut nats) = (Upstream::start().await, Nats::start_with(&users).await);
+    let url = nats.url().replace("nats://", &format!("nats://gate:{PASSWORD}@"));
+    let setup = Setup::with_model("m", &upstream)
+        .section("nats", &json!({"url": url}))
+        .section("log", &json!({"filter": "trace"}));
+    let headgate = Headgate::start(&setup).await;
+    chat(&headgate, 1).await;
+    headgate.only_row().await;
+    nats.kill();
+    until_metric(&headgate, "headgate_nats_connected", 0).await;
+    nats.restart().await;
+    chat(&headgate, 1).await;
+    headgate.rows(2).await;
+    assert!(headgate.logs().contains(r#""level":"TRACE""#), "not everything was logged");
+    assert!(!headgate.logs().contains(PASSWORD), "the password stands in the log");
+    let metrics = headgate.ops().get("/metrics").await.expect(200).text();
+    assert!(!metrics.contains(PASSWORD));
+}

@@ -84,7 +84,7 @@ impl Records {
         let mut forwarded = Vec::new();
         for (name, spool) in self.spools() {
             let forwarder = broker.forwarder(name, spool, ids::uuid(&context.clock))?;
-            forwarded.push(forwarder.caught_up());
+            forwarded.push(forwarder.progress());
             context.back.spawn(forwarder.run(context.back.stopping()));
         }
         if let Some(budget) = budget {

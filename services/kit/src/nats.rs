@@ -22,7 +22,7 @@ mod tests;
 
 pub use broker::{Broker, Error};
 pub use config::Config;
-pub use forward::Forwarder;
+pub use forward::{Forwarder, Forwarding};
 pub use stream::{CONSUMERS, STREAM, SUBJECTS};
 
 pub(crate) use pull::{Held, Pull};

@@ -133,7 +133,10 @@ impl RecordSource {
     pub fn lag(&self) -> Lag {
         match &self.from {
             From::Spool { reader, .. } => Lag(Behind::Spool(reader.lag_handle())),
-            From::Broker(pull) => Lag(Behind::Broker(pull.pending())),
+            From::Broker(pull) => {
+                let (pending, spools) = pull.pending();
+                Lag(Behind::Broker { pending, spools })
+            }
         }
     }
 }
@@ -145,17 +148,20 @@ pub struct Lag(Behind);
 #[derive(Clone, Debug)]
 enum Behind {
     Spool(LagHandle),
-    Broker(Arc<AtomicU64>),
+    Broker { pending: Arc<AtomicU64>, spools: Vec<LagHandle> },
 }
 
 impl Lag {
-    /// Records written and not yet acknowledged. Of a broker: messages, each with at least one record, as they were a
-    /// second ago.
+    /// Records written and not yet acknowledged. Of a broker: records that this process has not forwarded, and messages
+    /// that the broker held a second ago, each with at least one record.
     #[must_use]
     pub fn records(&self) -> u64 {
         match &self.0 {
             Behind::Spool(handle) => handle.records(),
-            Behind::Broker(pending) => pending.load(Ordering::Relaxed),
+            Behind::Broker { pending, spools } => {
+                let here: u64 = spools.iter().map(LagHandle::records).sum();
+                here + pending.load(Ordering::Relaxed)
+            }
         }
     }
 }

@@ -87,6 +87,28 @@ impl Nats {
         self.wait_until_it_answers(Instant::now()).await;
     }
 
+    /// Stops it from doing anything, without ending it: connections stay, and nothing is answered.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent =
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill exists");
+        assert!(sent.success(), "it runs");
+    }
+
     /// Deletes its store, as a disk that failed would. To be called while it is down.
     ///
     /// # Panics

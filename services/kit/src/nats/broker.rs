@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::config::{Config, Login, Servers};
-use super::forward::Forwarder;
+use super::forward::{Forwarder, Forwarding};
 use super::metrics::Metrics;
 use super::pull::Pull;
 use super::stream;
-use crate::records::{CaughtUp, RecordSource};
+use crate::records::RecordSource;
 use crate::spool::{Spool, SpoolError};
 use crate::tasks::Tasks;
 
@@ -117,10 +117,11 @@ impl Broker {
     }
 
     /// The records of one of [`stream::CONSUMERS`], from every process that forwards. Replicas that name the same
-    /// consumer share its records. It counts as caught up when it has read what was there after all of `first` were.
+    /// consumer share its records. What the `spools` of this process hold counts for it too: it has caught up when they
+    /// have and it has read what was there by then, and it lags behind by what they still hold.
     #[must_use]
-    pub fn source(&self, consumer: &'static str, first: Vec<CaughtUp>, tasks: &Tasks) -> RecordSource {
-        RecordSource::broker(Pull::start(self.clone(), consumer, first, tasks))
+    pub fn source(&self, consumer: &'static str, spools: Vec<Forwarding>, tasks: &Tasks) -> RecordSource {
+        RecordSource::broker(Pull::start(self.clone(), consumer, spools, tasks))
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -15,7 +15,7 @@ use super::broker::{Backoff, Broker, Error};
 use super::in_flight::Message;
 use super::stream::SUBJECTS;
 use crate::records::CaughtUp;
-use crate::spool::{Batches, Bounds, Spool, SpoolError};
+use crate::spool::{Batches, Bounds, LagHandle, Spool, SpoolError};
 
 /// A quarter of what a server takes by default.
 const BOUNDS: Bounds = Bounds { records: 500, bytes: 256 * 1024 };
@@ -25,6 +25,15 @@ const WINDOW: usize = 8;
 const LINGER: Duration = Duration::from_millis(100);
 /// How long what lies in the spool may take when the process stops. The rest goes after the next start.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// How far a forwarder has come. Does not keep the spool open.
+#[derive(Clone, Debug)]
+pub struct Forwarding {
+    /// Reached when everything is with the broker that was in the spool when the forwarder was made.
+    pub(super) caught_up: CaughtUp,
+    /// Records that are not known to be with the broker.
+    pub(crate) lag: LagHandle,
+}
 
 /// Forwards one spool. Owns its consumer [`Forwarder::CONSUMER`].
 pub struct Forwarder {
@@ -78,26 +87,28 @@ impl Forwarder {
         })
     }
 
-    /// Reached when everything is with the broker that was in the spool when this was made.
+    /// How far it has come, for those who wait for it or look on.
     #[must_use]
-    pub fn caught_up(&self) -> CaughtUp {
-        self.caught_up.clone()
+    pub fn progress(&self) -> Forwarding {
+        Forwarding { caught_up: self.caught_up.clone(), lag: self.batches.lag_handle() }
     }
 
     /// Forwards until stopped, and then what still lies in the spool, if the broker takes it.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut connections = self.broker.connections();
         let mut backoff = Backoff::new();
-        while !stop.is_cancelled() {
+        loop {
             let before = self.forwarded.get();
-            let Err(cause) = self.forward(Some(&stop)).await else { continue };
+            // Cancel-safe: what was read is in flight before anything is awaited again.
+            let Some(ended) = stop.run_until_cancelled(self.forward(false)).await else { break };
+            let Err(cause) = ended else { continue };
             if self.forwarded.get() > before {
                 backoff = Backoff::new();
             }
             self.failed(&cause).await;
             backoff.pause(&mut connections, &stop).await;
         }
-        if !matches!(tokio::time::timeout(DRAIN, self.forward(None)).await, Ok(Ok(()))) {
+        if !matches!(tokio::time::timeout(DRAIN, self.forward(true)).await, Ok(Ok(()))) {
             let left = self.batches.lag();
             tracing::warn!(spool = self.name, left, "records wait in the spool for the next start");
         }
@@ -116,21 +127,20 @@ impl Forwarder {
         self.broker.doubt().await;
     }
 
-    /// Forwards until `stop` is cancelled or, without it, until nothing is left.
-    async fn forward(&mut self, stop: Option<&CancellationToken>) -> Result<(), Error> {
+    /// Forwards until something fails or, when it shall `end`, until nothing is left.
+    async fn forward(&mut self, end: bool) -> Result<(), Error> {
         let mut connections = self.broker.connections();
         let jetstream = self.broker.jetstream().await?;
         self.send(&jetstream).await?;
         let mut linger_until = None;
         loop {
-            if stop.is_none() && self.in_flight.is_empty() && self.batches.lag() == 0 {
+            if end && self.in_flight.is_empty() && self.batches.lag() == 0 {
                 return Ok(());
             }
             let room = self.in_flight.len() < WINDOW;
             let Self { in_flight, batches, .. } = self;
             tokio::select! {
                 biased;
-                () = stopped(stop) => return Ok(()),
                 _ = connections.changed() => return Err(Error::Reconnected),
                 answer = first_answer(in_flight) => self.answered(answer)?,
                 () = until(linger_until), if linger_until.is_some() => linger_until = None,
@@ -139,7 +149,7 @@ impl Forwarder {
                     let full = batch.records.len() >= BOUNDS.records;
                     self.in_flight.push_back(Message::new(batch));
                     self.send(&jetstream).await?;
-                    linger_until = (!full && stop.is_some()).then(|| Instant::now() + LINGER);
+                    linger_until = (!full && !end).then(|| Instant::now() + LINGER);
                 }
             }
         }
@@ -203,13 +213,6 @@ impl Forwarder {
 async fn first_answer(in_flight: &mut VecDeque<Message>) -> Result<(), PublishError> {
     match in_flight.front_mut() {
         Some(message) => message.answer().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn stopped(stop: Option<&CancellationToken>) {
-    match stop {
-        Some(stop) => stop.cancelled().await,
         None => std::future::pending().await,
     }
 }

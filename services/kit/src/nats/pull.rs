@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::broker::{Broker, DEADLINE, Error};
+use super::forward::Forwarding;
 use super::puller::Puller;
 use crate::records::CaughtUp;
+use crate::spool::LagHandle;
 use crate::tasks::Tasks;
 
 /// Messages that wait for the handler, at most; their bytes have a bound of their own.
@@ -24,6 +26,7 @@ pub(crate) struct Pull {
     /// A message of which some records were taken.
     current: Option<Pulled>,
     shared: Arc<Shared>,
+    spools: Vec<Forwarding>,
 }
 
 /// A message whose records are handed out.
@@ -53,12 +56,17 @@ pub(super) struct Shared {
 impl Pull {
     /// Begins to fetch, until the tasks shall end. When this is dropped too, what was not acknowledged goes back to the
     /// broker, and the task ends.
-    pub(super) fn start(broker: Broker, consumer: &'static str, first: Vec<CaughtUp>, tasks: &Tasks) -> Self {
+    pub(super) fn start(
+        broker: Broker,
+        consumer: &'static str,
+        spools: Vec<Forwarding>,
+        tasks: &Tasks,
+    ) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
         let puller = Puller::new(broker, consumer, sender, Arc::clone(&shared));
-        tasks.spawn(puller.run(first, tasks.stopping()));
-        Self { queue, current: None, shared }
+        tasks.spawn(puller.run(spools.clone(), tasks.stopping()));
+        Self { queue, current: None, shared, spools }
     }
 
     /// Up to `max` records, at least one, and the messages of which they are the last. Cancel-safe.
@@ -87,8 +95,10 @@ impl Pull {
         self.shared.caught_up.clone()
     }
 
-    pub(crate) fn pending(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.shared.pending)
+    /// Messages with the broker, and records that are not there yet.
+    pub(crate) fn pending(&self) -> (Arc<AtomicU64>, Vec<LagHandle>) {
+        let spools = self.spools.iter().map(|spool| spool.lag.clone()).collect();
+        (Arc::clone(&self.shared.pending), spools)
     }
 }
 

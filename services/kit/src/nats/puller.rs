@@ -1,6 +1,5 @@
 //! Fetches messages, keeps them ours while they are handled, and tells how far the consumer is behind.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch;
 use super::broker::{Backoff, Broker, Error};
+use super::forward::Forwarding;
 use super::pull::{Held, Pulled, Shared};
 use super::stream::{ACK_WAIT, STREAM};
-use crate::records::CaughtUp;
 
 /// Messages asked for at a time.
 const FETCH: usize = 32;
@@ -24,6 +23,8 @@ const FETCH_EXPIRES: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Kibibytes of messages that wait for the handler.
 const QUEUE_KIB: u32 = 4096;
+/// How long it may take to give back what was not handled.
+const GIVE_BACK: Duration = Duration::from_secs(2);
 /// How often a message in our hands is said to be.
 const PROGRESS_EVERY: Duration = Duration::from_millis(1500);
 /// How often the lag is looked up; before the consumer has caught up, because somebody waits for that, and after.
@@ -53,15 +54,25 @@ impl Puller {
     }
 
     /// Runs until the source is dropped; nothing more is fetched once `stop` is cancelled.
-    pub(super) async fn run(self, first: Vec<CaughtUp>, stop: CancellationToken) {
-        tokio::join!(self.pull(&stop), self.hold(), self.watch(first));
-        let held = std::mem::take(&mut *self.shared.held.lock());
-        for held in held {
-            if !held.is_settled() {
-                self.tell(&held, AckKind::Nak(None)).await;
+    pub(super) async fn run(self, spools: Vec<Forwarding>, stop: CancellationToken) {
+        let beside = async {
+            tokio::select! {
+                () = self.queue.closed() => {}
+                () = self.hold() => {}
+                () = self.watch(spools) => {}
             }
+        };
+        tokio::join!(self.pull(&stop), beside);
+        let held = std::mem::take(&mut *self.shared.held.lock());
+        let give_back = async {
+            for held in held.iter().filter(|held| !held.is_settled()) {
+                self.tell(held, AckKind::Nak(None)).await;
+            }
+            self.broker.flush().await;
+        };
+        if tokio::time::timeout(GIVE_BACK, give_back).await.is_err() {
+            tracing::debug!(consumer = self.consumer, "nats was not told, messages come again later");
         }
-        self.broker.flush().await;
     }
 
     async fn pull(&self, stop: &CancellationToken) {
@@ -83,12 +94,11 @@ impl Puller {
 
     /// Fetches until something fails or nobody wants more.
     async fn fetch(&self, stop: &CancellationToken, fetched: &mut u64) -> Result<(), Error> {
-        let jetstream = self.broker.jetstream().await?;
-        let consumer: PullConsumer =
-            jetstream.get_consumer_from_stream(self.consumer, STREAM).await.map_err(Error::other)?;
-        let messages =
-            consumer.stream().max_messages_per_batch(FETCH).expires(FETCH_EXPIRES).heartbeat(HEARTBEAT);
-        let mut messages = messages.messages().await.map_err(Error::other)?;
+        let mut messages = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = self.queue.closed() => return Ok(()),
+            messages = self.ask() => messages?,
+        };
         loop {
             tokio::select! {
                 biased;
@@ -103,6 +113,15 @@ impl Puller {
         }
         self.give_back(&mut messages).await;
         Ok(())
+    }
+
+    async fn ask(&self) -> Result<pull::Stream, Error> {
+        let jetstream = self.broker.jetstream().await?;
+        let consumer: PullConsumer =
+            jetstream.get_consumer_from_stream(self.consumer, STREAM).await.map_err(Error::other)?;
+        let messages =
+            consumer.stream().max_messages_per_batch(FETCH).expires(FETCH_EXPIRES).heartbeat(HEARTBEAT);
+        messages.messages().await.map_err(Error::other)
     }
 
     async fn take(&self, message: jetstream::Message, stop: &CancellationToken) {
@@ -137,12 +156,8 @@ impl Puller {
 
     /// Tells the broker, now and then, that what is being handled still is. What nobody holds any more goes back.
     async fn hold(&self) {
-        let mut closed = pin!(self.queue.closed());
         loop {
-            tokio::select! {
-                () = &mut closed => return,
-                () = tokio::time::sleep(PROGRESS_EVERY) => {}
-            }
+            tokio::time::sleep(PROGRESS_EVERY).await;
             let mut dropped = Vec::new();
             let kept: Vec<_> = {
                 let mut all = self.shared.held.lock();
@@ -169,11 +184,11 @@ impl Puller {
     }
 
     /// Keeps the lag up to date.
-    async fn watch(&self, first: Vec<CaughtUp>) {
+    async fn watch(&self, spools: Vec<Forwarding>) {
         let mut goal = None;
-        let mut closed = pin!(self.queue.closed());
         loop {
-            match self.look(&mut goal, first.iter().all(CaughtUp::is_reached)).await {
+            let may = spools.iter().all(|spool| spool.caught_up.is_reached());
+            match self.look(&mut goal, may).await {
                 Ok(pending) => {
                     self.shared.pending.store(pending, Ordering::Relaxed);
                     let gauge = self.broker.metrics().pending.with_label_values(&[self.consumer]);
@@ -186,10 +201,7 @@ impl Puller {
                 }
             }
             let pause = if self.shared.caught_up.is_reached() { LOOK } else { LOOK_OFTEN };
-            tokio::select! {
-                () = &mut closed => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+            tokio::time::sleep(pause).await;
         }
     }
 

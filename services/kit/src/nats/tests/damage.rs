@@ -104,3 +104,31 @@ async fn a_stream_of_another_kind_is_left_alone() {
     assert_eq!(read_all(&mut process.source("usage"), 0..10).await, 10);
     process.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_holds_nobody_up_and_goes_on_later() {
+    let (nats, dir) = (Nats::start().await, TempDir::new().unwrap());
+    let process = Process::start(&nats.url(), dir.path());
+    process.forward();
+    process.write(0..10);
+    let mut usage = process.source("usage");
+    read_all(&mut usage, 0..10).await;
+    process.until_forwarded().await;
+
+    nats.pause();
+    process.write(10..20);
+    until("a refusal", async || process.refusals() > 0).await;
+    assert_eq!(process.lag(), 10);
+    let asked = std::time::Instant::now();
+    drop(usage);
+    process.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(8), "took {:?} to end", asked.elapsed());
+
+    let process = Process::start(&nats.url(), dir.path());
+    process.forward();
+    nats.resume();
+    let mut usage = process.source("usage");
+    read_all(&mut usage, 10..20).await;
+    drop(usage);
+    process.stop().await;
+}
