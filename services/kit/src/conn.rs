@@ -61,6 +61,13 @@ pub fn remote(address: Address, identity: &Identity, tasks: &Tasks) -> Conn {
     Conn { wire: BoxCloneSyncService::new(wire), direct: None, replicas: Some(replicas) }
 }
 
+/// Whether a call came to nothing on its way, so that the service need not be at fault: another replica may answer.
+#[must_use]
+pub fn is_broken_off(status: &Status) -> bool {
+    // What services say themselves has a reason.
+    status.code() == tonic::Code::Unavailable && status.details().is_empty()
+}
+
 impl Conn {
     /// Lets stubs of `S` (one of the `Direct*` traits) pass their messages to `server` as they are: the same server
     /// that the connection leads to, without the cost of encoding.
@@ -68,6 +75,12 @@ impl Conn {
     pub fn with_direct<S: ?Sized + Send + Sync + 'static>(mut self, server: Arc<S>) -> Self {
         self.direct = Some(Arc::new(server));
         self
+    }
+
+    /// Whether the service is in another process.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.replicas.is_some()
     }
 
     /// Whether calls can be answered, as far as is known: always by a server in this process.

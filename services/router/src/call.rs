@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use headgate_kit::conn::is_broken_off;
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::ids;
 use headgate_kit::request_id::RequestId;
@@ -26,6 +27,8 @@ use crate::{error, targets};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const ADMIT_TIMEOUT: HeaderValue = HeaderValue::from_static("2S");
+/// How many replicas of budget are asked.
+const ADMIT_ATTEMPTS: usize = 3;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
@@ -89,7 +92,13 @@ impl<'a> Call<'a> {
         digest: impl FnOnce() -> [u8; 32],
     ) -> Result<Admission, Failure> {
         let (prepared, request) = self.prepare(asked, digest)?;
-        match self.parts.admission.admit(request).await {
+        let answer = if self.parts.admission_is_remote {
+            // Boxed: only there it is needed, and larger than all the rest.
+            Box::pin(admit_anywhere(self.parts, request)).await
+        } else {
+            self.parts.admission.admit(request).await
+        };
+        match answer {
             Ok(response) => self.decided(prepared, response.into_inner()),
             Err(status) => Err(Failure::unavailable("admission", status.message())),
         }
@@ -176,6 +185,24 @@ impl<'a> Call<'a> {
         }
         Ok(Some(Idempotency { key: key.clone(), request_sha256: digest().to_vec().into() }))
     }
+}
+
+/// Asks another replica when one breaks off: the lease id makes that safe.
+async fn admit_anywhere(
+    parts: &Parts,
+    request: tonic::Request<AdmitRequest>,
+) -> Result<tonic::Response<AdmitResponse>, Status> {
+    let (metadata, _, message) = request.into_parts();
+    for _ in 1..ADMIT_ATTEMPTS {
+        let again =
+            tonic::Request::from_parts(metadata.clone(), tonic::Extensions::default(), message.clone());
+        match parts.admission.admit(again).await {
+            Err(status) if is_broken_off(&status) => tracing::debug!("admission broke off, asking again"),
+            answer => return answer,
+        }
+    }
+    let last = tonic::Request::from_parts(metadata, tonic::Extensions::default(), message);
+    parts.admission.admit(last).await
 }
 
 fn refused(parts: &Parts, headers: Headers, failure: Failure) -> Status {

@@ -67,6 +67,8 @@ pub(crate) struct Parts {
     pub(crate) authenticator: Authenticator,
     pub(crate) models: Arc<Models>,
     pub(crate) admission: AdmissionServiceStub<Conn>,
+    /// Whether budget is in another process, of which there may be several.
+    pub(crate) admission_is_remote: bool,
     pub(crate) adapter: AdapterServiceStub<Conn>,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) keeper: Arc<Keeper>,
@@ -95,6 +97,7 @@ impl Router {
         follow_keys(&deps.tasks, auth, keys.clone(), deps.clock.clone());
         follow_catalog(&deps.tasks, CatalogWatchServiceClient::new(deps.catalog), models.clone());
         let max = config.max_message_bytes;
+        let admission_is_remote = deps.budget.is_remote();
         let admission = AdmissionServiceStub::new(deps.budget).max_decoding_message_size(max);
         let keeper = Arc::new(Keeper::default());
         keeper.clone().run(&deps.tasks, admission.clone(), deps.clock.clone());
@@ -105,6 +108,7 @@ impl Router {
             keys,
             models,
             admission,
+            admission_is_remote,
             adapter: AdapterServiceStub::new(deps.adapter).max_decoding_message_size(max),
             cooldowns: Cooldowns::default(),
             keeper,
