@@ -41,7 +41,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Rises with every change; begins anew with every start.
+    /// Rises with every change.
     pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
@@ -90,9 +90,9 @@ impl Directory {
         key.to_record(status)
     }
 
-    /// Takes a batch in and raises the revision. Returns the keys for which something changed that verification
+    /// Takes in what makes a revision, or several. Returns the keys for which something changed that verification
     /// looks at.
-    pub(crate) fn apply(&mut self, batch: &Batch) -> Vec<KeyRecord> {
+    pub(crate) fn apply(&mut self, batch: &Batch, revision: u64) -> Vec<KeyRecord> {
         let mut changed: HashSet<String> = batch.keys.iter().map(|key| key.id.clone()).collect();
         for tenant in &batch.tenants {
             if self.put_tenant(tenant) {
@@ -103,14 +103,17 @@ impl Directory {
         for key in &batch.keys {
             self.put_key(key);
         }
-        self.revision += 1;
+        self.revision = revision;
         changed.iter().filter_map(|id| Some(self.record(self.key(id)?))).collect()
     }
 
     /// Whether an existing tenant's status changed.
     fn put_tenant(&mut self, tenant: &Tenant) -> bool {
         let old = self.tenants.insert(tenant.id.clone(), tenant.clone());
-        if let Some(old) = &old {
+        // Two may have exchanged their names.
+        if let Some(old) = &old
+            && self.tenant_ids.get(&old.name) == Some(&tenant.id)
+        {
             self.tenant_ids.remove(&old.name);
         }
         self.tenant_ids.insert(tenant.name.clone(), tenant.id.clone());
@@ -119,7 +122,9 @@ impl Directory {
 
     fn put_key(&mut self, key: &Key) {
         let key = Arc::new(key.clone());
-        if let Some(old) = self.keys.insert(key.id.clone(), Arc::clone(&key)) {
+        if let Some(old) = self.keys.insert(key.id.clone(), Arc::clone(&key))
+            && self.by_prefix.get(&old.prefix).is_some_and(|holder| holder.id == key.id)
+        {
             self.by_prefix.remove(&old.prefix);
         }
         self.by_prefix.insert(key.prefix.clone(), Arc::clone(&key));

@@ -17,12 +17,15 @@ pub enum PepperError {
     /// The file cannot be read or made.
     #[error("pepper file: {0}")]
     File(#[from] io::Error),
-    /// The file holds something else.
-    #[error("the pepper file must hold 64 hexadecimal digits")]
+    /// It is something else.
+    #[error("the pepper must be 64 hexadecimal digits")]
     Malformed,
     /// There are keys that only the missing pepper can verify; a new one would void them all.
-    #[error("the pepper file is missing although there are API keys: restore auth.pepper")]
+    #[error("the pepper is missing although there are API keys: restore auth.pepper or set auth.pepper")]
     Missing,
+    /// The database belongs to another pepper, under which its keys were hashed.
+    #[error("the database belongs to another pepper: every replica needs the same auth.pepper")]
+    Another,
 }
 
 /// Hashes key secrets. Never printed.
@@ -45,9 +48,19 @@ impl Pepper {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(PepperError::Missing),
             Err(e) => return Err(e.into()),
         };
+        Self::parse(&text)
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub(crate) fn parse(text: &str) -> Result<Self, PepperError> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| PepperError::Malformed)?;
         Self::new(bytes)
+    }
+
+    /// The same for the same pepper, and tells nothing of it.
+    pub(crate) fn check(&self) -> String {
+        self.hash("headgate: which pepper is this?").to_hex()
     }
 
     /// What is stored and compared in place of a key's secret part.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use futures_util::Stream;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::db::Follower;
+use headgate_kit::error::ErrorReason;
 use headgate_kit::scope::carried;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::watch::Feed;
@@ -13,6 +15,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Mutex, oneshot};
 use tonic::Status;
 
+use crate::BuildError;
 use crate::directory::{Batch, Directory};
 use crate::pepper::Pepper;
 use crate::store::Store;
@@ -27,6 +30,7 @@ pub(crate) struct Registry {
     feed: Feed<WatchKeysResponse>,
     // Held from the decision to the publication, so that changes are written and published in one order.
     writing: Mutex<()>,
+    follower: Arc<Follower>,
     tasks: Tasks,
 }
 
@@ -39,8 +43,34 @@ impl Registry {
         tasks: Tasks,
     ) -> Self {
         let feed = Feed::new(tasks.stopping());
+        let follower = Arc::new(Follower::new(&store.0));
         let directory = Arc::new(RwLock::new(directory));
-        Self { clock, pepper, store, directory, feed, writing: Mutex::new(()), tasks }
+        Self { clock, pepper, store, directory, feed, writing: Mutex::new(()), follower, tasks }
+    }
+
+    /// Takes in what other replicas change, until the process stops.
+    pub(crate) fn follow_others(self: &Arc<Self>) {
+        let (this, stop) = (Arc::clone(self), self.tasks.stopping());
+        let follower = Arc::clone(&self.follower);
+        let look = move || {
+            let this = Arc::clone(&this);
+            async move { this.look().await }
+        };
+        self.tasks.spawn(async move { follower.run(look, stop).await });
+    }
+
+    async fn look(&self) -> Result<(), BuildError> {
+        let known = self.read().revision();
+        if self.store.news(known).await?.is_none() {
+            return Ok(());
+        }
+        // Asked again, as a change of this replica may be what was seen.
+        let _writing = self.writing.lock().await;
+        let known = self.read().revision();
+        if let Some((batch, revision)) = self.store.news(known).await? {
+            self.publish(&batch, revision);
+        }
+        Ok(())
     }
 
     /// To look things up. Not to be held across an await.
@@ -69,25 +99,37 @@ impl Registry {
         P: FnOnce(&Directory) -> Result<(Batch, T), Failure>,
     {
         let _writing = self.writing.lock().await;
+        let mut change = self.store.begin().await?;
+        let known = self.read().revision();
+        if let Some((batch, revision)) = change.missed(known).await? {
+            self.publish(&batch, revision);
+        }
         let (batch, answer) = plan(&self.read())?;
         if !batch.is_empty() {
-            self.store.put(&batch).await?;
-            self.publish(&batch);
+            let revision = change.put(&batch).await?;
+            self.publish(&batch, revision);
         }
         Ok(answer)
     }
 
-    fn publish(&self, batch: &Batch) {
+    fn publish(&self, batch: &Batch, revision: u64) {
         self.feed.publish(|| {
-            let mut directory = self.directory.write();
-            let keys = directory.apply(batch);
-            WatchKeysResponse { revision: directory.revision(), keys, ..Default::default() }
+            let keys = self.directory.write().apply(batch, revision);
+            WatchKeysResponse { revision, keys, ..Default::default() }
         });
     }
 
-    /// Verifies one key as presented.
-    pub(crate) fn verify(&self, api_key: &str) -> Result<KeyRecord, Failure> {
-        verify(&self.read(), &self.pepper, api_key, self.clock.unix_millis())
+    /// Verifies one key as presented. A key that is good is so by what is known; before one is refused, it is made
+    /// sure that no other replica has just made it.
+    pub(crate) async fn verify(&self, api_key: &str) -> Result<KeyRecord, Failure> {
+        let verify = || verify(&self.read(), &self.pepper, api_key, self.clock.unix_millis());
+        match verify() {
+            Err(refusal) if refusal.reason == ErrorReason::InvalidCredential => {
+                self.follower.catch_up().await.map_err(|e| Failure::unavailable("the key store", e))?;
+                verify()
+            }
+            known => known,
+        }
     }
 
     /// A snapshot of all keys, then their changes.
@@ -103,9 +145,12 @@ impl Registry {
                 ..Default::default()
             }
         };
-        let directory = Arc::clone(&self.directory);
-        let heartbeat =
-            move || WatchKeysResponse { revision: directory.read().revision(), ..Default::default() };
+        let (directory, follower) = (Arc::clone(&self.directory), Arc::clone(&self.follower));
+        let heartbeat = move || {
+            let revision = directory.read().revision();
+            // A replica that may have missed a revocation is silent, and peers then ask.
+            follower.is_current().then(|| WatchKeysResponse { revision, ..Default::default() })
+        };
         self.feed.follow(snapshot, heartbeat)
     }
 }

@@ -1,18 +1,26 @@
 //! Tenants and keys on disk.
 
 use headgate_kit::Failure;
-use headgate_kit::db::{self, Db};
+use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::error::ErrorReason;
+use headgate_kit::{execute, fetch};
 use headgate_proto::auth::v1::TenantStatus;
-use sqlx::{Sqlite, Transaction};
 
 use crate::BuildError;
 use crate::directory::{Batch, Directory};
 use crate::key::SecretHmac;
 use crate::model::{Key, Tenant};
 
+const REVISION: &str = "SELECT revision FROM meta";
+
 /// The database of this service.
-pub(crate) struct Store(Db);
+pub(crate) struct Store(pub Db);
+
+/// A change under way. Nobody else makes one meanwhile, in whatever process.
+pub(crate) struct Change {
+    tx: Tx,
+    revision: u64,
+}
 
 #[derive(sqlx::FromRow)]
 struct TenantRow {
@@ -36,83 +44,162 @@ struct KeyRow {
 }
 
 impl Store {
-    pub(crate) fn new(db: Db) -> Self {
-        Self(db)
-    }
-
     /// Reads everything.
     pub(crate) async fn load(&self) -> Result<Directory, BuildError> {
-        let tenants: Vec<TenantRow> =
-            sqlx::query_as("SELECT * FROM tenants").fetch_all(&self.0.read).await.map_err(db::Error::from)?;
-        let keys: Vec<KeyRow> = sqlx::query_as("SELECT * FROM api_keys")
-            .fetch_all(&self.0.read)
-            .await
-            .map_err(db::Error::from)?;
-        let tenants = tenants.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
-        let keys = keys.into_iter().map(Key::try_from).collect::<Result<_, _>>()?;
         let mut directory = Directory::default();
-        directory.apply(&Batch { tenants, keys });
+        let (batch, revision) = self.since(-1).await?;
+        directory.apply(&batch, revision);
         Ok(directory)
     }
 
-    /// Writes a batch: all of it, durably as far as the operating system goes, or nothing.
-    pub(crate) async fn put(&self, batch: &Batch) -> Result<(), Failure> {
+    /// What was changed since a revision, and the present one; `None` where that is the same.
+    pub(crate) async fn news(&self, known: u64) -> Result<Option<(Batch, u64)>, BuildError> {
+        let known = signed(known)?;
+        let revision: i64 = fetch!(self.0.read(), pool => sqlx::query_scalar(REVISION).fetch_one(pool))
+            .map_err(db::Error::from)?;
+        if revision == known { Ok(None) } else { self.since(known).await.map(Some) }
+    }
+
+    async fn since(&self, known: i64) -> Result<(Batch, u64), BuildError> {
+        let mut tx = self.0.begin_read().await.map_err(db::Error::from)?;
+        let revision: i64 = fetch!(tx.conn(), conn => sqlx::query_scalar(REVISION).fetch_one(conn))
+            .map_err(db::Error::from)?;
+        let batch = changed(&mut tx, known).await?;
+        tx.rollback().await.map_err(db::Error::from)?;
+        Ok((batch, unsigned(revision)?))
+    }
+
+    /// Begins a change.
+    pub(crate) async fn begin(&self) -> Result<Change, Failure> {
+        let mut tx = self.0.begin().await.map_err(away)?;
+        // Waits here for whoever else makes a change.
+        let revision: i64 = fetch!(tx.conn(), conn => {
+            sqlx::query_scalar("UPDATE meta SET revision = revision + 1 RETURNING revision").fetch_one(conn)
+        })
+        .map_err(away)?;
+        Ok(Change { tx, revision: u64::try_from(revision).map_err(Failure::internal)? })
+    }
+
+    /// Notes which pepper belongs to this database, where none did yet, and tells which does.
+    pub(crate) async fn pepper_check(&self, ours: Option<&str>) -> Result<Option<String>, db::Error> {
+        if let Some(ours) = ours {
+            execute!(self.0.write(), pool => {
+                sqlx::query("UPDATE meta SET pepper_check = $1 WHERE pepper_check IS NULL")
+                    .bind(ours)
+                    .execute(pool)
+            })?;
+        }
+        Ok(
+            fetch!(self.0.write(), pool => sqlx::query_scalar("SELECT pepper_check FROM meta").fetch_one(pool))?,
+        )
+    }
+}
+
+impl Change {
+    /// What others changed since a revision, and the revision that made; `None` where nobody did.
+    pub(crate) async fn missed(&mut self, known: u64) -> Result<Option<(Batch, u64)>, Failure> {
+        let last = self.revision - 1;
+        if last == known {
+            return Ok(None);
+        }
+        let known = signed(known).map_err(Failure::internal)?;
+        let batch =
+            changed(&mut self.tx, known).await.map_err(|e| Failure::unavailable("the key store", e))?;
+        Ok(Some((batch, last)))
+    }
+
+    /// Writes a batch: all of it, durably as far as the operating system goes, or nothing. Answers the revision that
+    /// this makes.
+    pub(crate) async fn put(self, batch: &Batch) -> Result<u64, Failure> {
         self.try_put(batch).await.map_err(|cause| match &cause {
             sqlx::Error::Database(e) if e.is_unique_violation() => {
                 Failure::new(ErrorReason::AlreadyExists, "the id, name or prefix is taken")
             }
-            _ => Failure::unavailable("the key store", cause),
+            _ => away(cause),
         })
     }
 
-    async fn try_put(&self, batch: &Batch) -> Result<(), sqlx::Error> {
-        let mut tx = self.0.write.begin().await?;
+    async fn try_put(mut self, batch: &Batch) -> Result<u64, sqlx::Error> {
+        let revision = i64::try_from(self.revision).map_err(|e| sqlx::Error::Encode(e.into()))?;
         for tenant in &batch.tenants {
-            put_tenant(&mut tx, tenant).await?;
+            put_tenant(&mut self.tx, tenant, revision).await?;
         }
         for key in &batch.keys {
-            put_key(&mut tx, key).await?;
+            put_key(&mut self.tx, key, revision).await?;
         }
-        tx.commit().await
+        self.tx.commit().await?;
+        Ok(self.revision)
     }
 }
 
-async fn put_tenant(tx: &mut Transaction<'_, Sqlite>, tenant: &Tenant) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO tenants (id, name, status, created_at_unix_ms) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, status = excluded.status",
-    )
-    .bind(&tenant.id)
-    .bind(&tenant.name)
-    .bind(status_text(tenant.status))
-    .bind(tenant.created_ms)
-    .execute(&mut **tx)
-    .await?;
+fn away(cause: sqlx::Error) -> Failure {
+    Failure::unavailable("the key store", cause)
+}
+
+/// Rows that were touched after a revision.
+async fn changed(tx: &mut Tx, revision: i64) -> Result<Batch, BuildError> {
+    let tenants: Vec<TenantRow> = fetch!(tx.conn(), conn => {
+        sqlx::query_as("SELECT * FROM tenants WHERE revision > $1").bind(revision).fetch_all(conn)
+    })
+    .map_err(db::Error::from)?;
+    let keys: Vec<KeyRow> = fetch!(tx.conn(), conn => {
+        sqlx::query_as("SELECT * FROM api_keys WHERE revision > $1").bind(revision).fetch_all(conn)
+    })
+    .map_err(db::Error::from)?;
+    let tenants = tenants.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
+    let keys = keys.into_iter().map(Key::try_from).collect::<Result<_, _>>()?;
+    Ok(Batch { tenants, keys })
+}
+
+async fn put_tenant(tx: &mut Tx, tenant: &Tenant, revision: i64) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query(
+            "INSERT INTO tenants (id, name, status, created_at_unix_ms, revision) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, status = excluded.status,
+                 revision = excluded.revision",
+        )
+        .bind(&tenant.id)
+        .bind(&tenant.name)
+        .bind(status_text(tenant.status))
+        .bind(tenant.created_ms)
+        .bind(revision)
+        .execute(conn)
+    })?;
     Ok(())
 }
 
-async fn put_key(tx: &mut Transaction<'_, Sqlite>, key: &Key) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO api_keys (id, tenant_id, name, prefix, secret_hmac, scopes,
-             expires_at_unix_ms, revoked_at_unix_ms, created_at_unix_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, prefix = excluded.prefix,
-             secret_hmac = excluded.secret_hmac, scopes = excluded.scopes,
-             expires_at_unix_ms = excluded.expires_at_unix_ms,
-             revoked_at_unix_ms = excluded.revoked_at_unix_ms",
-    )
-    .bind(&key.id)
-    .bind(&key.tenant_id)
-    .bind(&key.name)
-    .bind(&key.prefix)
-    .bind(key.secret_hmac.to_hex())
-    .bind(key.scopes.join(","))
-    .bind(key.expires_ms)
-    .bind(key.revoked_ms)
-    .bind(key.created_ms)
-    .execute(&mut **tx)
-    .await?;
+async fn put_key(tx: &mut Tx, key: &Key, revision: i64) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query(
+            "INSERT INTO api_keys (id, tenant_id, name, prefix, secret_hmac, scopes,
+                 expires_at_unix_ms, revoked_at_unix_ms, created_at_unix_ms, revision)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, prefix = excluded.prefix,
+                 secret_hmac = excluded.secret_hmac, scopes = excluded.scopes,
+                 expires_at_unix_ms = excluded.expires_at_unix_ms,
+                 revoked_at_unix_ms = excluded.revoked_at_unix_ms, revision = excluded.revision",
+        )
+        .bind(&key.id)
+        .bind(&key.tenant_id)
+        .bind(&key.name)
+        .bind(&key.prefix)
+        .bind(key.secret_hmac.to_hex())
+        .bind(key.scopes.join(","))
+        .bind(key.expires_ms)
+        .bind(key.revoked_ms)
+        .bind(key.created_ms)
+        .bind(revision)
+        .execute(conn)
+    })?;
     Ok(())
+}
+
+fn unsigned(revision: i64) -> Result<u64, BuildError> {
+    u64::try_from(revision).map_err(|_| BuildError::Corrupt(format!("revision {revision}")))
+}
+
+fn signed(revision: u64) -> Result<i64, BuildError> {
+    i64::try_from(revision).map_err(|_| BuildError::Corrupt(format!("revision {revision}")))
 }
 
 fn status_text(status: TenantStatus) -> &'static str {

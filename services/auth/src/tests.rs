@@ -2,14 +2,17 @@
 
 mod bootstrap;
 mod keys;
+mod replicas;
 mod tenants;
 mod watch;
 
-use std::path::Path;
 use std::time::Duration;
 
 use headgate_kit::conn::{Conn, local};
+use headgate_kit::db::testing::TestDb;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::identity::testing::{Operator, as_operator};
+use headgate_kit::on_both_engines;
 use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use headgate_proto::auth::v1::tenant_service_client::TenantServiceClient;
@@ -29,28 +32,33 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn start(dir: &Path) -> Self {
-        Self::try_start(dir).await.unwrap_or_else(|e| panic!("{e}"))
+    async fn start(db: &TestDb) -> Self {
+        Self::try_start(db).await.unwrap_or_else(|e| panic!("{e}"))
     }
 
-    async fn try_start(dir: &Path) -> Result<Self, BuildError> {
-        let (clock, tasks) = (Clock::manual(NOW_MICROS), Tasks::new());
-        let deps = Deps {
-            clock: clock.clone(),
-            data_dir: dir.to_owned(),
-            tasks: tasks.clone(),
-            registry: prometheus::Registry::new(),
-            operator: OperatorGuard::new("operator-token".into()),
-        };
+    async fn try_start(db: &TestDb) -> Result<Self, BuildError> {
+        let deps = Self::deps(db);
+        let (clock, tasks) = (deps.clock.clone(), deps.tasks.clone());
         Ok(Self { auth: Auth::build(Config::default(), deps).await?, clock, tasks })
     }
 
-    fn tenants(&self) -> TenantServiceClient<Conn> {
-        TenantServiceClient::new(local(self.auth.tenant_service()))
+    fn deps(db: &TestDb) -> Deps {
+        Deps {
+            clock: Clock::manual(NOW_MICROS),
+            data_dir: db.dir().to_owned(),
+            database: db.source("auth"),
+            tasks: Tasks::new(),
+            registry: prometheus::Registry::new(),
+            operator: OperatorGuard::new("operator-token".into()),
+        }
     }
 
-    fn keys(&self) -> ApiKeyServiceClient<Conn> {
-        ApiKeyServiceClient::new(local(self.auth.api_key_service()))
+    fn tenants(&self) -> TenantServiceClient<Operator> {
+        TenantServiceClient::new(as_operator(local(self.auth.tenant_service()), "operator-token"))
+    }
+
+    fn keys(&self) -> ApiKeyServiceClient<Operator> {
+        ApiKeyServiceClient::new(as_operator(local(self.auth.api_key_service()), "operator-token"))
     }
 
     fn peers(&self) -> AuthenticationServiceClient<Conn> {
@@ -90,13 +98,6 @@ fn failure(status: Status) -> Failure {
 fn field(status: Status) -> (ErrorReason, String) {
     let failure = failure(status);
     (failure.reason, failure.metadata.get("field").cloned().unwrap_or_default())
-}
-
-/// Every byte the service left in its folder, except the pepper.
-fn database_bytes(dir: &Path) -> Vec<u8> {
-    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let files = files.filter(|path| path.file_name().unwrap() != "auth.pepper");
-    files.flat_map(|path| std::fs::read(path).unwrap()).collect()
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

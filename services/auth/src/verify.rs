@@ -58,7 +58,7 @@ mod tests {
         };
         alter(&mut tenant, &mut key);
         let mut directory = Directory::default();
-        directory.apply(&Batch { tenants: vec![tenant], keys: vec![key] });
+        directory.apply(&Batch { tenants: vec![tenant], keys: vec![key] }, 1);
         verify(&directory, &pepper, presented, now_ms).map(|record| record.key_id)
     }
 

@@ -103,8 +103,8 @@ impl Consumer {
             return Ok(());
         }
         // The writer is kept until memory knows, so that batches of several sources cannot overtake each other.
-        let mut writer = self.store.writer().await?;
-        let changes = spend::book(&mut writer, &rows, now_ms).await?;
+        let writer = self.store.writer().await;
+        let changes = spend::book(&writer, &rows, now_ms).await?;
         for (row, change) in rows.into_iter().zip(changes) {
             let booking = change.map(|(delta, window_start)| Booking { delta, window_start });
             self.engine.recorded(row.ended, booking);

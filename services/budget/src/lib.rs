@@ -29,13 +29,13 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn};
+use headgate_kit::db::Source;
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::RecordSource;
 use headgate_kit::spool::Spool;
@@ -58,13 +58,16 @@ use replays::Replays;
 use store::Store;
 use window::Months;
 
+/// Its schema.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/budget");
+
 /// What the service needs from its process.
 #[derive(Clone, Debug)]
 pub struct Deps {
     /// Tells the time.
     pub clock: Clock,
-    /// Where `budget.db` lies.
-    pub data_dir: PathBuf,
+    /// Where its tables are.
+    pub database: Source,
     /// Owns what runs beside the requests.
     pub tasks: Tasks,
     /// Takes the metrics.
@@ -122,7 +125,7 @@ impl Budget {
         let months = Months::of(&config.time_zone)
             .map_err(|e| BuildError::Config { field: "time_zone", problem: e.to_string() })?;
         let metrics = Metrics::new(&deps.registry)?;
-        let store = Store::open(&deps.data_dir.join("budget.db")).await?;
+        let store = Store::open(&deps.database).await?;
         let now_ms = deps.clock.unix_millis();
 
         let policies = Policies::new(config.default_key_limits, config.default_tenant_limits);
@@ -190,7 +193,7 @@ impl Budget {
     /// Sets what a configuration seeds. Idempotent.
     ///
     /// # Errors
-    /// INVALID_REQUEST for a bad value, INTERNAL when the database fails. What came before the bad value is set.
+    /// INVALID_REQUEST for a bad value, UNAVAILABLE when the database is away. What came before the bad value is set.
     pub async fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<(), Failure> {
         bootstrap::apply(self, bootstrap).await
     }
@@ -204,9 +207,9 @@ impl Budget {
         if let Some(name) = limits.zero() {
             return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} must be at least 1")));
         }
-        let mut writer = self.store.writer().await.map_err(Failure::internal)?;
+        let writer = self.store.writer().await;
         let now_ms = self.engine.clock.unix_millis();
-        store::policies::set_limits(&mut writer, scope, limits, now_ms).await.map_err(Failure::internal)?;
+        store::policies::set_limits(&writer, scope, limits, now_ms).await.map_err(unavailable)?;
         self.engine.policies.set_limits(scope, limits);
         Ok(())
     }
@@ -221,18 +224,22 @@ impl Budget {
         if budget.warning_percent > 100 {
             return Err(Failure::invalid("budget.warning_percent", "warning_percent must be from 1 to 100"));
         }
-        let mut writer = self.store.writer().await.map_err(Failure::internal)?;
+        let writer = self.store.writer().await;
         let now_ms = self.engine.clock.unix_millis();
-        store::policies::set_budget(&mut writer, scope, budget, now_ms).await.map_err(Failure::internal)?;
+        store::policies::set_budget(&writer, scope, budget, now_ms).await.map_err(unavailable)?;
         self.engine.policies.set_budget(scope, Some(budget));
         Ok(())
     }
 
     /// Whether there was one.
     async fn delete_budget(&self, scope: &Scope) -> Result<bool, Failure> {
-        let mut writer = self.store.writer().await.map_err(Failure::internal)?;
-        let there = store::policies::delete_budget(&mut writer, scope).await.map_err(Failure::internal)?;
+        let writer = self.store.writer().await;
+        let there = store::policies::delete_budget(&writer, scope).await.map_err(unavailable)?;
         self.engine.policies.set_budget(scope, None);
         Ok(there)
     }
+}
+
+fn unavailable(cause: sqlx::Error) -> Failure {
+    Failure::unavailable("the store of budgets", cause)
 }

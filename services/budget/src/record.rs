@@ -33,6 +33,9 @@ pub(crate) enum Unreadable {
     Malformed(#[from] prost::DecodeError),
     #[error("a field is missing")]
     Incomplete,
+    /// PostgreSQL takes none, and no client can get one here.
+    #[error("a text holds a NUL")]
+    Nul,
 }
 
 /// The few fields of a `headgate.record.v1.UsageRecord` that spend needs. The others are skipped over unread.
@@ -61,6 +64,10 @@ impl Ended {
     pub(crate) fn decode(record: Bytes) -> Result<Self, Unreadable> {
         let view = View::decode(record)?;
         let named = !view.lease_id.is_empty() && !view.key_id.is_empty() && !view.tenant_id.is_empty();
+        let storable = |text: &String| !text.contains('\0');
+        if ![&view.lease_id, &view.key_id, &view.tenant_id].into_iter().all(storable) {
+            return Err(Unreadable::Nul);
+        }
         if !named || view.cost_nano_usd < 0 {
             return Err(Unreadable::Incomplete);
         }

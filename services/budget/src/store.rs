@@ -5,27 +5,36 @@ pub(crate) mod policies;
 pub(crate) mod replays;
 pub(crate) mod spend;
 
-use std::path::Path;
+use std::sync::Arc;
 
-use headgate_kit::db::{self, Db};
-use sqlx::Sqlite;
-use sqlx::pool::PoolConnection;
-
-/// The one connection that writes. Who holds it until memory is changed too, keeps both in the same order.
-pub(crate) type Writer = PoolConnection<Sqlite>;
+use headgate_kit::db::{self, Db, Source, Tx};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// The database.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(crate) db: Db,
+    order: Arc<Mutex<()>>,
+}
+
+/// The right to write. Who holds it until memory is changed too, keeps both in the same order within this process.
+pub(crate) struct Writer {
+    db: Db,
+    _order: OwnedMutexGuard<()>,
 }
 
 impl Store {
-    pub(crate) async fn open(path: &Path) -> Result<Self, db::Error> {
-        Ok(Self { db: Db::open(path, &sqlx::migrate!("../../migrations/budget")).await? })
+    pub(crate) async fn open(source: &Source) -> Result<Self, db::Error> {
+        Ok(Self { db: source.open(&crate::MIGRATIONS).await?, order: Arc::default() })
     }
 
-    pub(crate) async fn writer(&self) -> Result<Writer, sqlx::Error> {
-        self.db.write.acquire().await
+    pub(crate) async fn writer(&self) -> Writer {
+        Writer { db: self.db.clone(), _order: Arc::clone(&self.order).lock_owned().await }
+    }
+}
+
+impl Writer {
+    async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        self.db.begin().await
     }
 }

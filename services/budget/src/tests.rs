@@ -1,14 +1,16 @@
 //! The whole service, over its own connection, with a real database and a real spool.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{Conn, local};
+use headgate_kit::db::testing::TestDb;
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::identity::OperatorGuard;
+use headgate_kit::identity::testing::{Operator, as_operator};
+use headgate_kit::on_both_engines;
 use headgate_kit::records::RecordSource;
 use headgate_kit::spool::{Options, Spool};
 use headgate_kit::tasks::Tasks;
@@ -26,6 +28,21 @@ use uuid::Uuid;
 use crate::record::Ended;
 use crate::{Bootstrap, Budget, Config, Deps, upkeep};
 
+on_both_engines!(
+    exactly_a_hundred_of_five_hundred_cents_fit_into_a_dollar,
+    spend_is_counted_once_per_lease_and_survives_a_restart,
+    a_late_end_supersedes_an_abandoned_one_and_never_the_other_way_round,
+    a_lease_that_ends_twice_in_a_large_batch_counts_once,
+    records_belong_to_the_month_they_started_in,
+    an_expired_lease_goes_to_the_outbox_and_gives_its_hold_back,
+    nothing_is_admitted_before_the_backlog_is_booked,
+    a_response_is_replayed_after_a_restart,
+    limits_and_budgets_hold_from_the_next_admission_and_over_a_restart,
+    bad_values_name_their_field_and_change_nothing,
+    strangers_are_refused,
+    a_bootstrap_may_be_applied_again,
+);
+
 const CENT: i64 = 10_000_000;
 const USD: i64 = 100 * CENT;
 
@@ -37,9 +54,9 @@ struct Service {
 }
 
 impl Service {
-    async fn start(dir: &Path, clock: &Clock) -> Self {
+    async fn start(db: &TestDb, clock: &Clock) -> Self {
         let options = Options {
-            dir: dir.join("outbox"),
+            dir: db.dir().join("outbox"),
             segment_bytes: 1 << 20,
             cap_bytes: 1 << 24,
             consumers: vec!["budget".into()],
@@ -48,7 +65,7 @@ impl Service {
         let tasks = Tasks::new();
         let deps = Deps {
             clock: clock.clone(),
-            data_dir: dir.to_owned(),
+            database: db.source("budget"),
             tasks: tasks.clone(),
             registry: prometheus::Registry::new(),
             operator: OperatorGuard::new("operator".to_owned().into()),
@@ -67,8 +84,8 @@ impl Service {
         AdmissionServiceClient::new(local(self.budget.admission_service()))
     }
 
-    fn budgets(&self) -> BudgetServiceClient<Conn> {
-        BudgetServiceClient::new(local(self.budget.budget_service()))
+    fn budgets(&self) -> BudgetServiceClient<Operator> {
+        BudgetServiceClient::new(as_operator(local(self.budget.budget_service()), "operator"))
     }
 
     async fn set_budget(&self, scope: pb::Scope, limit_nano_usd: i64) {
@@ -155,10 +172,8 @@ async fn until(mut reached: impl AsyncFnMut() -> bool) {
     panic!("not reached in time");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn exactly_a_hundred_of_five_hundred_cents_fit_into_a_dollar() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = Arc::new(Service::start(dir.path(), &clock()).await);
+async fn exactly_a_hundred_of_five_hundred_cents_fit_into_a_dollar(db: TestDb) {
+    let service = Arc::new(Service::start(&db, &clock()).await);
     service.set_budget(tenant(), USD).await;
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..500 {
@@ -170,10 +185,9 @@ async fn exactly_a_hundred_of_five_hundred_cents_fit_into_a_dollar() {
     assert_eq!(sums(&service.status(tenant()).await), (0, USD));
 }
 
-#[tokio::test]
-async fn spend_is_counted_once_per_lease_and_survives_a_restart() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let service = Service::start(dir.path(), &clock).await;
+async fn spend_is_counted_once_per_lease_and_survives_a_restart(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
     service.set_budget(key(), USD).await;
     for n in 1..=3 {
         assert!(matches!(service.admit(service.request(n, 10 * CENT)).await, Decision::Admitted(_)));
@@ -188,7 +202,7 @@ async fn spend_is_counted_once_per_lease_and_survives_a_restart() {
     assert_eq!(sums(&service.status(key()).await), (9 * CENT, 10 * CENT));
     service.stop().await;
 
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     assert_eq!(sums(&service.status(key()).await), (9 * CENT, 0));
     service.apply(&[first]).await;
     // A budget that is set later finds what the window has cost already.
@@ -199,10 +213,9 @@ async fn spend_is_counted_once_per_lease_and_survives_a_restart() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn a_late_end_supersedes_an_abandoned_one_and_never_the_other_way_round() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let service = Service::start(dir.path(), &clock).await;
+async fn a_late_end_supersedes_an_abandoned_one_and_never_the_other_way_round(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
     service.set_budget(key(), USD).await;
     let record = |n, cost, outcome| service.record(n, cost, outcome);
     service.apply(&[record(1, 2 * CENT, Outcome::Abandoned)]).await;
@@ -218,14 +231,13 @@ async fn a_late_end_supersedes_an_abandoned_one_and_never_the_other_way_round() 
     service.apply(&[record(4, CENT, Outcome::Failed)]).await;
     assert_eq!(sums(&service.status(key()).await), (10 * CENT, 0));
     service.stop().await;
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     assert_eq!(sums(&service.status(key()).await), (10 * CENT, 0));
 }
 
-#[tokio::test]
-async fn a_lease_that_ends_twice_in_a_large_batch_counts_once() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let service = Service::start(dir.path(), &clock).await;
+async fn a_lease_that_ends_twice_in_a_large_batch_counts_once(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
     service.set_budget(key(), USD).await;
     for n in 0..250 {
         assert!(matches!(service.admit(service.request(n, 9)).await, Decision::Admitted(_)));
@@ -246,14 +258,13 @@ async fn a_lease_that_ends_twice_in_a_large_batch_counts_once() {
     service.apply(&batch).await;
     assert_eq!(sums(&service.status(key()).await), (spent, 0));
     service.stop().await;
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     assert_eq!(sums(&service.status(key()).await), (spent, 0));
 }
 
-#[tokio::test]
-async fn records_belong_to_the_month_they_started_in() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let service = Service::start(dir.path(), &clock).await;
+async fn records_belong_to_the_month_they_started_in(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
     service.set_budget(key(), USD).await;
     let november = service.record(1, CENT, Outcome::Succeeded);
     clock.advance(Duration::from_secs(15 * 86_400));
@@ -264,14 +275,13 @@ async fn records_belong_to_the_month_they_started_in() {
     assert_eq!(sums(&status), (2 * CENT, 0));
     assert_eq!(status.window_start_unix_ms, 1_796_083_200_000, "2026-12-01 in UTC");
     service.stop().await;
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     assert_eq!(sums(&service.status(key()).await), (2 * CENT, 0));
 }
 
-#[tokio::test]
-async fn an_expired_lease_goes_to_the_outbox_and_gives_its_hold_back() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let service = Service::start(dir.path(), &clock).await;
+async fn an_expired_lease_goes_to_the_outbox_and_gives_its_hold_back(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
     service.set_budget(key(), 10 * CENT).await;
     assert!(matches!(service.admit(service.request(1, 10 * CENT)).await, Decision::Admitted(_)));
     clock.advance(Duration::from_millis(120_000));
@@ -290,10 +300,9 @@ async fn an_expired_lease_goes_to_the_outbox_and_gives_its_hold_back() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn nothing_is_admitted_before_the_backlog_is_booked() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let service = Service::start(dir.path(), &clock).await;
+async fn nothing_is_admitted_before_the_backlog_is_booked(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
     service.set_budget(key(), USD).await;
     service.outbox.end(Uuid::from_u128(77), b"\xff\xffnot a record").unwrap();
     for n in 0..2500 {
@@ -311,19 +320,18 @@ async fn nothing_is_admitted_before_the_backlog_is_booked() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn a_response_is_replayed_after_a_restart() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+async fn a_response_is_replayed_after_a_restart(db: TestDb) {
+    let clock = clock();
     let request = |service: &Service, n, byte| {
         let idempotency = pb::Idempotency { key: "k".into(), request_sha256: vec![byte; 32].into() };
         pb::AdmitRequest { idempotency: Some(idempotency), ..service.request(n, 0) }
     };
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     assert!(matches!(service.admit(request(&service, 1, 1)).await, Decision::Admitted(_)));
     service.settle(1, 0, Some(b"{\"a\":1}")).await;
     service.stop().await;
 
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     let replay = Decision::Replay(pb::Replay { response: Bytes::from_static(b"{\"a\":1}") });
     assert_eq!(service.admit(request(&service, 2, 1)).await, replay);
     let Decision::Refused(refused) = service.admit(request(&service, 2, 2)).await else { panic!() };
@@ -331,20 +339,19 @@ async fn a_response_is_replayed_after_a_restart() {
     clock.advance(Duration::from_secs(86_400));
     service.budget.store.prune_replays(clock.unix_millis()).await.unwrap();
     service.stop().await;
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     assert!(matches!(service.admit(request(&service, 2, 2)).await, Decision::Admitted(_)));
 }
 
-#[tokio::test]
-async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let service = Service::start(dir.path(), &clock).await;
+async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
     let limits = pb::Limits { parallel_requests: Some(1), ..pb::Limits::default() };
     let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
     service.budgets().set_limits(set).await.unwrap();
     service.set_budget(key(), CENT).await;
     service.stop().await;
-    let service = Service::start(dir.path(), &clock).await;
+    let service = Service::start(&db, &clock).await;
     let got = service.budgets().get_limits(pb::GetLimitsRequest { scope: Some(key()) }).await.unwrap();
     assert_eq!(got.into_inner().limits, Some(limits));
     let status = service.status(key()).await.budget.unwrap();
@@ -362,10 +369,8 @@ async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart() {
     assert_eq!(Failure::from_status(&again).reason, ErrorReason::NotFound);
 }
 
-#[tokio::test]
-async fn bad_values_name_their_field_and_change_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = Service::start(dir.path(), &clock()).await;
+async fn bad_values_name_their_field_and_change_nothing(db: TestDb) {
+    let service = Service::start(&db, &clock()).await;
     let zero = pb::Limits { tokens_per_minute: Some(0), ..pb::Limits::default() };
     let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(zero) };
     let failure = Failure::from_status(&service.budgets().set_limits(set).await.unwrap_err());
@@ -382,10 +387,8 @@ async fn bad_values_name_their_field_and_change_nothing() {
     assert_eq!(failure.reason, ErrorReason::NotFound);
 }
 
-#[tokio::test]
-async fn strangers_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = Service::start(dir.path(), &clock()).await;
+async fn strangers_are_refused(db: TestDb) {
+    let service = Service::start(&db, &clock()).await;
     let admission = crate::Admissions(service.budget.clone());
     let status = admission.admit(tonic::Request::new(service.request(1, 0))).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
@@ -394,10 +397,8 @@ async fn strangers_are_refused() {
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
 }
 
-#[tokio::test]
-async fn a_bootstrap_may_be_applied_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = Service::start(dir.path(), &clock()).await;
+async fn a_bootstrap_may_be_applied_again(db: TestDb) {
+    let service = Service::start(&db, &clock()).await;
     let text = r#"{"limits": [{"key_id": "key", "requests_per_minute": 60}],
                    "budgets": [{"tenant_id": "tenant", "limit_usd": "100.00", "warning_percent": 50}]}"#;
     let bootstrap: Bootstrap = serde_json::from_str(text).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::db::Follower;
 use headgate_kit::scope::carried;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
@@ -14,6 +15,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Mutex, oneshot};
 use tonic::Status;
 
+use crate::BuildError;
 use crate::change::Change;
 use crate::metrics::Metrics;
 use crate::state::State;
@@ -28,6 +30,7 @@ pub(crate) struct Registry {
     feed: Feed<WatchCatalogResponse>,
     // Held from the decision to the publication, so that changes are written and published in one order.
     writing: Mutex<()>,
+    follower: Arc<Follower>,
     tasks: Tasks,
     metrics: Metrics,
 }
@@ -43,8 +46,33 @@ impl Registry {
     ) -> Self {
         metrics.at(state.revision());
         let feed = Feed::new(tasks.stopping());
+        let follower = Arc::new(Follower::new(&store.0));
         let state = Arc::new(RwLock::new(state));
-        Self { clock, master_key, store, state, feed, writing: Mutex::new(()), tasks, metrics }
+        Self { clock, master_key, store, state, feed, writing: Mutex::new(()), follower, tasks, metrics }
+    }
+
+    /// Takes in what other replicas change, until the process stops.
+    pub(crate) fn follow_others(self: &Arc<Self>) {
+        let (this, stop) = (Arc::clone(self), self.tasks.stopping());
+        let follower = Arc::clone(&self.follower);
+        let look = move || {
+            let this = Arc::clone(&this);
+            async move { this.look().await }
+        };
+        self.tasks.spawn(async move { follower.run(look, stop).await });
+    }
+
+    async fn look(&self) -> Result<(), BuildError> {
+        if self.store.revision().await? == self.read().revision() {
+            return Ok(());
+        }
+        // Asked again, as a change of this replica may be what was seen.
+        let _writing = self.writing.lock().await;
+        if self.store.revision().await? != self.read().revision() {
+            let state = self.store.load().await?;
+            self.replace(state);
+        }
+        Ok(())
     }
 
     /// To look things up. Not to be held across an await.
@@ -74,9 +102,14 @@ impl Registry {
         P: FnOnce(&State) -> Result<(Change, T), Failure>,
     {
         let _writing = self.writing.lock().await;
+        let mut writing = self.store.begin().await?;
+        let known = self.read().revision();
+        if let Some(state) = writing.missed(known).await? {
+            self.replace(state);
+        }
         let (change, answer) = plan(&self.read())?;
         if !change.is_empty() {
-            let revision = self.store.put(&change).await?;
+            let revision = writing.put(&change).await?;
             self.publish(&change, revision);
         }
         Ok(answer)
@@ -90,11 +123,25 @@ impl Registry {
         self.metrics.at(revision);
     }
 
+    /// Takes in what others left. How it came to be so is not known, so that whoever watches gets all of it.
+    fn replace(&self, state: State) {
+        let revision = state.revision();
+        self.feed.publish(|| {
+            let mut present = self.state.write();
+            *present = state;
+            present.snapshot()
+        });
+        self.metrics.at(revision);
+    }
+
     /// A snapshot of everything, then the changes.
     pub(crate) fn follow(&self) -> impl Stream<Item = Result<WatchCatalogResponse, Status>> + Send + use<> {
         let (all, latest) = (Arc::clone(&self.state), Arc::clone(&self.state));
-        let heartbeat =
-            move || WatchCatalogResponse { revision: latest.read().revision(), ..Default::default() };
+        let follower = Arc::clone(&self.follower);
+        let heartbeat = move || {
+            let revision = latest.read().revision();
+            follower.is_current().then(|| WatchCatalogResponse { revision, ..Default::default() })
+        };
         self.feed.follow(move || all.read().snapshot(), heartbeat)
     }
 }

@@ -3,12 +3,14 @@
 mod bootstrap;
 mod models;
 mod providers;
+mod replicas;
 mod watch;
 
-use std::path::Path;
-
 use headgate_kit::conn::{Conn, local};
+use headgate_kit::db::testing::TestDb;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::identity::testing::{Operator, as_operator};
+use headgate_kit::on_both_engines;
 use headgate_proto::adapter::v1::ProviderKind;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
 use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
@@ -31,11 +33,11 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn start(dir: &Path) -> Self {
+    async fn start(db: &TestDb) -> Self {
         let (clock, master_key) = (Clock::manual(NOW_MICROS), MasterKey::parse(MASTER_KEY).unwrap());
         let deps = Deps {
             clock: clock.clone(),
-            data_dir: dir.to_owned(),
+            database: db.source("catalog"),
             tasks: Tasks::new(),
             registry: prometheus::Registry::new(),
             operator: OperatorGuard::new("operator-token".into()),
@@ -45,12 +47,12 @@ impl Fixture {
         Self { catalog, master_key, clock }
     }
 
-    fn providers(&self) -> ProviderServiceClient<Conn> {
-        ProviderServiceClient::new(local(self.catalog.provider_service()))
+    fn providers(&self) -> ProviderServiceClient<Operator> {
+        ProviderServiceClient::new(as_operator(local(self.catalog.provider_service()), "operator-token"))
     }
 
-    fn models(&self) -> ModelServiceClient<Conn> {
-        ModelServiceClient::new(local(self.catalog.model_service()))
+    fn models(&self) -> ModelServiceClient<Operator> {
+        ModelServiceClient::new(as_operator(local(self.catalog.model_service()), "operator-token"))
     }
 
     fn peers(&self) -> CatalogWatchServiceClient<Conn> {
@@ -110,12 +112,6 @@ fn failure(status: Status) -> Failure {
 fn field(status: Status) -> (ErrorReason, String) {
     let failure = failure(status);
     (failure.reason, failure.metadata.get("field").cloned().unwrap_or_default())
-}
-
-/// Every byte the service left in its folder.
-fn database_bytes(dir: &Path) -> Vec<u8> {
-    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    files.flat_map(|path| std::fs::read(path).unwrap()).collect()
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

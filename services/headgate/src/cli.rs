@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::topology::{Here, Service};
-use crate::{config_command, healthcheck, serve};
+use crate::{config_command, healthcheck, migrate_command, serve};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
 pub(crate) const EXIT_CONFIG: u8 = 64;
@@ -31,6 +31,15 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Bring the tables of services up to date: of all of them, unless some are named.
+    Migrate {
+        /// The services, separated by commas.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Service>,
+        /// The configuration file (YAML), read as `serve` does.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
     /// Look at configurations.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -46,6 +55,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config, only } => serve::run(config.as_deref(), &Here::only(&only)),
+        Command::Migrate { config, only } => migrate_command::run(config.as_deref(), &Here::only(&only)),
         Command::Config(command) => config_command::run(&command),
         Command::Healthcheck { ops } => healthcheck::run(ops),
     }

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn, local};
+use headgate_kit::db::{self, Source};
 use headgate_kit::identity::{Identity, OperatorGuard};
 use headgate_kit::seal::MasterKey;
+use headgate_kit::server::Readiness;
 use headgate_kit::snapshot::{SnapshotError, Snapshots};
 use headgate_kit::spool::SpoolError;
 use headgate_kit::tasks::Tasks;
@@ -34,6 +36,7 @@ pub(crate) struct Services {
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) here: Here,
+    pub(crate) ready: Readiness,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     /// Ended first: what serves requests.
@@ -71,6 +74,8 @@ pub(crate) enum ComposeError {
     Snapshot(#[from] SnapshotError),
     #[error(transparent)]
     Nats(#[from] headgate_kit::nats::Error),
+    #[error("database.url: {0}")]
+    Database(#[from] db::UrlError),
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The settings were checked for this before.
@@ -111,28 +116,53 @@ impl Services {
         Ok(services)
     }
 
+    /// Side by side, so that readiness names every database that is waited for.
     async fn add_control(
         &mut self,
         settings: &Settings,
         data_dir: &Path,
         context: &Context,
     ) -> Result<(), ComposeError> {
-        if context.here.runs(Service::Auth) {
-            let deps = context.auth(data_dir);
-            self.auth = Some(headgate_auth::Auth::build(settings.auth.clone(), deps).await?);
-        }
-        if context.here.runs(Service::Catalog) {
-            let deps = context.catalog(data_dir)?;
-            self.catalog = Some(headgate_catalog::Catalog::build(settings.catalog.clone(), deps).await?);
-        }
-        if let Some(outbox) = self.records.outbox.clone() {
-            let deps = context.budget(data_dir, outbox);
-            self.budget = Some(headgate_budget::Budget::build(settings.budget.clone(), deps).await?);
-        }
-        if context.here.runs(Service::Usage) {
-            let deps = context.usage(data_dir);
-            self.usage = Some(headgate_usage::Usage::build(settings.usage.clone(), deps).await?);
-        }
+        let source = |service| context.database(settings, data_dir, service);
+        let auth = async {
+            Ok::<_, ComposeError>(match context.here.runs(Service::Auth) {
+                true => {
+                    let deps = context.auth(data_dir, source(Service::Auth)?);
+                    Some(headgate_auth::Auth::build(settings.auth.clone(), deps).await?)
+                }
+                false => None,
+            })
+        };
+        let catalog = async {
+            Ok::<_, ComposeError>(match context.here.runs(Service::Catalog) {
+                true => {
+                    let deps = context.catalog(source(Service::Catalog)?)?;
+                    Some(headgate_catalog::Catalog::build(settings.catalog.clone(), deps).await?)
+                }
+                false => None,
+            })
+        };
+        let outbox = self.records.outbox.clone();
+        let budget = async {
+            Ok::<_, ComposeError>(match outbox {
+                Some(outbox) => {
+                    let deps = context.budget(source(Service::Budget)?, outbox);
+                    Some(headgate_budget::Budget::build(settings.budget.clone(), deps).await?)
+                }
+                None => None,
+            })
+        };
+        let usage = async {
+            Ok::<_, ComposeError>(match context.here.runs(Service::Usage) {
+                true => {
+                    let deps = context.usage(source(Service::Usage)?);
+                    Some(headgate_usage::Usage::build(settings.usage.clone(), deps).await?)
+                }
+                false => None,
+            })
+        };
+        (self.auth, self.catalog, self.budget, self.usage) =
+            tokio::try_join!(Box::pin(auth), Box::pin(catalog), Box::pin(budget), Box::pin(usage))?;
         Ok(())
     }
 
@@ -187,20 +217,31 @@ impl Services {
 }
 
 impl Context {
-    fn auth(&self, data_dir: &Path) -> headgate_auth::Deps {
+    fn database(
+        &self,
+        settings: &Settings,
+        data_dir: &Path,
+        service: Service,
+    ) -> Result<Source, db::UrlError> {
+        let source = settings.source(data_dir, service, self.here.databases())?;
+        Ok(source.reported(&self.ready, service.database_parts()))
+    }
+
+    fn auth(&self, data_dir: &Path, database: Source) -> headgate_auth::Deps {
         headgate_auth::Deps {
             clock: self.clock.clone(),
             data_dir: data_dir.to_owned(),
+            database,
             tasks: self.front.clone(),
             registry: self.registry.clone(),
             operator: self.operator.clone(),
         }
     }
 
-    fn catalog(&self, data_dir: &Path) -> Result<headgate_catalog::Deps, ComposeError> {
+    fn catalog(&self, database: Source) -> Result<headgate_catalog::Deps, ComposeError> {
         Ok(headgate_catalog::Deps {
             clock: self.clock.clone(),
-            data_dir: data_dir.to_owned(),
+            database,
             tasks: self.front.clone(),
             registry: self.registry.clone(),
             operator: self.operator.clone(),
@@ -208,10 +249,10 @@ impl Context {
         })
     }
 
-    fn budget(&self, data_dir: &Path, outbox: headgate_kit::spool::Spool) -> headgate_budget::Deps {
+    fn budget(&self, database: Source, outbox: headgate_kit::spool::Spool) -> headgate_budget::Deps {
         headgate_budget::Deps {
             clock: self.clock.clone(),
-            data_dir: data_dir.to_owned(),
+            database,
             tasks: self.back.clone(),
             registry: self.registry.clone(),
             operator: self.operator.clone(),
@@ -219,10 +260,10 @@ impl Context {
         }
     }
 
-    fn usage(&self, data_dir: &Path) -> headgate_usage::Deps {
+    fn usage(&self, database: Source) -> headgate_usage::Deps {
         headgate_usage::Deps {
             clock: self.clock.clone(),
-            data_dir: data_dir.to_owned(),
+            database,
             tasks: self.back.clone(),
             registry: self.registry.clone(),
             operator: self.operator.clone(),

@@ -9,6 +9,7 @@ mod data_dir;
 mod environment;
 mod health;
 mod healthcheck;
+mod migrate_command;
 mod offer;
 mod records;
 mod serve;

@@ -21,12 +21,15 @@ use crate::cli::{EXIT_CONFIG, complain, say};
 use crate::compose::{self, Context, Services};
 use crate::data_dir::DataDir;
 use crate::health::{self, Health};
-use crate::settings::Settings;
+use crate::settings::{Bootstrap, Settings};
 use crate::topology::{Here, Service};
 use crate::{banner, bootstrap, config_command};
 
 /// How long consumers of records and the last write to disk may take.
 const BACK_GRACE: Duration = Duration::from_secs(10);
+
+/// What readiness says until every service is there.
+const STARTING: &str = "starting";
 
 /// Where the process listens.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -40,7 +43,6 @@ pub(crate) struct Listening {
 struct Listeners {
     edge: Option<TcpListener>,
     grpc: TcpListener,
-    ops: TcpListener,
 }
 
 /// Serves until a signal comes.
@@ -77,23 +79,40 @@ async fn serve(settings: Settings, here: Here, configured: bool) -> Result<(), B
     let data = DataDir::open(&settings.data_dir)?;
     // Ports first: a process that cannot listen does no work.
     let listeners = Listeners::bind(&settings, &here).await?;
-    let at = listeners.addresses()?;
+    let ops = bind("ops", settings.ops.listen).await?;
+    let at = listeners.addresses(&ops)?;
+    let mut signals = Signals::new()?;
     let context = context(&settings, &data, here)?;
+    // Whoever asks is told what a start waits for.
+    context.ready.latch(STARTING);
+    context.storage.spawn(serve_ops(
+        ops,
+        settings.ops.max_connections,
+        context.registry.clone(),
+        context.ready.clone(),
+        context.storage.clone(),
+        context.storage.stopping(),
+    ));
+    data.write_listeners(&serde_json::to_string(&at)?)?;
     if let Some(certificates) = context.identity.certificates.clone() {
         context.front.spawn(certificates.keep_current(context.front.stopping()));
     }
-    let mut services = Services::build(&settings, data.path(), &context).await?;
     let bare = !configured && settings.bootstrap.is_empty() && settings.is_loopback();
     let demo = data.is_new() && bare && context.here.is_all();
     let seed = if demo { bootstrap::demo()? } else { settings.bootstrap.clone() };
-    bootstrap::apply(&services, &seed).await?;
+    let services = tokio::select! {
+        // Boxed, as it is large and lives for the start only.
+        built = Box::pin(build(&settings, &data, &context, &seed)) => built?,
+        // A database may be waited for.
+        _ = signals.next() => {
+            tracing::info!("stopped before everything was there");
+            return Ok(());
+        }
+    };
     if demo {
         data.mark_demo()?;
     }
-    services.add_router(&settings, data.path(), &context)?;
-    let ready = Readiness::default();
-    let running = listeners.serve(&settings, &services, &context, &ready).await?;
-    data.write_listeners(&serde_json::to_string(&at)?)?;
+    let running = listeners.serve(&settings, &services, &context).await?;
     tracing::info!(edge = ?at.edge, grpc = %at.grpc, ops = %at.ops, "listening");
     if demo {
         tracing::warn!("demo data was made: tenant demo, key sk-demo.my-secret, model echo");
@@ -101,8 +120,21 @@ async fn serve(settings: Settings, here: Here, configured: bool) -> Result<(), B
     if let Some(edge) = at.edge.filter(|_| data.has_demo() && !configured) {
         say(banner::demo(edge, &at));
     }
-    running.until_signal(&settings, &ready, &context).await?;
+    running.until_signal(&settings, signals, &context).await?;
     Ok(())
+}
+
+/// Builds the services of this process and seeds them; the router comes last.
+async fn build(
+    settings: &Settings,
+    data: &DataDir,
+    context: &Context,
+    seed: &Bootstrap,
+) -> Result<Services, Box<dyn std::error::Error>> {
+    let mut services = Services::build(settings, data.path(), context).await?;
+    bootstrap::apply(&services, seed).await?;
+    services.add_router(settings, data.path(), context)?;
+    Ok(services)
 }
 
 fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, Box<dyn std::error::Error>> {
@@ -116,6 +148,7 @@ fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, B
         identity: Identity::new(&settings.identity, &here.names(), &clock)?,
         master_key: seals.then(|| data.master_key(settings)).transpose()?,
         here,
+        ready: Readiness::default(),
         clock,
         registry: prometheus::Registry::new(),
         front: Tasks::new(),
@@ -133,14 +166,14 @@ impl Listeners {
             false => None,
         };
         let grpc = bind("gRPC", settings.grpc.listen).await?;
-        Ok(Self { edge, grpc, ops: bind("ops", settings.ops.listen).await? })
+        Ok(Self { edge, grpc })
     }
 
-    fn addresses(&self) -> std::io::Result<Listening> {
+    fn addresses(&self, ops: &TcpListener) -> std::io::Result<Listening> {
         Ok(Listening {
             edge: self.edge.as_ref().map(TcpListener::local_addr).transpose()?,
             grpc: self.grpc.local_addr()?,
-            ops: self.ops.local_addr()?,
+            ops: ops.local_addr()?,
         })
     }
 
@@ -149,14 +182,13 @@ impl Listeners {
         settings: &Settings,
         services: &Services,
         context: &Context,
-        ready: &Readiness,
     ) -> Result<Running, compose::ComposeError> {
         let (stop, health) = (CancellationToken::new(), Health::new().await);
         let inference = match self.edge {
             Some(_) => Some(services.conn(Service::Router, &settings.peers, context)?),
             None => None,
         };
-        health::watch(ready, health.clone(), context, services, inference.clone());
+        health::watch(&context.ready, health.clone(), context, services, inference.clone());
         let rest = match (self.edge, inference, &context.workers) {
             (Some(listener), Some(inference), Some(workers)) => {
                 let edge = headgate_edge::Edge::new(
@@ -167,7 +199,7 @@ impl Listeners {
                             .as_ref()
                             .map_or_else(|| inference.clone(), |router| local(router.routing_service())),
                         inference,
-                        ready: ready.clone(),
+                        ready: context.ready.clone(),
                         registry: context.registry.clone(),
                         clock: context.clock.clone(),
                         tasks: context.front.clone(),
@@ -183,15 +215,32 @@ impl Listeners {
         let routes = services.routes(&health)?;
         let (identity, clock) = (context.identity.clone(), context.clock.clone());
         let grpc = tokio::spawn(serve_grpc(self.grpc, routes, bounds, identity, clock, stop.clone()));
-        context.storage.spawn(serve_ops(
-            self.ops,
-            settings.ops.max_connections,
-            context.registry.clone(),
-            ready.clone(),
-            context.storage.clone(),
-            context.storage.stopping(),
-        ));
+        context.ready.release(STARTING);
         Ok(Running { stop, rest, grpc, health })
+    }
+}
+
+/// What tells the process to end.
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+enum Signal {
+    Terminate,
+    Interrupt,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.term.recv() => Signal::Terminate,
+            _ = self.int.recv() => Signal::Interrupt,
+        }
     }
 }
 
@@ -209,19 +258,20 @@ impl Running {
     async fn until_signal(
         self,
         settings: &Settings,
-        ready: &Readiness,
+        mut signals: Signals,
         context: &Context,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (mut rest, mut grpc) = (self.rest, self.grpc);
         let drain = tokio::select! {
-            _ = term.recv() => Duration::from_millis(settings.shutdown.drain_ms),
-            _ = int.recv() => Duration::ZERO,
+            signal = signals.next() => match signal {
+                Signal::Terminate => Duration::from_millis(settings.shutdown.drain_ms),
+                Signal::Interrupt => Duration::ZERO,
+            },
             ended = &mut grpc => return Err(format!("the gRPC listener ended by itself: {ended:?}").into()),
             ended = &mut rest => return Err(format!("the REST listener ended by itself: {ended:?}").into()),
         };
         tracing::info!(drain_ms = drain.as_millis(), "stopping");
-        ready.stop();
+        context.ready.stop();
         self.health.set(ServingStatus::NotServing).await;
         tokio::time::sleep(drain).await;
         self.stop.cancel();

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use headgate_kit::config::{self, Problem};
-use headgate_kit::identity;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::server::Bounds;
 use headgate_kit::telemetry;
+use headgate_kit::{db, identity};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) shutdown: Shutdown,
     pub(crate) peers: Peers,
     pub(crate) identity: identity::Config,
+    pub(crate) database: db::Config,
     pub(crate) nats: headgate_kit::nats::Config,
     pub(crate) auth: headgate_auth::Config,
     pub(crate) catalog: headgate_catalog::Config,
@@ -96,6 +97,7 @@ impl Default for Settings {
             shutdown: Shutdown::default(),
             peers: Peers::default(),
             identity: identity::Config::default(),
+            database: db::Config::default(),
             nats: headgate_kit::nats::Config::default(),
             auth: headgate_auth::Config::default(),
             catalog: headgate_catalog::Config::default(),
@@ -154,10 +156,26 @@ impl Settings {
         [self.edge.listen, self.grpc.listen, self.ops.listen].iter().all(|a| a.ip().is_loopback())
     }
 
+    /// Where a service's tables are, for one of so many services with a database in a process.
+    ///
+    /// # Errors
+    /// Never, as the values were checked.
+    pub(crate) fn source(
+        &self,
+        data_dir: &Path,
+        service: Service,
+        services: u32,
+    ) -> Result<db::Source, db::UrlError> {
+        let file = data_dir.join(format!("{}.db", service.name()));
+        db::Source::new(&self.database, service.name(), file, services)
+    }
+
     /// What is wrong with the values. Those at the paths in `taken` could not be read and have their default here.
     fn problems(&self, taken: &[String], here: &Here) -> Vec<Problem> {
         let mut problems = self.secret_problems(here);
         problems.extend(self.bootstrap_problems(taken));
+        let faults = self.database.problems(&Service::WITH_DATABASE.map(Service::name));
+        problems.extend(faults.into_iter().map(|(f, m)| Problem::new(format!("database.{f}"), m)));
         let mut add = |section: &str, faults: Vec<(&'static str, String)>| {
             problems.extend(faults.into_iter().map(|(f, m)| Problem::new(format!("{section}.{f}"), m)));
         };
@@ -217,11 +235,14 @@ impl Settings {
     /// What the bootstrap refers to may have been made before; but not when there is no database yet.
     fn bootstrap_problems(&self, taken: &[String]) -> Vec<Problem> {
         let complete = |list: &str| !taken.iter().any(|path| path.starts_with(list));
-        let first_start = |database: &str| !self.data_dir.join(database).exists();
+        let first_start = |service: Service| {
+            let name = service.name();
+            self.database.url_of(name).is_none() && !self.data_dir.join(format!("{name}.db")).exists()
+        };
         let auth = self.bootstrap.auth();
-        let mut problems = auth.problems(complete("bootstrap.tenants") && first_start("auth.db"));
+        let mut problems = auth.problems(complete("bootstrap.tenants") && first_start(Service::Auth));
         let catalog = self.bootstrap.catalog();
-        problems.extend(catalog.problems(complete("bootstrap.providers") && first_start("catalog.db")));
+        problems.extend(catalog.problems(complete("bootstrap.providers") && first_start(Service::Catalog)));
         problems.extend(self.bootstrap.budget().problems());
         problems
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::ValueEnum;
 use headgate_kit::conn::{Address, AddressError};
+use headgate_kit::db::Parts;
 use serde::{Deserialize, Serialize};
 
 /// A service of Headgate.
@@ -32,6 +33,21 @@ impl Service {
             Self::Usage => "usage",
             Self::Runtime => "runtime",
         }
+    }
+
+    /// Those that have a database.
+    pub(crate) const WITH_DATABASE: [Self; 4] = [Self::Auth, Self::Catalog, Self::Budget, Self::Usage];
+
+    /// What readiness calls its database while it is not open yet.
+    pub(crate) const fn database_parts(self) -> Parts {
+        let (database, migrations) = match self {
+            Self::Auth => ("auth: database", "auth: migrations"),
+            Self::Catalog => ("catalog: database", "catalog: migrations"),
+            Self::Budget => ("budget: database", "budget: migrations"),
+            Self::Usage => ("usage: database", "usage: migrations"),
+            Self::Edge | Self::Router | Self::Adapter | Self::Runtime => ("database", "migrations"),
+        };
+        Parts { database, migrations }
     }
 
     /// Whom it calls.
@@ -74,6 +90,11 @@ impl Here {
 
     pub(crate) fn runs_any(&self, services: &[Service]) -> bool {
         services.iter().any(|service| self.runs(*service))
+    }
+
+    /// How many of them have a database.
+    pub(crate) fn databases(&self) -> u32 {
+        Service::WITH_DATABASE.into_iter().map(|service| u32::from(self.runs(service))).sum()
     }
 
     /// Their names.

@@ -7,6 +7,8 @@ mod certificates;
 mod config;
 mod operator;
 mod peer;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod token;
 
 pub(crate) use certificates::services as services_of;

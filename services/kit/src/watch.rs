@@ -56,9 +56,9 @@ impl<M: Clone + Send + 'static> Feed<M> {
         let _nobody = self.changes.send(change());
     }
 
-    /// Follows: first `snapshot()`, then the changes in order, and `heartbeat()` after every [`HEARTBEAT`] of
-    /// silence. A follower that lags gets `snapshot()` again. Both run while no change does, so a heartbeat may tell
-    /// the revision: every change up to it was sent before.
+    /// Follows: first `snapshot()`, then the changes in order, and `heartbeat()` after every [`HEARTBEAT`] of silence,
+    /// unless that says that it is better to be silent. A follower that lags gets `snapshot()` again. Both run while no
+    /// change does, so a heartbeat may tell the revision: every change up to it was sent before.
     pub fn follow<F, H>(
         &self,
         snapshot: F,
@@ -66,7 +66,7 @@ impl<M: Clone + Send + 'static> Feed<M> {
     ) -> impl Stream<Item = Result<M, Status>> + Send + use<M, F, H>
     where
         F: Fn() -> M + Send + 'static,
-        H: Fn() -> M + Send + 'static,
+        H: Fn() -> Option<M> + Send + 'static,
     {
         let feed = self.clone();
         async_stream::stream! {
@@ -101,10 +101,10 @@ impl<M: Clone + Send + 'static> Feed<M> {
         (self.changes.subscribe(), snapshot())
     }
 
-    /// `None` when a change came in the meantime, which must be told first.
-    fn beat(&self, changes: &Receiver<M>, heartbeat: &impl Fn() -> M) -> Option<M> {
+    /// `None` when a change came in the meantime, which must be told first, and when the publisher wants silence.
+    fn beat(&self, changes: &Receiver<M>, heartbeat: &impl Fn() -> Option<M>) -> Option<M> {
         let _order = self.order.lock();
-        changes.is_empty().then(heartbeat)
+        changes.is_empty().then(heartbeat).flatten()
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
         fn follow(&self) -> impl Stream<Item = Message> + Unpin + use<> {
             let (a, b) = (Arc::clone(&self.state), Arc::clone(&self.state));
             let snapshot = move || Message::Snapshot(a.load(Ordering::SeqCst));
-            let beat = move || Message::Beat(b.load(Ordering::SeqCst));
+            let beat = move || Some(Message::Beat(b.load(Ordering::SeqCst)));
             Box::pin(self.feed.follow(snapshot, beat).map(Result::unwrap))
         }
     }

@@ -9,10 +9,9 @@ mod tests;
 
 use bytes::Bytes;
 use headgate_kit::clock::Clock;
-use headgate_kit::db::Db;
-use headgate_kit::ids;
+use headgate_kit::db::{Db, Tx};
+use headgate_kit::{execute, ids};
 use headgate_proto::record::v1::UsageRecord;
-use sqlx::{Sqlite, Transaction};
 
 pub(crate) use self::batch::Rejected;
 use self::batch::{Decoded, decode};
@@ -43,7 +42,7 @@ impl Ledger {
     pub(crate) async fn apply(&self, records: &[Bytes]) -> Result<Applied, sqlx::Error> {
         let Decoded { records, rejected } = decode(records);
         let applied = Applied { written: count_outcomes(&records), rejected: rejected.len() as u64 };
-        let mut tx = self.db.write.begin().await?;
+        let mut tx = self.db.begin().await?;
         insert::insert(&mut tx, records).await?;
         for record in rejected {
             self.set_aside(&mut tx, record).await?;
@@ -52,18 +51,17 @@ impl Ledger {
         Ok(applied)
     }
 
-    async fn set_aside(
-        &self,
-        tx: &mut Transaction<'static, Sqlite>,
-        rejected: Rejected,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query("INSERT INTO rejected_records (id, rejected_at, reason, record) VALUES ($1, $2, $3, $4)")
+    async fn set_aside(&self, tx: &mut Tx, rejected: Rejected) -> Result<(), sqlx::Error> {
+        execute!(tx.conn(), conn => {
+            sqlx::query(
+                "INSERT INTO rejected_records (id, rejected_at, reason, record) VALUES ($1, $2, $3, $4)",
+            )
             .bind(ids::uuid(&self.clock).to_string())
             .bind(self.clock.unix_millis())
             .bind(rejected.reason)
             .bind(rejected.record.to_vec())
-            .execute(&mut **tx)
-            .await?;
+            .execute(conn)
+        })?;
         Ok(())
     }
 
@@ -74,12 +72,12 @@ impl Ledger {
         after: Option<&Cursor>,
         size: u32,
     ) -> Result<Page, sqlx::Error> {
-        query::page(&self.db.read, filter, after, size).await
+        query::page(&self.db, filter, after, size).await
     }
 
     /// The sums over the rows that match.
     pub(crate) async fn summary(&self, filter: &Filter) -> Result<Summary, sqlx::Error> {
-        query::summary(&self.db.read, filter).await
+        query::summary(&self.db, filter).await
     }
 }
 

@@ -11,10 +11,8 @@ mod metrics;
 mod pending;
 mod service;
 
-use std::path::PathBuf;
-
 use headgate_kit::clock::Clock;
-use headgate_kit::db::Db;
+use headgate_kit::db::Source;
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::RecordSource;
 use headgate_kit::tasks::Tasks;
@@ -27,13 +25,16 @@ use crate::metrics::Metrics;
 use crate::pending::Pending;
 pub use crate::service::UsageApi;
 
+/// Its schema.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/usage");
+
 /// What the service needs from its process.
 #[derive(Clone, Debug)]
 pub struct Deps {
     /// Tells the time.
     pub clock: Clock,
-    /// The folder of its database file, `usage.db`. Must exist.
-    pub data_dir: PathBuf,
+    /// Where its tables are.
+    pub database: Source,
     /// Owns the consuming tasks.
     pub tasks: Tasks,
     /// Where its metrics are registered.
@@ -62,13 +63,12 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Opens the database.
+    /// Opens the database, waiting for a server that is away.
     ///
     /// # Errors
-    /// When the database cannot be opened or its schema is newer than this program.
+    /// When the database cannot be opened or its schema is none of this program's.
     pub async fn build(config: Config, deps: Deps) -> Result<Self, BuildError> {
-        let path = deps.data_dir.join("usage.db");
-        let db = Db::open(&path, &sqlx::migrate!("../../migrations/usage")).await?;
+        let db = deps.database.open(&MIGRATIONS).await?;
         let pending = Pending::default();
         Ok(Self {
             config,

@@ -39,7 +39,7 @@ impl AuthenticationService for AuthenticationApi {
         request: Request<VerifyApiKeyRequest>,
     ) -> Result<Response<VerifyApiKeyResponse>, Status> {
         require_peer(&request, CALLERS)?;
-        let verified = self.registry.verify(&request.get_ref().api_key);
+        let verified = self.registry.verify(&request.get_ref().api_key).await;
         self.metrics.verified(&verified);
         Ok(Response::new(VerifyApiKeyResponse { key: Some(verified?) }))
     }

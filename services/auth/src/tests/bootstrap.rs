@@ -2,6 +2,13 @@ use headgate_proto::auth::v1::RevokeApiKeyRequest;
 
 use super::*;
 
+on_both_engines!(
+    a_bootstrap_makes_what_it_names_and_repeating_changes_nothing,
+    a_bootstrap_changes_keys_but_restores_neither_keys_nor_tenants,
+    a_bad_bootstrap_names_the_fault_and_changes_nothing,
+    a_bootstrap_takes_nothing_from_others,
+);
+
 fn demo() -> Bootstrap {
     serde_json::from_str(
         r#"{
@@ -16,23 +23,19 @@ fn revision(fixture: &Fixture) -> u64 {
     fixture.auth.registry.read().revision()
 }
 
-#[tokio::test]
-async fn a_bootstrap_makes_what_it_names_and_repeating_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_bootstrap_makes_what_it_names_and_repeating_changes_nothing(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.auth.bootstrap(&demo()).await.unwrap();
     assert_eq!(fixture.verify("sk-demo.my-secret").await, Ok("key_demo".into()));
     let before = revision(&fixture);
     fixture.clock.advance(Duration::from_secs(9));
     fixture.auth.bootstrap(&demo()).await.unwrap();
     assert_eq!(revision(&fixture), before);
-    assert!(!contains(&database_bytes(dir.path()), b"my-secret"));
+    assert!(!contains(&db.bytes("auth").await, b"my-secret"));
 }
 
-#[tokio::test]
-async fn a_bootstrap_changes_keys_but_restores_neither_keys_nor_tenants() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_bootstrap_changes_keys_but_restores_neither_keys_nor_tenants(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.auth.bootstrap(&demo()).await.unwrap();
     let mut changed = demo();
     changed.api_keys[0].key = "sk-demo.other-secret".into();
@@ -48,10 +51,8 @@ async fn a_bootstrap_changes_keys_but_restores_neither_keys_nor_tenants() {
     assert_eq!(fixture.verify("sk-demo.other-secret").await, Err(ErrorReason::InvalidCredential));
 }
 
-#[tokio::test]
-async fn a_bad_bootstrap_names_the_fault_and_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_bad_bootstrap_names_the_fault_and_changes_nothing(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     type Spoil = fn(&mut Bootstrap);
     let faults: [(Spoil, &str); 6] = [
         (|b| b.api_keys[0].key = "sk-demo.short".into(), "bootstrap.api_keys[0].key"),
@@ -72,10 +73,8 @@ async fn a_bad_bootstrap_names_the_fault_and_changes_nothing() {
     assert_eq!(revision(&fixture), before);
 }
 
-#[tokio::test]
-async fn a_bootstrap_takes_nothing_from_others() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_bootstrap_takes_nothing_from_others(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.auth.bootstrap(&demo()).await.unwrap();
     fixture.tenant("other").await;
     let reason = async |spoil: fn(&mut Bootstrap)| {

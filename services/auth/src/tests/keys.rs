@@ -2,10 +2,17 @@ use headgate_proto::auth::v1::{GetApiKeyRequest, ListApiKeysRequest, RevokeApiKe
 
 use super::*;
 
-#[tokio::test]
-async fn a_key_works_until_it_is_revoked_and_over_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+on_both_engines!(
+    a_key_works_until_it_is_revoked_and_over_a_restart,
+    a_key_stops_at_its_expiry,
+    a_suspended_tenants_keys_are_refused_until_it_is_active_again,
+    secrets_are_shown_once_and_stored_nowhere,
+    a_missing_pepper_is_not_replaced_while_there_are_keys,
+    keys_are_listed_by_tenant_and_bad_requests_named,
+);
+
+async fn a_key_works_until_it_is_revoked_and_over_a_restart(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     let (kept, kept_key) = fixture.key("a").await;
     let (revoked, revoked_key) = fixture.key("a").await;
@@ -19,17 +26,15 @@ async fn a_key_works_until_it_is_revoked_and_over_a_restart() {
     assert_eq!(again, first, "repeating is harmless and keeps the time");
     drop(fixture);
 
-    let fixture = Fixture::start(dir.path()).await;
+    let fixture = Fixture::start(&db).await;
     assert_eq!(fixture.verify(&kept_key).await, Ok(kept));
     assert_eq!(fixture.verify(&revoked_key).await, Err(ErrorReason::InvalidCredential));
     let read = fixture.keys().get_api_key(GetApiKeyRequest { id: revoked }).await.unwrap().into_inner();
     assert_eq!(read.api_key, first.api_key);
 }
 
-#[tokio::test]
-async fn a_key_stops_at_its_expiry() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_key_stops_at_its_expiry(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     let seconds = NOW_MICROS / 1_000_000 + 60;
     let expire_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
@@ -44,10 +49,8 @@ async fn a_key_stops_at_its_expiry() {
     assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "expire_time".into()));
 }
 
-#[tokio::test]
-async fn a_suspended_tenants_keys_are_refused_until_it_is_active_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_suspended_tenants_keys_are_refused_until_it_is_active_again(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     let (id, key) = fixture.key("a").await;
     fixture.set_status("a", TenantStatus::Suspended).await.unwrap();
@@ -56,15 +59,13 @@ async fn a_suspended_tenants_keys_are_refused_until_it_is_active_again() {
     assert_eq!(fixture.verify(&key).await, Ok(id));
 }
 
-#[tokio::test]
-async fn secrets_are_shown_once_and_stored_nowhere() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn secrets_are_shown_once_and_stored_nowhere(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     let (id, key) = fixture.key("a").await;
     let (prefix, secret) = key.strip_prefix("sk-").unwrap().split_once('.').unwrap();
-    let pepper = std::fs::read(dir.path().join("auth.pepper")).unwrap();
-    let bytes = database_bytes(dir.path());
+    let pepper = std::fs::read(db.dir().join("auth.pepper")).unwrap();
+    let bytes = db.bytes("auth").await;
     assert!(contains(&bytes, prefix.as_bytes()), "the search finds what is there");
     assert!(!contains(&bytes, secret.as_bytes()));
     assert!(!contains(&bytes, &pepper) && !contains(&bytes, &hex::decode(&pepper).unwrap()));
@@ -72,22 +73,18 @@ async fn secrets_are_shown_once_and_stored_nowhere() {
     assert!(!format!("{read:?}").contains(secret));
 }
 
-#[tokio::test]
-async fn a_missing_pepper_is_not_replaced_while_there_are_keys() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_missing_pepper_is_not_replaced_while_there_are_keys(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     fixture.key("a").await;
     drop(fixture);
-    std::fs::remove_file(dir.path().join("auth.pepper")).unwrap();
-    let refusal = Fixture::try_start(dir.path()).await.err();
+    std::fs::remove_file(db.dir().join("auth.pepper")).unwrap();
+    let refusal = Fixture::try_start(&db).await.err();
     assert!(matches!(refusal, Some(BuildError::Pepper(PepperError::Missing))));
 }
 
-#[tokio::test]
-async fn keys_are_listed_by_tenant_and_bad_requests_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn keys_are_listed_by_tenant_and_bad_requests_named(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     fixture.tenant("b").await;
     let mut wanted = vec![fixture.key("a").await.0, fixture.key("a").await.0];

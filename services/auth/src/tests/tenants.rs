@@ -3,10 +3,16 @@ use tonic::Request;
 
 use super::*;
 
-#[tokio::test]
-async fn only_operators_and_peers_manage_tenants_and_keys() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+on_both_engines!(
+    only_operators_and_peers_manage_tenants_and_keys,
+    names_and_ids_are_taken_once,
+    an_assigned_id_is_read_back_with_its_time,
+    tenants_are_listed_in_pages_by_id,
+    an_archived_tenant_stays_archived,
+);
+
+async fn only_operators_and_peers_manage_tenants_and_keys(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     // Not over a connection of the deployment: nobody vouches for the caller.
     let mut outsider = TenantServiceClient::new(fixture.auth.tenant_service());
     let refusal = outsider.create_tenant(CreateTenantRequest::default()).await.unwrap_err();
@@ -25,10 +31,8 @@ async fn only_operators_and_peers_manage_tenants_and_keys() {
     assert_eq!(failure(refusal).reason, ErrorReason::MissingCredential);
 }
 
-#[tokio::test]
-async fn names_and_ids_are_taken_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn names_and_ids_are_taken_once(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     for (name, id, wanted) in [("a", "b", "name"), ("b", "a", "id")] {
         let request = CreateTenantRequest { name: name.into(), id: id.into() };
@@ -40,10 +44,8 @@ async fn names_and_ids_are_taken_once() {
     assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "name".into()));
 }
 
-#[tokio::test]
-async fn an_assigned_id_is_read_back_with_its_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn an_assigned_id_is_read_back_with_its_time(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let request = CreateTenantRequest { name: "Acme".into(), id: String::new() };
     let made = fixture.tenants().create_tenant(request).await.unwrap().into_inner().tenant.unwrap();
     assert!(made.id.starts_with("tenant_"));
@@ -54,10 +56,8 @@ async fn an_assigned_id_is_read_back_with_its_time() {
     assert_eq!(failure(refusal).reason, ErrorReason::NotFound);
 }
 
-#[tokio::test]
-async fn tenants_are_listed_in_pages_by_id() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn tenants_are_listed_in_pages_by_id(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     for id in ["c", "a", "b"] {
         fixture.tenant(id).await;
     }
@@ -82,10 +82,8 @@ async fn tenants_are_listed_in_pages_by_id() {
     }
 }
 
-#[tokio::test]
-async fn an_archived_tenant_stays_archived() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn an_archived_tenant_stays_archived(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
     fixture.set_status("a", TenantStatus::Suspended).await.unwrap();
     fixture.set_status("a", TenantStatus::Archived).await.unwrap();

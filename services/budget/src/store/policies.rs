@@ -1,5 +1,7 @@
 //! What operators set.
 
+use headgate_kit::{execute, fetch};
+
 use super::{Store, Writer};
 use crate::policy::{Budget, Limits, Policies, Scope};
 
@@ -11,13 +13,14 @@ type BudgetRow = (String, String, i64, i64);
 impl Store {
     /// Fills in everything that is set.
     pub(crate) async fn load_policies(&self, policies: &Policies) -> Result<(), sqlx::Error> {
-        let limits: Vec<LimitsRow> = sqlx::query_as(
-            "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                    parallel_requests
-             FROM limits",
-        )
-        .fetch_all(&self.db.write)
-        .await?;
+        let limits: Vec<LimitsRow> = fetch!(self.db.read(), pool => {
+            sqlx::query_as(
+                "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
+                        parallel_requests
+                 FROM limits",
+            )
+            .fetch_all(pool)
+        })?;
         for (kind, id, second, minute, tokens, parallel) in limits {
             let narrow = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
             let limits = Limits {
@@ -30,12 +33,14 @@ impl Store {
                 policies.set_limits(&scope, limits);
             }
         }
-        let budgets: Vec<BudgetRow> = sqlx::query_as(
-            "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent FROM budgets WHERE window_kind = $1",
-        )
-        .bind(CALENDAR_MONTH)
-        .fetch_all(&self.db.write)
-        .await?;
+        let budgets: Vec<BudgetRow> = fetch!(self.db.read(), pool => {
+            sqlx::query_as(
+                "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent FROM budgets
+                 WHERE window_kind = $1",
+            )
+            .bind(CALENDAR_MONTH)
+            .fetch_all(pool)
+        })?;
         for (kind, id, limit, warning) in budgets {
             let budget = Budget { limit, warning_percent: u32::try_from(warning).unwrap_or(100) };
             if let Some(scope) = Scope::from_parts(&kind, id) {
@@ -47,70 +52,73 @@ impl Store {
 }
 
 pub(crate) async fn set_limits(
-    writer: &mut Writer,
+    writer: &Writer,
     scope: &Scope,
     limits: Limits,
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     let (kind, id) = scope.parts();
-    sqlx::query(
-        "INSERT INTO limits (scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                             parallel_requests, updated_at_unix_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
-             requests_per_second = excluded.requests_per_second,
-             requests_per_minute = excluded.requests_per_minute,
-             tokens_per_minute = excluded.tokens_per_minute,
-             parallel_requests = excluded.parallel_requests,
-             updated_at_unix_ms = excluded.updated_at_unix_ms",
-    )
-    .bind(kind)
-    .bind(id)
-    .bind(limits.requests_per_second.map(i64::from))
-    .bind(limits.requests_per_minute.map(i64::from))
-    .bind(limits.tokens_per_minute.map(i64::from))
-    .bind(limits.parallel_requests.map(i64::from))
-    .bind(now_ms)
-    .execute(&mut **writer)
-    .await?;
+    execute!(writer.db.write(), pool => {
+        sqlx::query(
+            "INSERT INTO limits (scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
+                                 parallel_requests, updated_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
+                 requests_per_second = excluded.requests_per_second,
+                 requests_per_minute = excluded.requests_per_minute,
+                 tokens_per_minute = excluded.tokens_per_minute,
+                 parallel_requests = excluded.parallel_requests,
+                 updated_at_unix_ms = excluded.updated_at_unix_ms",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(limits.requests_per_second.map(i64::from))
+        .bind(limits.requests_per_minute.map(i64::from))
+        .bind(limits.tokens_per_minute.map(i64::from))
+        .bind(limits.parallel_requests.map(i64::from))
+        .bind(now_ms)
+        .execute(pool)
+    })?;
     Ok(())
 }
 
 pub(crate) async fn set_budget(
-    writer: &mut Writer,
+    writer: &Writer,
     scope: &Scope,
     budget: Budget,
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     let (kind, id) = scope.parts();
-    sqlx::query(
-        "INSERT INTO budgets (scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent,
-                              updated_at_unix_ms)
-         VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
-             window_kind = excluded.window_kind,
-             limit_nano_usd = excluded.limit_nano_usd,
-             warning_percent = excluded.warning_percent,
-             updated_at_unix_ms = excluded.updated_at_unix_ms",
-    )
-    .bind(kind)
-    .bind(id)
-    .bind(CALENDAR_MONTH)
-    .bind(budget.limit)
-    .bind(i64::from(budget.warning_percent))
-    .bind(now_ms)
-    .execute(&mut **writer)
-    .await?;
+    execute!(writer.db.write(), pool => {
+        sqlx::query(
+            "INSERT INTO budgets (scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent,
+                                  updated_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
+                 window_kind = excluded.window_kind,
+                 limit_nano_usd = excluded.limit_nano_usd,
+                 warning_percent = excluded.warning_percent,
+                 updated_at_unix_ms = excluded.updated_at_unix_ms",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(CALENDAR_MONTH)
+        .bind(budget.limit)
+        .bind(i64::from(budget.warning_percent))
+        .bind(now_ms)
+        .execute(pool)
+    })?;
     Ok(())
 }
 
 /// Whether there was one.
-pub(crate) async fn delete_budget(writer: &mut Writer, scope: &Scope) -> Result<bool, sqlx::Error> {
+pub(crate) async fn delete_budget(writer: &Writer, scope: &Scope) -> Result<bool, sqlx::Error> {
     let (kind, id) = scope.parts();
-    let done = sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
+    let rows = execute!(writer.db.write(), pool => {
+        sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
         .bind(kind)
         .bind(id)
-        .execute(&mut **writer)
-        .await?;
-    Ok(done.rows_affected() > 0)
+        .execute(pool)
+    })?;
+    Ok(rows > 0)
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use headgate_kit::db;
+use headgate_kit::db::{self, Tx};
+use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
 
-use super::{Tx, unix_ms, unsigned};
+use super::{unix_ms, unsigned};
 use crate::BuildError;
 use crate::change::timestamp;
 
@@ -35,15 +36,18 @@ struct TargetRow {
     cached_input_price: Option<i64>,
 }
 
-pub(super) async fn load(tx: &mut Tx<'_>) -> Result<Vec<Model>, BuildError> {
+pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Model>, BuildError> {
     let rows: Vec<ModelRow> =
-        sqlx::query_as("SELECT * FROM models").fetch_all(&mut **tx).await.map_err(db::Error::from)?;
-    let targets: Vec<TargetRow> = sqlx::query_as(
-        "SELECT id, model_id, provider_id, upstream_model, weight, input_price, output_price, cached_input_price
-         FROM model_targets ORDER BY model_id, position",
-    )
-    .fetch_all(&mut **tx)
-    .await
+        fetch!(tx.conn(), conn => sqlx::query_as("SELECT * FROM models").fetch_all(conn))
+            .map_err(db::Error::from)?;
+    let targets: Vec<TargetRow> = fetch!(tx.conn(), conn => {
+        sqlx::query_as(
+            "SELECT id, model_id, provider_id, upstream_model, weight,
+                 input_price, output_price, cached_input_price
+             FROM model_targets ORDER BY model_id, position",
+        )
+        .fetch_all(conn)
+    })
     .map_err(db::Error::from)?;
     let mut by_model: HashMap<String, Vec<ModelTarget>> = HashMap::new();
     for row in targets {
@@ -56,29 +60,30 @@ pub(super) async fn load(tx: &mut Tx<'_>) -> Result<Vec<Model>, BuildError> {
     rows.into_iter().map(with_targets).collect()
 }
 
-pub(super) async fn put(tx: &mut Tx<'_>, model: &Model) -> Result<(), sqlx::Error> {
+pub(super) async fn put(tx: &mut Tx, model: &Model) -> Result<(), sqlx::Error> {
     let price = model.price.unwrap_or_default();
-    sqlx::query(
-        "INSERT INTO models (id, name, enabled, operations, input_price, output_price, cached_input_price,
-             max_output_tokens, context_tokens, created_at_unix_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, enabled = excluded.enabled,
-             operations = excluded.operations, input_price = excluded.input_price,
-             output_price = excluded.output_price, cached_input_price = excluded.cached_input_price,
-             max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens",
-    )
-    .bind(&model.id)
-    .bind(&model.name)
-    .bind(model.enabled)
-    .bind(operations_text(model))
-    .bind(price.input_nano_usd_per_1k_tokens)
-    .bind(price.output_nano_usd_per_1k_tokens)
-    .bind(price.cached_input_nano_usd_per_1k_tokens)
-    .bind(i64::from(model.max_output_tokens))
-    .bind(i64::from(model.context_tokens))
-    .bind(unix_ms(model.create_time.as_ref()))
-    .execute(&mut **tx)
-    .await?;
+    execute!(tx.conn(), conn => {
+        sqlx::query(
+            "INSERT INTO models (id, name, enabled, operations, input_price, output_price, cached_input_price,
+                 max_output_tokens, context_tokens, created_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, enabled = excluded.enabled,
+                 operations = excluded.operations, input_price = excluded.input_price,
+                 output_price = excluded.output_price, cached_input_price = excluded.cached_input_price,
+                 max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens",
+        )
+        .bind(&model.id)
+        .bind(&model.name)
+        .bind(model.enabled)
+        .bind(operations_text(model))
+        .bind(price.input_nano_usd_per_1k_tokens)
+        .bind(price.output_nano_usd_per_1k_tokens)
+        .bind(price.cached_input_nano_usd_per_1k_tokens)
+        .bind(i64::from(model.max_output_tokens))
+        .bind(i64::from(model.context_tokens))
+        .bind(unix_ms(model.create_time.as_ref()))
+    .execute(conn)
+    })?;
     remove_targets(tx, &model.id).await?;
     for (position, target) in (0_i64..).zip(&model.targets) {
         put_target(tx, &model.id, position, target).await?;
@@ -87,38 +92,43 @@ pub(super) async fn put(tx: &mut Tx<'_>, model: &Model) -> Result<(), sqlx::Erro
 }
 
 async fn put_target(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     model_id: &str,
     position: i64,
     target: &ModelTarget,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO model_targets (id, model_id, position, provider_id, upstream_model, weight,
-             input_price, output_price, cached_input_price)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(&target.id)
-    .bind(model_id)
-    .bind(position)
-    .bind(&target.provider_id)
-    .bind(&target.upstream_model)
-    .bind(i64::from(target.weight))
-    .bind(target.price.map(|price| price.input_nano_usd_per_1k_tokens))
-    .bind(target.price.map(|price| price.output_nano_usd_per_1k_tokens))
-    .bind(target.price.and_then(|price| price.cached_input_nano_usd_per_1k_tokens))
-    .execute(&mut **tx)
-    .await?;
+    execute!(tx.conn(), conn => {
+        sqlx::query(
+            "INSERT INTO model_targets (id, model_id, position, provider_id, upstream_model, weight,
+                 input_price, output_price, cached_input_price)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(&target.id)
+        .bind(model_id)
+        .bind(position)
+        .bind(&target.provider_id)
+        .bind(&target.upstream_model)
+        .bind(i64::from(target.weight))
+        .bind(target.price.map(|price| price.input_nano_usd_per_1k_tokens))
+        .bind(target.price.map(|price| price.output_nano_usd_per_1k_tokens))
+        .bind(target.price.and_then(|price| price.cached_input_nano_usd_per_1k_tokens))
+    .execute(conn)
+    })?;
     Ok(())
 }
 
-pub(super) async fn remove(tx: &mut Tx<'_>, id: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn remove(tx: &mut Tx, id: &str) -> Result<(), sqlx::Error> {
     remove_targets(tx, id).await?;
-    sqlx::query("DELETE FROM models WHERE id = $1").bind(id).execute(&mut **tx).await?;
+    execute!(tx.conn(), conn => {
+        sqlx::query("DELETE FROM models WHERE id = $1").bind(id).execute(conn)
+    })?;
     Ok(())
 }
 
-async fn remove_targets(tx: &mut Tx<'_>, model_id: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM model_targets WHERE model_id = $1").bind(model_id).execute(&mut **tx).await?;
+async fn remove_targets(tx: &mut Tx, model_id: &str) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query("DELETE FROM model_targets WHERE model_id = $1").bind(model_id).execute(conn)
+    })?;
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! Table `providers`.
 
-use headgate_kit::db;
+use headgate_kit::db::{self, Tx};
+use headgate_kit::{execute, fetch};
 use headgate_proto::adapter::v1::{Deadlines, ProviderKind, SealedSecret};
 use headgate_proto::catalog::v1 as proto;
 
-use super::{Tx, unix_ms, unsigned};
+use super::{unix_ms, unsigned};
 use crate::BuildError;
 use crate::change::{Provider, timestamp};
 use crate::validate;
@@ -25,45 +26,48 @@ struct Row {
     created_at_unix_ms: i64,
 }
 
-pub(super) async fn load(tx: &mut Tx<'_>) -> Result<Vec<Provider>, BuildError> {
-    let rows: Vec<Row> =
-        sqlx::query_as("SELECT * FROM providers").fetch_all(&mut **tx).await.map_err(db::Error::from)?;
+pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Provider>, BuildError> {
+    let rows: Vec<Row> = fetch!(tx.conn(), conn => sqlx::query_as("SELECT * FROM providers").fetch_all(conn))
+        .map_err(db::Error::from)?;
     rows.into_iter().map(Provider::try_from).collect()
 }
 
-pub(super) async fn put(tx: &mut Tx<'_>, provider: &Provider) -> Result<(), sqlx::Error> {
+pub(super) async fn put(tx: &mut Tx, provider: &Provider) -> Result<(), sqlx::Error> {
     let shown = &provider.shown;
     let deadlines = shown.deadlines.unwrap_or_default();
     let credential = provider.credential.as_ref();
-    sqlx::query(
-        "INSERT INTO providers (id, name, kind, base_url, credential_key_id, credential, enabled,
-             connect_ms, first_byte_ms, inter_chunk_ms, total_ms, created_at_unix_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
-             base_url = excluded.base_url, credential_key_id = excluded.credential_key_id,
-             credential = excluded.credential, enabled = excluded.enabled,
-             connect_ms = excluded.connect_ms, first_byte_ms = excluded.first_byte_ms,
-             inter_chunk_ms = excluded.inter_chunk_ms, total_ms = excluded.total_ms",
-    )
-    .bind(&shown.id)
-    .bind(&shown.name)
-    .bind(kind_text(shown.kind()))
-    .bind(&shown.base_url)
-    .bind(credential.map(|sealed| &sealed.key_id))
-    .bind(credential.map(|sealed| sealed.ciphertext.as_ref()))
-    .bind(shown.enabled)
-    .bind(i64::from(deadlines.connect_ms))
-    .bind(i64::from(deadlines.first_byte_ms))
-    .bind(i64::from(deadlines.inter_chunk_ms))
-    .bind(i64::from(deadlines.total_ms))
-    .bind(unix_ms(shown.create_time.as_ref()))
-    .execute(&mut **tx)
-    .await?;
+    execute!(tx.conn(), conn => {
+        sqlx::query(
+            "INSERT INTO providers (id, name, kind, base_url, credential_key_id, credential, enabled,
+                 connect_ms, first_byte_ms, inter_chunk_ms, total_ms, created_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
+                 base_url = excluded.base_url, credential_key_id = excluded.credential_key_id,
+                 credential = excluded.credential, enabled = excluded.enabled,
+                 connect_ms = excluded.connect_ms, first_byte_ms = excluded.first_byte_ms,
+                 inter_chunk_ms = excluded.inter_chunk_ms, total_ms = excluded.total_ms",
+        )
+        .bind(&shown.id)
+        .bind(&shown.name)
+        .bind(kind_text(shown.kind()))
+        .bind(&shown.base_url)
+        .bind(credential.map(|sealed| &sealed.key_id))
+        .bind(credential.map(|sealed| sealed.ciphertext.as_ref()))
+        .bind(shown.enabled)
+        .bind(i64::from(deadlines.connect_ms))
+        .bind(i64::from(deadlines.first_byte_ms))
+        .bind(i64::from(deadlines.inter_chunk_ms))
+        .bind(i64::from(deadlines.total_ms))
+        .bind(unix_ms(shown.create_time.as_ref()))
+    .execute(conn)
+    })?;
     Ok(())
 }
 
-pub(super) async fn remove(tx: &mut Tx<'_>, id: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM providers WHERE id = $1").bind(id).execute(&mut **tx).await?;
+pub(super) async fn remove(tx: &mut Tx, id: &str) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query("DELETE FROM providers WHERE id = $1").bind(id).execute(conn)
+    })?;
     Ok(())
 }
 

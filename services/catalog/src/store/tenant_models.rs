@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use headgate_kit::db;
+use headgate_kit::db::{self, Tx};
+use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::TenantModels;
 
-use super::Tx;
 use crate::BuildError;
 
-pub(super) async fn load(tx: &mut Tx<'_>) -> Result<Vec<TenantModels>, BuildError> {
-    let rows: Vec<(String, Option<String>)> = sqlx::query_as(
-        "SELECT r.tenant_id, m.model_name
-         FROM restricted_tenants r LEFT JOIN tenant_models m ON m.tenant_id = r.tenant_id
-         ORDER BY r.tenant_id, m.model_name",
-    )
-    .fetch_all(&mut **tx)
-    .await
+pub(super) async fn load(tx: &mut Tx) -> Result<Vec<TenantModels>, BuildError> {
+    let rows: Vec<(String, Option<String>)> = fetch!(tx.conn(), conn => {
+        sqlx::query_as(
+            "SELECT r.tenant_id, m.model_name
+             FROM restricted_tenants r LEFT JOIN tenant_models m ON m.tenant_id = r.tenant_id
+             ORDER BY r.tenant_id, m.model_name",
+        )
+        .fetch_all(conn)
+    })
     .map_err(db::Error::from)?;
     let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (tenant_id, name) in rows {
@@ -25,28 +26,32 @@ pub(super) async fn load(tx: &mut Tx<'_>) -> Result<Vec<TenantModels>, BuildErro
     Ok(lists.into_iter().map(list).collect())
 }
 
-pub(super) async fn put(tx: &mut Tx<'_>, list: &TenantModels) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM tenant_models WHERE tenant_id = $1")
-        .bind(&list.tenant_id)
-        .execute(&mut **tx)
-        .await?;
-    if !list.restricted {
-        sqlx::query("DELETE FROM restricted_tenants WHERE tenant_id = $1")
+pub(super) async fn put(tx: &mut Tx, list: &TenantModels) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query("DELETE FROM tenant_models WHERE tenant_id = $1")
             .bind(&list.tenant_id)
-            .execute(&mut **tx)
-            .await?;
+        .execute(conn)
+    })?;
+    if !list.restricted {
+        execute!(tx.conn(), conn => {
+            sqlx::query("DELETE FROM restricted_tenants WHERE tenant_id = $1")
+                .bind(&list.tenant_id)
+            .execute(conn)
+        })?;
         return Ok(());
     }
-    sqlx::query("INSERT INTO restricted_tenants (tenant_id) VALUES ($1) ON CONFLICT (tenant_id) DO NOTHING")
-        .bind(&list.tenant_id)
-        .execute(&mut **tx)
-        .await?;
-    for name in &list.models {
-        sqlx::query("INSERT INTO tenant_models (tenant_id, model_name) VALUES ($1, $2)")
+    execute!(tx.conn(), conn => {
+        sqlx::query("INSERT INTO restricted_tenants (tenant_id) VALUES ($1) ON CONFLICT (tenant_id) DO NOTHING")
             .bind(&list.tenant_id)
-            .bind(name)
-            .execute(&mut **tx)
-            .await?;
+        .execute(conn)
+    })?;
+    for name in &list.models {
+        execute!(tx.conn(), conn => {
+            sqlx::query("INSERT INTO tenant_models (tenant_id, model_name) VALUES ($1, $2)")
+                .bind(&list.tenant_id)
+                .bind(name)
+            .execute(conn)
+        })?;
     }
     Ok(())
 }

@@ -1,5 +1,11 @@
 use super::*;
 
+on_both_engines!(
+    a_bootstrap_is_one_revision_and_repeating_changes_nothing,
+    a_bootstrap_changes_what_differs_and_keeps_what_it_does_not_name,
+    a_bad_bootstrap_names_the_fault_and_changes_nothing,
+);
+
 fn bootstrap() -> Bootstrap {
     serde_json::from_str(
         r#"{
@@ -23,10 +29,8 @@ fn bootstrap() -> Bootstrap {
     .unwrap()
 }
 
-#[tokio::test]
-async fn a_bootstrap_is_one_revision_and_repeating_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_bootstrap_is_one_revision_and_repeating_changes_nothing(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let start = fixture.everything().revision;
     fixture.catalog.bootstrap(&bootstrap()).await.unwrap();
     let made = fixture.everything();
@@ -47,16 +51,14 @@ async fn a_bootstrap_is_one_revision_and_repeating_changes_nothing() {
     fixture.catalog.bootstrap(&bootstrap()).await.unwrap();
     assert_eq!(fixture.everything(), made);
     drop(fixture);
-    let fixture = Fixture::start(dir.path()).await;
+    let fixture = Fixture::start(&db).await;
     fixture.catalog.bootstrap(&bootstrap()).await.unwrap();
     assert_eq!(fixture.everything(), made, "not even after a restart");
-    assert!(!contains(&database_bytes(dir.path()), b"sk-planted-secret"));
+    assert!(!contains(&db.bytes("catalog").await, b"sk-planted-secret"));
 }
 
-#[tokio::test]
-async fn a_bootstrap_changes_what_differs_and_keeps_what_it_does_not_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_bootstrap_changes_what_differs_and_keeps_what_it_does_not_name(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.catalog.bootstrap(&bootstrap()).await.unwrap();
     let made = fixture.everything();
     let mut changed = bootstrap();
@@ -75,8 +77,7 @@ async fn a_bootstrap_changes_what_differs_and_keeps_what_it_does_not_name() {
     assert_ne!(fixture.everything().providers[1].credential, made.providers[1].credential);
 }
 
-#[tokio::test]
-async fn a_bad_bootstrap_names_the_fault_and_changes_nothing() {
+async fn a_bad_bootstrap_names_the_fault_and_changes_nothing(db: TestDb) {
     type Spoil = fn(&mut Bootstrap);
     let faults: [(Spoil, &str); 8] = [
         (|b| b.providers[1].base_url.clear(), "bootstrap.providers[1].base_url"),
@@ -88,8 +89,7 @@ async fn a_bad_bootstrap_names_the_fault_and_changes_nothing() {
         (|b| b.models.push(b.models[0].clone()), "bootstrap.models[1].name"),
         (|b| drop(b.tenant_models.insert("t".into(), vec![String::new()])), "bootstrap.tenant_models.t[0]"),
     ];
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+    let fixture = Fixture::start(&db).await;
     let before = fixture.everything();
     for (spoil, wanted) in faults {
         let mut bootstrap = bootstrap();

@@ -5,10 +5,16 @@ use headgate_proto::catalog::v1::{
 
 use super::*;
 
-#[tokio::test]
-async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+on_both_engines!(
+    a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises,
+    an_update_keeps_ids_of_targets_that_stay,
+    bad_models_are_refused_and_change_nothing,
+    models_are_listed_by_name,
+    a_restriction_lists_names_until_it_is_lifted,
+);
+
+async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.provider("p", "").await;
     let mut model = chat_model("org/m:1", &[("p", "z"), ("p", "a"), ("p", "k")]);
     model.operations.push(Operation::Embeddings.into());
@@ -29,16 +35,14 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises() {
     let before = fixture.everything();
     drop(fixture);
 
-    let fixture = Fixture::start(dir.path()).await;
+    let fixture = Fixture::start(&db).await;
     assert_eq!(fixture.everything(), before);
     fixture.models().delete_model(DeleteModelRequest { name: "org/m:1".into() }).await.unwrap();
     assert_eq!(fixture.everything().revision, before.revision + 1);
 }
 
-#[tokio::test]
-async fn an_update_keeps_ids_of_targets_that_stay() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn an_update_keeps_ids_of_targets_that_stay(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.provider("p", "").await;
     fixture.provider("q", "").await;
     let made = fixture.model(chat_model("m", &[("p", "a"), ("q", "a")])).await.unwrap();
@@ -59,10 +63,8 @@ async fn an_update_keeps_ids_of_targets_that_stay() {
     assert_eq!(fixture.everything().revision, revision, "what is the same is no change");
 }
 
-#[tokio::test]
-async fn bad_models_are_refused_and_change_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn bad_models_are_refused_and_change_nothing(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.provider("p", "").await;
     fixture.model(chat_model("m", &[("p", "a")])).await.unwrap();
     let other = fixture.model(chat_model("other", &[("p", "a")])).await.unwrap();
@@ -86,10 +88,8 @@ async fn bad_models_are_refused_and_change_nothing() {
     assert_eq!(fixture.everything(), before);
 }
 
-#[tokio::test]
-async fn models_are_listed_by_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn models_are_listed_by_name(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.provider("p", "").await;
     for name in ["b", "a", "c"] {
         fixture.model(chat_model(name, &[("p", "x")])).await.unwrap();
@@ -102,10 +102,8 @@ async fn models_are_listed_by_name() {
     assert_eq!((page.models[0].name.as_str(), page.next_page_token.as_str()), ("c", ""));
 }
 
-#[tokio::test]
-async fn a_restriction_lists_names_until_it_is_lifted() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_restriction_lists_names_until_it_is_lifted(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let set = async |restricted, names: &[&str]| {
         let models = names.iter().map(|&name| name.to_owned()).collect();
         let request = SetTenantModelsRequest { tenant_id: "t".into(), restricted, models };

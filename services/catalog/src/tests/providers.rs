@@ -7,6 +7,15 @@ use tonic::Request;
 
 use super::*;
 
+on_both_engines!(
+    only_operators_and_peers_manage_the_catalog,
+    a_credential_is_sealed_at_rest_and_kept_over_a_restart,
+    an_update_changes_what_is_set_and_nothing_else,
+    bad_providers_are_refused_by_field_without_showing_the_secret,
+    a_provider_in_use_cannot_be_deleted,
+    providers_are_listed_in_pages_by_id,
+);
+
 const SECRET: &str = "sk-planted-provider-secret";
 
 /// The credential a peer is sent for a provider, opened.
@@ -17,10 +26,8 @@ fn opened(fixture: &Fixture, id: &str) -> Option<String> {
     opened.map(|secret| secret.expose_secret().to_owned())
 }
 
-#[tokio::test]
-async fn only_operators_and_peers_manage_the_catalog() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn only_operators_and_peers_manage_the_catalog(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     // Not over a connection of the deployment: nobody vouches for the caller.
     let mut outsider = ProviderServiceClient::new(fixture.catalog.provider_service());
     let refusal = outsider.create_provider(openai("p", SECRET)).await.unwrap_err();
@@ -36,29 +43,25 @@ async fn only_operators_and_peers_manage_the_catalog() {
     assert_eq!(failure(refusal).reason, ErrorReason::InvalidCredential);
 }
 
-#[tokio::test]
-async fn a_credential_is_sealed_at_rest_and_kept_over_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_credential_is_sealed_at_rest_and_kept_over_a_restart(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let made = fixture.provider("provider-a", SECRET).await;
     assert!(made.has_credential && made.enabled);
     assert_eq!(made.base_url, "https://api.example.com/v1");
-    let bytes = database_bytes(dir.path());
+    let bytes = db.bytes("catalog").await;
     assert!(contains(&bytes, b"provider-a"), "the search finds what is there");
     assert!(!contains(&bytes, SECRET.as_bytes()));
     assert!(!contains(&bytes, MASTER_KEY.as_bytes()));
     drop(fixture);
 
-    let fixture = Fixture::start(dir.path()).await;
+    let fixture = Fixture::start(&db).await;
     assert_eq!(opened(&fixture, "provider-a").as_deref(), Some(SECRET));
     let read = fixture.providers().get_provider(GetProviderRequest { id: made.id.clone() }).await.unwrap();
     assert_eq!(read.into_inner().provider, Some(made));
 }
 
-#[tokio::test]
-async fn an_update_changes_what_is_set_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn an_update_changes_what_is_set_and_nothing_else(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let made = fixture.provider("p", SECRET).await;
     let update = async |request: UpdateProviderRequest| {
         let request = UpdateProviderRequest { id: "p".into(), ..request };
@@ -82,10 +85,8 @@ async fn an_update_changes_what_is_set_and_nothing_else() {
     assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "base_url".into()));
 }
 
-#[tokio::test]
-async fn bad_providers_are_refused_by_field_without_showing_the_secret() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn bad_providers_are_refused_by_field_without_showing_the_secret(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let good = || openai("p", SECRET);
     let faults = [
         (CreateProviderRequest { name: String::new(), ..good() }, "name"),
@@ -110,10 +111,8 @@ async fn bad_providers_are_refused_by_field_without_showing_the_secret() {
     }
 }
 
-#[tokio::test]
-async fn a_provider_in_use_cannot_be_deleted() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_provider_in_use_cannot_be_deleted(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.provider("p", "").await;
     fixture.model(chat_model("m", &[("p", "up")])).await.unwrap();
     let delete = || DeleteProviderRequest { id: "p".into() };
@@ -126,10 +125,8 @@ async fn a_provider_in_use_cannot_be_deleted() {
     assert_eq!(failure(refusal).reason, ErrorReason::NotFound);
 }
 
-#[tokio::test]
-async fn providers_are_listed_in_pages_by_id() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn providers_are_listed_in_pages_by_id(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     for id in ["b", "c", "a"] {
         fixture.provider(id, "").await;
     }

@@ -5,6 +5,12 @@ use tonic::Streaming;
 
 use super::*;
 
+on_both_engines!(
+    a_watch_begins_with_everything_and_follows_each_change_in_order,
+    many_changes_at_once_are_published_in_the_order_of_their_revisions,
+    only_peers_watch,
+);
+
 /// The next message that is not a heartbeat.
 async fn news(stream: &mut Streaming<WatchCatalogResponse>) -> WatchCatalogResponse {
     loop {
@@ -16,10 +22,8 @@ async fn news(stream: &mut Streaming<WatchCatalogResponse>) -> WatchCatalogRespo
     }
 }
 
-#[tokio::test]
-async fn a_watch_begins_with_everything_and_follows_each_change_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn a_watch_begins_with_everything_and_follows_each_change_in_order(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     fixture.provider("p", "sk-secret").await;
     let mut stream = fixture.peers().watch_catalog(WatchCatalogRequest {}).await.unwrap().into_inner();
     let snapshot = news(&mut stream).await;
@@ -45,10 +49,8 @@ async fn a_watch_begins_with_everything_and_follows_each_change_in_order() {
     assert_eq!(beat, WatchCatalogResponse { revision: changes[3].revision, ..Default::default() });
 }
 
-#[tokio::test]
-async fn many_changes_at_once_are_published_in_the_order_of_their_revisions() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn many_changes_at_once_are_published_in_the_order_of_their_revisions(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let mut stream = fixture.peers().watch_catalog(WatchCatalogRequest {}).await.unwrap().into_inner();
     let start = news(&mut stream).await.revision;
     let made: Vec<_> = (0..20)
@@ -64,10 +66,8 @@ async fn many_changes_at_once_are_published_in_the_order_of_their_revisions() {
     }
 }
 
-#[tokio::test]
-async fn only_peers_watch() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::start(dir.path()).await;
+async fn only_peers_watch(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
     let mut outsider = CatalogWatchServiceClient::new(fixture.catalog.watch_service());
     let refusal = outsider.watch_catalog(WatchCatalogRequest {}).await.map(drop).unwrap_err();
     assert_eq!(refusal.code(), tonic::Code::Unauthenticated);

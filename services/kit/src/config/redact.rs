@@ -5,7 +5,8 @@ use serde_json::Value;
 /// Sections whose lists and maps hold secrets at some place or other.
 const SECTIONS: [&str; 2] = ["bootstrap", "nats"];
 /// What the names of secrets end with.
-const SECRETS: [&str; 8] = ["key", "keys", "token", "tokens", "secret", "secrets", "password", "passwords"];
+const SECRETS: [&str; 11] =
+    ["key", "keys", "token", "tokens", "secret", "secrets", "password", "passwords", "url", "urls", "pepper"];
 const LONGEST_NAME: usize = 40;
 
 /// serde's message on what stands at `path`, without the value wherever that may be a secret.

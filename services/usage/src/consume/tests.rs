@@ -1,9 +1,9 @@
 //! Over a real spool and a real database.
 
-use std::path::Path;
-
 use headgate_kit::clock::Clock;
+use headgate_kit::db::testing::TestDb;
 use headgate_kit::identity::OperatorGuard;
+use headgate_kit::on_both_engines;
 use headgate_kit::spool::{Options, Spool};
 use headgate_kit::tasks::Tasks;
 use headgate_proto::record::v1::{Outcome, UsageRecord};
@@ -14,6 +14,12 @@ use super::*;
 use crate::ledger::Filter;
 use crate::{Deps, Usage};
 
+on_both_engines!(
+    what_is_written_becomes_rows_and_nothing_comes_again,
+    what_waits_is_written_before_the_process_ends,
+    a_database_that_refuses_delays_rows_and_loses_none,
+);
+
 struct Process {
     usage: Usage,
     tasks: Tasks,
@@ -22,18 +28,18 @@ struct Process {
 }
 
 impl Process {
-    async fn start(dir: &Path, config: Config) -> Self {
+    async fn start(db: &TestDb, config: Config) -> Self {
         let (tasks, registry) = (Tasks::new(), prometheus::Registry::new());
         let deps = Deps {
             clock: Clock::system(),
-            data_dir: dir.to_owned(),
+            database: db.source("usage"),
             tasks: tasks.clone(),
             registry: registry.clone(),
             operator: OperatorGuard::new("op-token".to_owned().into()),
         };
         let usage = Usage::build(config, deps).await.unwrap();
         let options = Options {
-            dir: dir.join("spool"),
+            dir: db.dir().join("spool"),
             segment_bytes: 1 << 20,
             cap_bytes: 1 << 26,
             consumers: vec!["usage".into()],
@@ -80,11 +86,9 @@ impl Process {
     }
 }
 
-#[tokio::test]
-async fn what_is_written_becomes_rows_and_nothing_comes_again() {
-    let dir = tempfile::tempdir().unwrap();
+async fn what_is_written_becomes_rows_and_nothing_comes_again(db: TestDb) {
     let config = Config { batch_records: 300, linger_ms: 10, ..Config::default() };
-    let process = Process::start(dir.path(), config.clone()).await;
+    let process = Process::start(&db, config.clone()).await;
     process.write(0..700);
     process.spool.end(Uuid::from_u128(9999), b"\x0a\xffgarbage").unwrap();
     process.consume();
@@ -100,7 +104,7 @@ async fn what_is_written_becomes_rows_and_nothing_comes_again() {
     assert!(metrics.contains("headgate_usage_pending_records 0"), "{metrics}");
     process.stop().await;
 
-    let process = Process::start(dir.path(), config).await;
+    let process = Process::start(&db, config).await;
     process.consume();
     process.write(750..751);
     process.until_nothing_is_pending().await;
@@ -109,42 +113,36 @@ async fn what_is_written_becomes_rows_and_nothing_comes_again() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn what_waits_is_written_before_the_process_ends() {
-    let dir = tempfile::tempdir().unwrap();
+async fn what_waits_is_written_before_the_process_ends(db: TestDb) {
     // Lingers far longer than the test: only the drain can write the second part.
     let config = Config { linger_ms: 10_000, batch_records: 100, ..Config::default() };
-    let process = Process::start(dir.path(), config.clone()).await;
+    let process = Process::start(&db, config.clone()).await;
     process.consume();
     process.write(0..1);
     process.until_nothing_is_pending().await;
     process.write(1..251);
     process.stop().await;
-    let process = Process::start(dir.path(), config).await;
+    let process = Process::start(&db, config).await;
     assert_eq!(process.rows().await, 251);
 }
 
-#[tokio::test]
-async fn a_database_that_refuses_delays_rows_and_loses_none() {
-    let dir = tempfile::tempdir().unwrap();
+async fn a_database_that_refuses_delays_rows_and_loses_none(db: TestDb) {
     let config = Config { linger_ms: 0, ..Config::default() };
-    let process = Process::start(dir.path(), config.clone()).await;
-    let url = format!("sqlite://{}/usage.db", dir.path().display());
-    let outside = sqlx::SqlitePool::connect(&url).await.unwrap();
-    sqlx::query("ALTER TABLE usage_records RENAME TO away").execute(&outside).await.unwrap();
+    let process = Process::start(&db, config.clone()).await;
+    db.run("usage", "ALTER TABLE usage_records RENAME TO away").await;
     process.write(0..20);
     process.consume();
     tokio::time::sleep(Duration::from_millis(250)).await;
     assert_eq!(process.usage.pending.records(), 20);
-    sqlx::query("ALTER TABLE away RENAME TO usage_records").execute(&outside).await.unwrap();
+    db.run("usage", "ALTER TABLE away RENAME TO usage_records").await;
     process.until_nothing_is_pending().await;
     assert_eq!(process.rows().await, 20);
 
-    sqlx::query("ALTER TABLE usage_records RENAME TO away").execute(&outside).await.unwrap();
+    db.run("usage", "ALTER TABLE usage_records RENAME TO away").await;
     process.write(20..40);
     process.stop().await;
-    sqlx::query("ALTER TABLE away RENAME TO usage_records").execute(&outside).await.unwrap();
-    let process = Process::start(dir.path(), config).await;
+    db.run("usage", "ALTER TABLE away RENAME TO usage_records").await;
+    let process = Process::start(&db, config).await;
     process.consume();
     process.until_nothing_is_pending().await;
     assert_eq!(process.rows().await, 40);

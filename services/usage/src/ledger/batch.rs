@@ -36,5 +36,22 @@ fn decode_one(raw: &Bytes) -> Result<UsageRecord, String> {
     if i64::try_from(record.price_revision).is_err() {
         return Err("price_revision is out of range".to_owned());
     }
+    // PostgreSQL takes none, and no client can get one here.
+    if texts(&record).iter().any(|text| text.contains('\0')) {
+        return Err("a text holds a NUL".to_owned());
+    }
     Ok(record)
+}
+
+fn texts(record: &UsageRecord) -> [&str; 8] {
+    [
+        &record.lease_id,
+        &record.request_id,
+        &record.tenant_id,
+        &record.key_id,
+        &record.model,
+        &record.provider_id,
+        &record.target_id,
+        &record.upstream_model,
+    ]
 }

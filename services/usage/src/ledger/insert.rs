@@ -1,116 +1,60 @@
-//! The hot path: records become rows by many-row statements.
-//!
-//! Statements come in three fixed sizes, so each is parsed once per connection and then only bound and stepped,
-//! whatever the size of a batch.
+//! The hot path: records become rows by statements of many rows, in the way that is fastest on each engine.
 
-use std::sync::LazyLock;
+mod postgres;
+mod sqlite;
 
-use headgate_proto::record::v1::{Outcome, UsageRecord};
+use headgate_kit::db::{Engine, Tx, within};
+use headgate_proto::record::v1::{AttemptRecord, Outcome, UsageRecord};
 use prost::Message;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Sqlite, Transaction};
 
-const COLUMNS: [&str; 25] = [
-    "lease_id",
-    "request_id",
-    "tenant_id",
-    "key_id",
-    "model",
-    "operation",
-    "provider_id",
-    "target_id",
-    "upstream_model",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-    "estimated",
-    "cost_nano_usd",
-    "overrun_nano_usd",
-    "price_revision",
-    "outcome",
-    "error_reason",
-    "status_code",
-    "streamed",
-    "started_at",
-    "latency_ms",
-    "ttft_ms",
-    "attempts",
+/// The columns of `usage_records`, with their types.
+const COLUMNS: [(&str, &str); 25] = [
+    ("lease_id", "text"),
+    ("request_id", "text"),
+    ("tenant_id", "text"),
+    ("key_id", "text"),
+    ("model", "text"),
+    ("operation", "integer"),
+    ("provider_id", "text"),
+    ("target_id", "text"),
+    ("upstream_model", "text"),
+    ("prompt_tokens", "bigint"),
+    ("completion_tokens", "bigint"),
+    ("cached_tokens", "bigint"),
+    ("reasoning_tokens", "bigint"),
+    ("estimated", "boolean"),
+    ("cost_nano_usd", "bigint"),
+    ("overrun_nano_usd", "bigint"),
+    ("price_revision", "bigint"),
+    ("outcome", "integer"),
+    ("error_reason", "integer"),
+    ("status_code", "integer"),
+    ("streamed", "boolean"),
+    ("started_at", "bigint"),
+    ("latency_ms", "bigint"),
+    ("ttft_ms", "bigint"),
+    ("attempts", "bytea"),
 ];
 
-const LARGE: usize = 100;
-const SMALL: usize = 10;
-static LARGE_SQL: LazyLock<String> = LazyLock::new(|| statement(LARGE));
-static SMALL_SQL: LazyLock<String> = LazyLock::new(|| statement(SMALL));
-static SINGLE_SQL: LazyLock<String> = LazyLock::new(|| statement(1));
-
 /// A stored row changes only from abandoned to how the request really ended.
-fn statement(rows: usize) -> String {
-    // Bare `?`: SQLite looks numbered names up one by one, which grows with the square of their number.
-    let row = format!("({})", vec!["?"; COLUMNS.len()].join(","));
-    let updates: Vec<_> = COLUMNS.iter().skip(1).map(|c| format!("{c}=excluded.{c}")).collect();
+fn on_conflict() -> String {
+    let updates: Vec<_> = COLUMNS.iter().skip(1).map(|(name, _)| format!("{name}=excluded.{name}")).collect();
     format!(
-        "INSERT INTO usage_records ({}) VALUES {} ON CONFLICT (lease_id) DO UPDATE SET {} \
+        "ON CONFLICT (lease_id) DO UPDATE SET {} \
          WHERE usage_records.outcome = {abandoned} AND excluded.outcome <> {abandoned}",
-        COLUMNS.join(","),
-        vec![row.as_str(); rows].join(","),
         updates.join(","),
         abandoned = Outcome::Abandoned as i32,
     )
 }
 
-/// Stores records in the order given.
-pub(crate) async fn insert(
-    tx: &mut Transaction<'static, Sqlite>,
-    records: Vec<UsageRecord>,
-) -> Result<(), sqlx::Error> {
-    let mut left = records.len();
-    let mut records = records.into_iter();
-    while left > 0 {
-        let (sql, rows): (&'static str, usize) = match left {
-            LARGE.. => (LARGE_SQL.as_str(), LARGE),
-            SMALL.. => (SMALL_SQL.as_str(), SMALL),
-            _ => (SINGLE_SQL.as_str(), 1),
-        };
-        let query = records.by_ref().take(rows).fold(sqlx::query(sql), bind);
-        query.execute(&mut **tx).await?;
-        left -= rows;
+/// Stores records as if one after the other, in the order given.
+pub(crate) async fn insert(tx: &mut Tx, records: Vec<UsageRecord>) -> Result<(), sqlx::Error> {
+    match tx.conn() {
+        Engine::Postgres(conn) => within(postgres::insert(conn, records)).await,
+        Engine::Sqlite(conn) => sqlite::insert(conn, records).await,
     }
-    Ok(())
 }
 
-/// In the order of [`COLUMNS`].
-fn bind(
-    query: Query<'static, Sqlite, SqliteArguments>,
-    record: UsageRecord,
-) -> Query<'static, Sqlite, SqliteArguments> {
-    let attempts = UsageRecord { attempts: record.attempts, ..Default::default() }.encode_to_vec();
-    query
-        .bind(record.lease_id)
-        .bind(record.request_id)
-        .bind(record.tenant_id)
-        .bind(record.key_id)
-        .bind(record.model)
-        .bind(record.operation)
-        .bind(record.provider_id)
-        .bind(record.target_id)
-        .bind(record.upstream_model)
-        .bind(i64::from(record.prompt_tokens))
-        .bind(i64::from(record.completion_tokens))
-        .bind(i64::from(record.cached_tokens))
-        .bind(i64::from(record.reasoning_tokens))
-        .bind(record.estimated)
-        .bind(record.cost_nano_usd)
-        .bind(record.overrun_nano_usd)
-        // Decoding refused what does not fit.
-        .bind(i64::try_from(record.price_revision).unwrap_or(i64::MAX))
-        .bind(record.outcome)
-        .bind(record.error_reason)
-        .bind(i64::from(record.status_code))
-        .bind(record.streamed)
-        .bind(record.started_at_unix_ms)
-        .bind(i64::from(record.latency_ms))
-        .bind(record.ttft_ms.map(i64::from))
-        .bind(attempts)
+fn attempts(attempts: Vec<AttemptRecord>) -> Vec<u8> {
+    UsageRecord { attempts, ..Default::default() }.encode_to_vec()
 }

@@ -1,7 +1,11 @@
 //! Finding and summing rows.
 
+use std::sync::LazyLock;
+
+use headgate_kit::db::Db;
+use headgate_kit::fetch;
 use headgate_proto::record::v1::{Outcome, UsageRecord};
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 
 use super::row::Row;
 
@@ -48,21 +52,23 @@ pub(crate) struct Summary {
 }
 
 pub(crate) async fn page(
-    pool: &SqlitePool,
+    db: &Db,
     filter: &Filter,
     after: Option<&Cursor>,
     size: u32,
 ) -> Result<Page, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT * FROM usage_records WHERE TRUE");
-    restrict(&mut query, filter);
-    if let Some(after) = after {
-        // The first condition lets the index find the place, the second is exact.
-        query.push(" AND started_at <= ").push_bind(after.started_at);
-        query.push(" AND (started_at < ").push_bind(after.started_at);
-        query.push(" OR lease_id < ").push_bind(after.lease_id.clone()).push(")");
-    }
-    query.push(" ORDER BY started_at DESC, lease_id DESC LIMIT ").push_bind(i64::from(size) + 1);
-    let mut rows: Vec<Row> = query.build_query_as().fetch_all(pool).await?;
+    let mut rows: Vec<Row> = fetch!(db.read(), pool => {
+        let mut query = QueryBuilder::new("SELECT * FROM usage_records WHERE TRUE");
+        restrict(&mut query, filter);
+        if let Some(after) = after {
+            // The first condition lets the index find the place, the second is exact.
+            query.push(" AND started_at <= ").push_bind(after.started_at);
+            query.push(" AND (started_at < ").push_bind(after.started_at);
+            query.push(" OR lease_id < ").push_bind(after.lease_id.clone()).push(")");
+        }
+        query.push(" ORDER BY started_at DESC, lease_id DESC LIMIT ").push_bind(i64::from(size) + 1);
+        async move { query.build_query_as().fetch_all(pool).await }
+    })?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let more = rows.len() > size;
     rows.truncate(size);
@@ -71,29 +77,36 @@ pub(crate) async fn page(
     Ok(Page { records, next: last.filter(|_| more) })
 }
 
-pub(crate) async fn summary(pool: &SqlitePool, filter: &Filter) -> Result<Summary, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT COUNT(*) AS requests");
-    query.push(", CAST(COALESCE(SUM(CASE WHEN outcome <> ").push_bind(Outcome::Succeeded as i32);
-    query.push(" THEN 1 ELSE 0 END), 0) AS BIGINT) AS failed_requests");
-    query.push(
-        ", CAST(COALESCE(SUM(CASE WHEN estimated THEN 1 ELSE 0 END), 0) AS BIGINT) AS estimated_requests",
-    );
-    for (sum, of) in [
-        ("prompt_tokens", "prompt_tokens"),
-        ("completion_tokens", "completion_tokens"),
-        ("total_tokens", "prompt_tokens + completion_tokens"),
-        ("cached_tokens", "cached_tokens"),
-        ("reasoning_tokens", "reasoning_tokens"),
-        ("cost_nano_usd", "cost_nano_usd"),
-    ] {
-        query.push(format_args!(", CAST(COALESCE(SUM({of}), 0) AS BIGINT) AS {sum}"));
-    }
-    query.push(" FROM usage_records WHERE TRUE");
-    restrict(&mut query, filter);
-    query.build_query_as().fetch_one(pool).await
+pub(crate) async fn summary(db: &Db, filter: &Filter) -> Result<Summary, sqlx::Error> {
+    fetch!(db.read(), pool => {
+        let mut query = QueryBuilder::new(SUMS.as_str());
+        restrict(&mut query, filter);
+        async move { query.build_query_as().fetch_one(pool).await }
+    })
 }
 
-fn restrict(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+static SUMS: LazyLock<String> = LazyLock::new(|| {
+    let sum = |name: &str, of: &str| format!(", CAST(COALESCE(SUM({of}), 0) AS BIGINT) AS {name}");
+    let succeeded = Outcome::Succeeded as i32;
+    let sums = [
+        sum("failed_requests", &format!("CASE WHEN outcome <> {succeeded} THEN 1 ELSE 0 END")),
+        sum("estimated_requests", "CASE WHEN estimated THEN 1 ELSE 0 END"),
+        sum("prompt_tokens", "prompt_tokens"),
+        sum("completion_tokens", "completion_tokens"),
+        sum("total_tokens", "prompt_tokens + completion_tokens"),
+        sum("cached_tokens", "cached_tokens"),
+        sum("reasoning_tokens", "reasoning_tokens"),
+        sum("cost_nano_usd", "cost_nano_usd"),
+    ];
+    format!("SELECT COUNT(*) AS requests{} FROM usage_records WHERE TRUE", sums.concat())
+});
+
+fn restrict<E>(query: &mut QueryBuilder<E>, filter: &Filter)
+where
+    E: Database,
+    String: for<'q> Encode<'q, E> + Type<E>,
+    i64: for<'q> Encode<'q, E> + Type<E>,
+{
     let texts = [
         (" AND tenant_id = ", &filter.tenant_id),
         (" AND key_id = ", &filter.key_id),

@@ -1,22 +1,31 @@
 use std::collections::HashSet;
-use std::path::Path;
 
+use headgate_kit::db::Engine;
+use headgate_kit::db::testing::TestDb;
+use headgate_kit::{fetch, on_both_engines};
 use headgate_proto::common::v1::ErrorReason;
 use headgate_proto::record::v1::{AttemptRecord, Outcome};
 use prost::Message;
-use tempfile::TempDir;
+use sqlx::AssertSqlSafe;
 
 use super::*;
 
-async fn open(dir: &Path) -> Ledger {
-    let db = Db::open(&dir.join("usage.db"), &sqlx::migrate!("../../migrations/usage")).await.unwrap();
-    Ledger::new(db, Clock::manual(1_700_000_000_000_000))
-}
+on_both_engines!(
+    every_field_comes_back,
+    every_batch_size_lands_whole_and_once,
+    only_an_abandoned_row_gives_way_and_only_to_another_outcome,
+    what_cannot_be_understood_is_set_aside_and_the_rest_lands,
+    a_failed_batch_leaves_nothing_behind_and_can_be_tried_again,
+    pages_hold_every_row_once_though_new_ones_arrive,
+    filters_restrict_rows_and_sums_alike,
+    rows_outlive_a_restart,
+    replicas_that_store_the_same_records_at_once_make_one_row_of_each,
+    listing_walks_an_index_instead_of_sorting_the_table,
+);
 
-async fn fresh() -> (TempDir, Ledger) {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path()).await;
-    (dir, ledger)
+async fn open(db: &TestDb) -> Ledger {
+    let db = db.source("usage").open(&crate::MIGRATIONS).await.unwrap();
+    Ledger::new(db, Clock::manual(1_700_000_000_000_000))
 }
 
 /// Every field set, so that a swapped or forgotten column shows.
@@ -58,22 +67,25 @@ fn encoded(records: &[UsageRecord]) -> Vec<Bytes> {
     records.iter().map(|r| r.encode_to_vec().into()).collect()
 }
 
+async fn empty(ledger: &Ledger) {
+    execute!(ledger.db.write(), pool => sqlx::query("DELETE FROM usage_records").execute(pool)).unwrap();
+}
+
 async fn all(ledger: &Ledger) -> Vec<UsageRecord> {
     ledger.page(&Filter::default(), None, 10_000).await.unwrap().records
 }
 
-#[tokio::test]
-async fn every_field_comes_back() {
-    let (_dir, ledger) = fresh().await;
+async fn every_field_comes_back(db: TestDb) {
+    let ledger = open(&db).await;
     let plain = UsageRecord { lease_id: "plain".into(), ..Default::default() };
     ledger.apply(&encoded(&[record(1), plain.clone()])).await.unwrap();
     assert_eq!(all(&ledger).await, [record(1), plain]);
 }
 
-#[tokio::test]
-async fn every_batch_size_lands_whole_and_once() {
+async fn every_batch_size_lands_whole_and_once(db: TestDb) {
+    let ledger = open(&db).await;
     for count in [1, 9, 10, 99, 100, 237] {
-        let (_dir, ledger) = fresh().await;
+        empty(&ledger).await;
         let records: Vec<_> = (0..count).map(record).collect();
         for _ in 0..2 {
             ledger.apply(&encoded(&records)).await.unwrap();
@@ -83,8 +95,7 @@ async fn every_batch_size_lands_whole_and_once() {
     }
 }
 
-#[tokio::test]
-async fn only_an_abandoned_row_gives_way_and_only_to_another_outcome() {
+async fn only_an_abandoned_row_gives_way_and_only_to_another_outcome(db: TestDb) {
     let with = |outcome: Outcome, cost| UsageRecord {
         outcome: outcome as i32,
         cost_nano_usd: cost,
@@ -98,54 +109,51 @@ async fn only_an_abandoned_row_gives_way_and_only_to_another_outcome() {
         ([with(Outcome::Abandoned, 1), with(Outcome::Abandoned, 2)], 1),
         ([with(Outcome::Succeeded, 1), with(Outcome::Cancelled, 2)], 1),
     ];
+    let ledger = open(&db).await;
     for (records, kept) in cases {
         let expected = records.iter().find(|r| r.cost_nano_usd == kept).cloned().unwrap();
-        let (_dir, apart) = fresh().await;
-        for record in &records {
-            apart.apply(&encoded(std::slice::from_ref(record))).await.unwrap();
-        }
-        let (_dir, together) = fresh().await;
-        together.apply(&encoded(&records)).await.unwrap();
-        for ledger in [apart, together] {
+        for at_once in [1, 2] {
+            empty(&ledger).await;
+            for batch in records.chunks(at_once) {
+                ledger.apply(&encoded(batch)).await.unwrap();
+            }
             assert_eq!(all(&ledger).await, std::slice::from_ref(&expected));
         }
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_understood_is_set_aside_and_the_rest_lands() {
-    let (_dir, ledger) = fresh().await;
+async fn what_cannot_be_understood_is_set_aside_and_the_rest_lands(db: TestDb) {
+    let ledger = open(&db).await;
     let garbage = Bytes::from_static(b"\x0a\xff\xff");
     let nameless = UsageRecord { lease_id: String::new(), ..record(2) };
     let endless = UsageRecord { price_revision: u64::MAX, ..record(3) };
-    let mut batch = encoded(&[record(1), nameless, endless, record(4)]);
+    let with_nul = UsageRecord { request_id: "a\0b".into(), ..record(5) };
+    let mut batch = encoded(&[record(1), nameless, endless, record(4), with_nul]);
     batch.insert(1, garbage.clone());
     let applied = ledger.apply(&batch).await.unwrap();
-    assert_eq!(applied, Applied { written: vec![(Outcome::Succeeded as i32, 2)], rejected: 3 });
+    assert_eq!(applied, Applied { written: vec![(Outcome::Succeeded as i32, 2)], rejected: 4 });
     assert_eq!(all(&ledger).await, [record(4), record(1)]);
-    let kept: Vec<(Vec<u8>, i64)> =
-        sqlx::query_as("SELECT record, rejected_at FROM rejected_records WHERE reason LIKE '%protobuf%'")
-            .fetch_all(&ledger.db.read)
-            .await
-            .unwrap();
+    let kept: Vec<(Vec<u8>, i64)> = fetch!(ledger.db.read(), pool => {
+        sqlx::query_as("SELECT record, rejected_at FROM rejected_records WHERE reason LIKE '%rotobuf%'")
+            .fetch_all(pool)
+    })
+    .unwrap();
     assert_eq!(kept, [(garbage.to_vec(), 1_700_000_000_000)]);
 }
 
-#[tokio::test]
-async fn a_failed_batch_leaves_nothing_behind_and_can_be_tried_again() {
-    let (_dir, ledger) = fresh().await;
+async fn a_failed_batch_leaves_nothing_behind_and_can_be_tried_again(db: TestDb) {
+    let ledger = open(&db).await;
     let batch = encoded(&(0..150).map(record).chain([UsageRecord::default()]).collect::<Vec<_>>());
-    sqlx::query("ALTER TABLE rejected_records RENAME TO away").execute(&ledger.db.write).await.unwrap();
+    db.run("usage", "ALTER TABLE rejected_records RENAME TO away").await;
     ledger.apply(&batch).await.unwrap_err();
     assert_eq!(all(&ledger).await, []);
-    sqlx::query("ALTER TABLE away RENAME TO rejected_records").execute(&ledger.db.write).await.unwrap();
+    db.run("usage", "ALTER TABLE away RENAME TO rejected_records").await;
     ledger.apply(&batch).await.unwrap();
     assert_eq!(all(&ledger).await.len(), 150);
 }
 
-#[tokio::test]
-async fn pages_hold_every_row_once_though_new_ones_arrive() {
-    let (_dir, ledger) = fresh().await;
+async fn pages_hold_every_row_once_though_new_ones_arrive(db: TestDb) {
+    let ledger = open(&db).await;
     // Eight rows a millisecond, so that pages end between rows of the same time.
     let old: Vec<_> =
         (0..50).map(|n| UsageRecord { started_at_unix_ms: i64::from(n) / 8, ..record(n) }).collect();
@@ -165,9 +173,8 @@ async fn pages_hold_every_row_once_though_new_ones_arrive() {
     assert_eq!(ids, old.into_iter().map(|r| r.lease_id).collect());
 }
 
-#[tokio::test]
-async fn filters_restrict_rows_and_sums_alike() {
-    let (_dir, ledger) = fresh().await;
+async fn filters_restrict_rows_and_sums_alike(db: TestDb) {
+    let ledger = open(&db).await;
     let mut records: Vec<_> = (0..4).map(record).collect();
     records[1].tenant_id = "t2".into();
     records[2].key_id = "k2".into();
@@ -208,29 +215,71 @@ async fn filters_restrict_rows_and_sums_alike() {
     }
 }
 
-#[tokio::test]
-async fn rows_outlive_a_restart() {
-    let (dir, ledger) = fresh().await;
+async fn rows_outlive_a_restart(db: TestDb) {
+    let ledger = open(&db).await;
     ledger.apply(&encoded(&[record(1)])).await.unwrap();
     ledger.db.close().await;
-    let ledger = open(dir.path()).await;
+    let ledger = open(&db).await;
     ledger.apply(&encoded(&[record(1), record(2)])).await.unwrap();
     assert_eq!(all(&ledger).await, [record(2), record(1)]);
 }
 
-#[tokio::test]
-async fn listing_walks_an_index_instead_of_sorting_the_table() {
-    let (_dir, ledger) = fresh().await;
+async fn replicas_that_store_the_same_records_at_once_make_one_row_of_each(db: TestDb) {
+    let mut last = record(0);
+    last.outcome = Outcome::Abandoned as i32;
+    let mut stores = Vec::new();
+    let shared = open(&db).await;
+    for replica in 0..4_u32 {
+        // A file has one process.
+        let ledger = if db.is_postgres() { open(&db).await } else { shared.clone() };
+        // Each has every record, in an order of its own, and one of them knows how the first ended.
+        let mut records: Vec<_> = (1..150).map(record).chain([last.clone()]).collect();
+        records.rotate_left(usize::try_from(replica).unwrap() * 37);
+        if replica == 2 {
+            records.push(record(0));
+        }
+        stores.push(tokio::spawn(async move {
+            for batch in records.chunks(60) {
+                ledger.apply(&encoded(batch)).await.unwrap();
+            }
+        }));
+    }
+    for store in stores {
+        store.await.unwrap();
+    }
+    let found = all(&shared).await;
+    assert!(found.iter().rev().eq((0..150).map(record).collect::<Vec<_>>().iter()));
+}
+
+async fn listing_walks_an_index_instead_of_sorting_the_table(db: TestDb) {
+    let ledger = open(&db).await;
     for (condition, index) in [
         ("TRUE", "usage_records_started_at"),
         ("tenant_id = 't' AND started_at <= 5", "usage_records_tenant_started_at"),
     ] {
         let sql = format!(
-            "EXPLAIN QUERY PLAN SELECT * FROM usage_records WHERE {condition} \
-             ORDER BY started_at DESC, lease_id DESC LIMIT 10"
+            "SELECT * FROM usage_records WHERE {condition} ORDER BY started_at DESC, lease_id DESC LIMIT 10"
         );
-        let plan: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(&ledger.db.read).await.unwrap();
-        assert!(plan[0].3.contains(&format!("USING INDEX {index}")), "{plan:?}");
+        let plan = plan(&ledger, &sql).await;
+        assert!(plan.contains(&format!("USING INDEX {index}")), "{plan:?}");
+    }
+}
+
+/// How the engine would find the rows.
+async fn plan(ledger: &Ledger, sql: &str) -> String {
+    match ledger.db.read() {
+        Engine::Postgres(pool) => {
+            let mut tx = pool.begin().await.unwrap();
+            // A table this small is read whole otherwise.
+            sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *tx).await.unwrap();
+            let sql = AssertSqlSafe(format!("EXPLAIN {sql}"));
+            let lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut *tx).await.unwrap();
+            lines.join("\n").replace(" Backward using ", " USING INDEX ").replace(" using ", " USING INDEX ")
+        }
+        Engine::Sqlite(pool) => {
+            let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let lines: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(pool).await.unwrap();
+            lines[0].3.clone()
+        }
     }
 }

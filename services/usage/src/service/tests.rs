@@ -1,21 +1,28 @@
 use bytes::Bytes;
 use headgate_kit::clock::Clock;
+use headgate_kit::db::testing::TestDb;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::on_both_engines;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::record::v1::UsageRecord;
 use headgate_proto::usage::v1::UsageFilter;
 use prost::Message;
 use prost_types::Timestamp;
-use tempfile::TempDir;
 
 use super::*;
 use crate::{Config, Deps, Usage};
 
-async fn api(rows: u32) -> (TempDir, UsageApi) {
-    let dir = tempfile::tempdir().unwrap();
+on_both_engines!(
+    pages_follow_one_another_by_their_tokens,
+    times_are_rounded_to_the_rows_that_they_mean,
+    bad_values_are_refused_by_name,
+    only_operators_read,
+);
+
+async fn api(db: &TestDb, rows: u32) -> UsageApi {
     let deps = Deps {
         clock: Clock::manual(0),
-        data_dir: dir.path().to_owned(),
+        database: db.source("usage"),
         tasks: Tasks::new(),
         registry: prometheus::Registry::new(),
         operator: OperatorGuard::new("op-token".to_owned().into()),
@@ -23,8 +30,7 @@ async fn api(rows: u32) -> (TempDir, UsageApi) {
     let usage = Usage::build(Config::default(), deps).await.unwrap();
     let records: Vec<Bytes> = (0..rows).map(|n| record(n).encode_to_vec().into()).collect();
     usage.ledger.apply(&records).await.unwrap();
-    let api = UsageApi::new(usage.ledger, usage.pending, usage.operator);
-    (dir, api)
+    UsageApi::new(usage.ledger, usage.pending, usage.operator)
 }
 
 fn record(number: u32) -> UsageRecord {
@@ -43,9 +49,8 @@ fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> (ErrorRea
     (failure.reason, failure.metadata.get("field").cloned())
 }
 
-#[tokio::test]
-async fn pages_follow_one_another_by_their_tokens() {
-    let (_dir, api) = api(250).await;
+async fn pages_follow_one_another_by_their_tokens(db: TestDb) {
+    let api = api(&db, 250).await;
     let mut list = ListUsageRecordsRequest::default();
     let mut sizes = Vec::new();
     let mut ids = Vec::new();
@@ -62,9 +67,8 @@ async fn pages_follow_one_another_by_their_tokens() {
     assert!(ids.into_iter().eq((0..250).rev().map(|n| record(n).lease_id)));
 }
 
-#[tokio::test]
-async fn times_are_rounded_to_the_rows_that_they_mean() {
-    let (_dir, api) = api(4).await;
+async fn times_are_rounded_to_the_rows_that_they_mean(db: TestDb) {
+    let api = api(&db, 4).await;
     let at = |millis: i64, nanos: i32| {
         Some(Timestamp { seconds: millis / 1000, nanos: (millis % 1000) as i32 * 1_000_000 + nanos })
     };
@@ -80,9 +84,8 @@ async fn times_are_rounded_to_the_rows_that_they_mean() {
     }
 }
 
-#[tokio::test]
-async fn bad_values_are_refused_by_name() {
-    let (_dir, api) = api(0).await;
+async fn bad_values_are_refused_by_name(db: TestDb) {
+    let api = api(&db, 0).await;
     let token = |t: &str| ListUsageRecordsRequest { page_token: t.into(), ..Default::default() };
     let times = |start: (i64, i32), end: (i64, i32)| {
         let time = |(seconds, nanos)| Some(Timestamp { seconds, nanos });
@@ -104,9 +107,8 @@ async fn bad_values_are_refused_by_name() {
     }
 }
 
-#[tokio::test]
-async fn only_operators_read() {
-    let (_dir, api) = api(1).await;
+async fn only_operators_read(db: TestDb) {
+    let api = api(&db, 1).await;
     let missing = api.list_usage_records(Request::new(ListUsageRecordsRequest::default())).await;
     assert_eq!(refusal(missing).0, ErrorReason::MissingCredential);
     let mut wrong = ask(GetUsageSummaryRequest::default());
