@@ -23,6 +23,7 @@ mod proto_lint;
 mod records_nats;
 mod request_ids;
 mod secrets;
+mod servers;
 mod strangers;
 mod streaming;
 mod upstream_errors;

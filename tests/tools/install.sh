@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests and linters need beside cargo into .tools/, pinned. Quiet, and quick when all is there.
 #
-#   tests/tools/install.sh          Python clients, buf, llama.cpp with its model, nginx, PostgreSQL, Redis, NATS
+#   tests/tools/install.sh          Python clients, buf, llama.cpp with its model, nginx, PostgreSQL, Redis, NATS,
+#                                   the Docker engine, kubectl and schemas of Kubernetes and Compose
 #   tests/tools/install.sh lint     cargo-deny, which takes minutes to compile the first time, and buf
 set -euo pipefail
 
@@ -63,6 +64,9 @@ servers() {
   debian 'ls /usr/lib/postgresql/*/bin/postgres' postgresql
   debian 'command -v redis-server' redis-server
   debian 'test -x /usr/sbin/nats-server' nats-server
+  debian 'command -v dockerd || test -x /usr/sbin/dockerd' docker.io
+  # Debian 13 has taken the client out of the engine's package.
+  debian 'command -v docker' docker-cli
 }
 
 cargo_deny() {

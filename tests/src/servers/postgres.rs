@@ -1,0 +1,162 @@
+//! A PostgreSQL of a test's own.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use super::daemon::{Daemon, folder, free_port, run};
+
+const VERSIONS: &str = "/usr/lib/postgresql";
+const USER: &str = "headgate";
+/// In every URL, so that a test can look for it where no secret belongs.
+pub const PASSWORD: &str = "postgres-secret-of-the-test";
+
+/// A running server. Stopped when dropped, and its data removed.
+pub struct Postgres {
+    // Before the folder: the server ends first.
+    daemon: Daemon,
+    port: u16,
+    databases: AtomicU32,
+    _folder: TempDir,
+}
+
+impl Postgres {
+    /// Starts one and waits until it answers.
+    ///
+    /// # Panics
+    /// When it is not installed, or does not start.
+    pub async fn start() -> Self {
+        Self::start_with(100).await
+    }
+
+    /// Starts one that takes at most so many connections at a time; three of them are the superuser's.
+    ///
+    /// # Panics
+    /// When it is not installed, or does not start.
+    pub async fn start_with(max_connections: u16) -> Self {
+        let folder = folder("headgate-postgres-");
+        let (data, password) = (folder.path().join("data"), folder.path().join("password"));
+        std::fs::write(&password, PASSWORD).unwrap();
+        let in_folder = |path: &PathBuf| path.to_str().expect("a UTF-8 path").to_owned();
+        own(&folder);
+        // No `fsync`: what a killed process wrote is the kernel's, and stays.
+        let mut initdb = unprivileged("initdb");
+        initdb.extend(["-D".into(), in_folder(&data), "--pwfile".into(), in_folder(&password)]);
+        initdb.extend(["-U", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"].map(Into::into));
+        initdb.push("--no-sync".into());
+        run(Command::new(&initdb[0]).args(&initdb[1..]));
+        let port = free_port();
+        let mut command = unprivileged("postgres");
+        command.extend(["-D".into(), in_folder(&data), "-p".into(), port.to_string()]);
+        for setting in [
+            "listen_addresses=127.0.0.1".to_owned(),
+            "unix_socket_directories=".to_owned(),
+            "fsync=off".to_owned(),
+            format!("max_connections={max_connections}"),
+        ] {
+            command.extend(["-c".to_owned(), setting]);
+        }
+        // SIGQUIT: at once, but shared memory is given back.
+        let daemon = Daemon::start(command, folder.path().join("log"), "QUIT");
+        let mut postgres = Self { daemon, port, databases: AtomicU32::new(0), _folder: folder };
+        postgres.wait().await;
+        postgres
+    }
+
+    /// The URL of a new, empty database.
+    ///
+    /// # Panics
+    /// When the server is away.
+    pub fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    /// What a statement returns at a database: a line each row, columns separated by `|`.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn sql(&self, url: &str, statement: &str) -> String {
+        let mut psql = Command::new(bin("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1"]);
+        run(psql.arg(url).args(["-c", statement])).trim_end().to_owned()
+    }
+
+    /// Ends it as a crash would: SIGKILL, nothing is flushed.
+    pub fn kill(&mut self) {
+        self.daemon.kill();
+    }
+
+    /// Starts it again, on the same port and data, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart(&mut self) {
+        if self.daemon.is_running() {
+            self.daemon.stop();
+        }
+        self.daemon.start_again();
+        self.wait().await;
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    async fn wait(&mut self) {
+        let (pg_isready, port) = (bin("pg_isready"), self.port.to_string());
+        let answers = || {
+            let mut ask = Command::new(&pg_isready);
+            ask.args(["--quiet", "-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|asked| asked.success())
+        };
+        // After a crash, processes of the one before may hold its memory for a moment; then it gives up at once.
+        for _ in 0..50 {
+            if answers() {
+                return;
+            }
+            if self.daemon.is_running() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            self.daemon.start_again();
+        }
+        self.daemon.wait_until("PostgreSQL", answers).await;
+    }
+}
+
+/// The newest version's program.
+fn bin(name: &str) -> String {
+    let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
+    let version = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let newest =
+        versions.map(|entry| entry.path()).filter(|p| p.join("bin/initdb").exists()).max_by_key(version);
+    let newest = newest.expect("PostgreSQL is missing: run tests/tools/install.sh, or `make test`");
+    newest.join("bin").join(name).to_str().expect("a UTF-8 path").to_owned()
+}
+
+/// The start of a command line: PostgreSQL refuses to be root.
+fn unprivileged(name: &str) -> Vec<String> {
+    let as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"];
+    let before = if is_root() { as_postgres.map(str::to_owned).to_vec() } else { Vec::new() };
+    before.into_iter().chain([bin(name)]).collect()
+}
+
+/// Gives the folder to whom the server runs as.
+fn own(folder: &TempDir) {
+    if is_root() {
+        run(Command::new("chown").args(["-R", "postgres:postgres"]).arg(folder.path()));
+    }
+}
+
+fn is_root() -> bool {
+    run(Command::new("id").arg("-u")).trim() == "0"
+}
