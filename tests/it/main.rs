@@ -8,6 +8,7 @@ mod chat;
 mod clients;
 mod completions;
 mod config;
+mod databases;
 mod degraded;
 mod errors;
 mod health;

@@ -56,6 +56,20 @@ impl Headgate {
     /// # Panics
     /// When it isn't built, or ends or stays unready.
     pub async fn start_on(topology: Topology, setup: &Setup) -> Self {
+        let gate = Self::launch_on(topology, setup).await;
+        gate.ready().await;
+        gate
+    }
+
+    /// Starts one, on the topology that this run is for, that may have to wait for something before it is ready.
+    ///
+    /// # Panics
+    /// When it isn't built, or ends.
+    pub async fn launch(setup: &Setup) -> Self {
+        Self::launch_on(Topology::chosen(), setup).await
+    }
+
+    async fn launch_on(topology: Topology, setup: &Setup) -> Self {
         let nats = match topology {
             Topology::AllInOne => None,
             Topology::Planes | Topology::Split => Some(Nats::start().await),
@@ -77,7 +91,6 @@ impl Headgate {
                 gate.write_config(setup, services);
             }
         }
-        gate.ready().await;
         gate
     }
 
@@ -165,7 +178,11 @@ impl Headgate {
         self.nats.as_mut().expect("a topology with a broker")
     }
 
-    async fn ready(&self) {
+    /// Waits until every process is ready.
+    ///
+    /// # Panics
+    /// When one stays unready.
+    pub async fn ready(&self) {
         for node in &self.nodes {
             node.ready().await;
         }

@@ -148,8 +148,12 @@ impl Setup {
         if self.config[name].is_null() { self.set(name, value) } else { self }
     }
 
-    /// The file's text. JSON is YAML.
-    pub(crate) fn render(&self, data_dir: &Path) -> String {
+    /// The configuration of a process with this data folder.
+    ///
+    /// # Panics
+    /// Never: it can be written.
+    #[must_use]
+    pub fn render(&self, data_dir: &Path) -> String {
         let mut config = self.config.clone();
         config["data_dir"] = json!(data_dir);
         serde_json::to_string_pretty(&config).unwrap()

@@ -1,0 +1,179 @@
+//! Tables in PostgreSQL: the whole binary on it, migrations by hand, and a server that is away.
+
+use std::fs;
+use std::time::Duration;
+
+use headgate_tests::cluster::{Headgate, run_to_end};
+use headgate_tests::prompts;
+use headgate_tests::servers::postgres::{PASSWORD, Postgres};
+use headgate_tests::setup::{KEY, Setup};
+use headgate_tests::upstream::Upstream;
+use headgate_tests::wait::eventually;
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(20);
+const SCHEMAS: &str = "SELECT string_agg(nspname, ',' ORDER BY nspname) FROM pg_namespace
+    WHERE nspname IN ('auth', 'budget', 'catalog', 'usage')";
+
+fn setup(upstream: &Upstream, database: &Value) -> Setup {
+    Setup::with_model("m", upstream).section("database", database)
+}
+
+/// What `/readyz` says until it says this.
+async fn until_readyz_says(headgate: &Headgate, parts: &str) {
+    let expected = format!("not ready: {parts}\n");
+    eventually(SOON, &expected, || async {
+        let answer = headgate.ops().get("/readyz").await;
+        let mut said: Vec<_> =
+            answer.text().trim_start_matches("not ready: ").trim().split(", ").map(str::to_owned).collect();
+        said.sort();
+        (answer.status == 503 && said.join(", ") == parts).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_works_on_postgresql_and_outlives_its_crash() {
+    let (upstream, mut postgres) = (Upstream::start().await, Postgres::start().await);
+    let url = postgres.database();
+    let mut headgate = Headgate::start(&setup(&upstream, &json!({"url": url}))).await;
+    for _ in 0..5 {
+        headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    }
+    headgate.rows(5).await;
+    assert_eq!(postgres.sql(&url, SCHEMAS), "auth,budget,catalog,usage");
+    assert_eq!(postgres.sql(&url, "SELECT COUNT(*) FROM usage.usage_records"), "5");
+    let spent = "SELECT CAST(SUM(cost_nano_usd) AS BIGINT) FROM";
+    let in_ledger = postgres.sql(&url, &format!("{spent} usage.usage_records"));
+    eventually(SOON, "spend as the ledger has it", || async {
+        (postgres.sql(&url, &format!("{spent} budget.lease_spend")) == in_ledger).then_some(())
+    })
+    .await;
+
+    // Away: known keys go on, records wait, changes are refused, and nothing needs a restart.
+    postgres.kill();
+    for _ in 0..5 {
+        headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    }
+    let unknown = headgate.anonymous().with_key("sk-nobody.not-a-key").get("/v1/models").await;
+    assert_eq!(unknown.status, 503, "nobody can tell: {}", unknown.text());
+    postgres.restart().await;
+    headgate.rows(10).await;
+    headgate.anonymous().with_key("sk-nobody.not-a-key").get("/v1/models").await.expect(401);
+
+    headgate.kill();
+    headgate.restart().await;
+    headgate.ready().await;
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    headgate.rows(11).await;
+    let files = fs::read_dir(headgate.data_dir()).unwrap().map(|entry| entry.unwrap().path());
+    let databases: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
+    assert!(databases.is_empty(), "{databases:?}");
+    assert!(!headgate.logs().contains(PASSWORD), "{}", headgate.logs());
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_database_that_is_away_and_says_so() {
+    let (upstream, mut postgres) = (Upstream::start().await, Postgres::start().await);
+    let setup = setup(&upstream, &json!({"url": postgres.database()}));
+    postgres.kill();
+    let mut headgate = Headgate::launch(&setup).await;
+    let waits_for = "auth: database, budget: database, catalog: database, starting, usage: database";
+    until_readyz_says(&headgate, waits_for).await;
+    headgate.ops().get("/livez").await.expect(200);
+    assert_eq!(headgate.terminate().await, Some(0), "{}", headgate.logs());
+    headgate.node_mut("auth").restart().await;
+    until_readyz_says(&headgate, waits_for).await;
+    postgres.restart().await;
+    headgate.ready().await;
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    headgate.rows(1).await;
+    assert!(!headgate.logs().contains(PASSWORD), "{}", headgate.logs());
+}
+
+#[tokio::test]
+async fn where_a_start_does_not_migrate_it_waits_until_somebody_else_did() {
+    let (upstream, postgres) = (Upstream::start().await, Postgres::start().await);
+    let url = postgres.database();
+    let database = json!({"url": url, "migrate_on_start": false});
+    let headgate = Headgate::launch(&setup(&upstream, &database)).await;
+    until_readyz_says(
+        &headgate,
+        "auth: migrations, budget: migrations, catalog: migrations, starting, usage: migrations",
+    )
+    .await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("migrate.yaml");
+    fs::write(&config, setup(&upstream, &database).render(&folder.path().join("data"))).unwrap();
+    let config = config.to_str().unwrap();
+    let (code, told) =
+        run_to_end(&["migrate", "--config", config, "--only", "usage,auth"], folder.path()).await;
+    assert_eq!(code, Some(0), "{told}");
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines, ["auth: applied 1, 20261121120000", "usage: applied 1"]);
+    until_readyz_says(&headgate, "budget: migrations, catalog: migrations, starting").await;
+    assert_eq!(postgres.sql(&url, SCHEMAS), "auth,usage");
+
+    let folder = tempfile::tempdir().unwrap();
+    let (code, told) = run_to_end(&["migrate", "--config", config], folder.path()).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("auth: up to date\n") && told.contains("budget: applied 1, 2\n"), "{told}");
+    headgate.ready().await;
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    headgate.rows(1).await;
+}
+
+#[tokio::test]
+async fn migrations_that_cannot_be_are_told_by_the_exit_code() {
+    let mut postgres = Postgres::start().await;
+    let url = postgres.database();
+    let migrate = async |database: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("headgate.yaml");
+        let setup = Setup::new().section("database", &database);
+        fs::write(&config, setup.render(&folder.path().join("data"))).unwrap();
+        run_to_end(&["migrate", "--config", config.to_str().unwrap()], folder.path()).await
+    };
+    let (code, told) = migrate(json!({"url": format!("mysql://headgate:{PASSWORD}@host/x")})).await;
+    assert_eq!(code, Some(64), "{told}");
+    assert!(told.contains("database.url: must be postgres://") && !told.contains(PASSWORD), "{told}");
+    let (code, told) = migrate(json!({"url": null})).await;
+    assert_eq!((code, told.lines().count()), (Some(0), 4), "files can be migrated too: {told}");
+
+    assert_eq!(migrate(json!({"url": url})).await.0, Some(0));
+    postgres.sql(&url, "UPDATE auth._sqlx_migrations SET checksum = '\\x00' WHERE version = 1");
+    let (code, told) = migrate(json!({"url": url})).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("auth: migration: migration 1 was previously applied but has been modified"),
+        "{told}"
+    );
+    assert!(told.contains("usage: up to date"), "the others are looked after: {told}");
+    postgres.kill();
+    let (code, told) = migrate(json!({"url": url})).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("auth: database: ") && !told.contains(PASSWORD), "{told}");
+}
+
+#[tokio::test]
+async fn each_service_may_have_a_role_that_sees_nothing_of_the_others() {
+    let (upstream, postgres) = (Upstream::start().await, Postgres::start().await);
+    let url = postgres.database();
+    let mut urls = serde_json::Map::new();
+    for service in ["auth", "catalog", "budget", "usage"] {
+        postgres.sql(&url, &format!("CREATE ROLE {service}_role LOGIN PASSWORD '{PASSWORD}'"));
+        postgres.sql(&url, &format!("CREATE SCHEMA {service} AUTHORIZATION {service}_role"));
+        let own = url.replacen("headgate:", &format!("{service}_role:"), 1);
+        urls.insert(service.to_owned(), own.into());
+    }
+    let headgate = Headgate::start(&setup(&upstream, &json!({"urls": urls}))).await;
+    headgate.anonymous().with_key(KEY).chat(&prompts::chat("m")).await.expect(200);
+    headgate.rows(1).await;
+    let owners = "SELECT DISTINCT schemaname || '=' || tableowner FROM pg_tables
+        WHERE schemaname IN ('auth', 'budget', 'catalog', 'usage') ORDER BY 1";
+    let owned = "auth=auth_role\nbudget=budget_role\ncatalog=catalog_role\nusage=usage_role";
+    assert_eq!(postgres.sql(&url, owners), owned);
+    let allowed = "SELECT has_schema_privilege('usage_role', 'auth', 'USAGE')";
+    assert_eq!(postgres.sql(&url, allowed), "f");
+}
