@@ -66,7 +66,7 @@ async fn everything_works_on_postgresql_and_outlives_its_crash() {
     headgate.ready().await;
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
     headgate.rows(11).await;
-    let files = fs::read_dir(headgate.data_dir()).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(headgate.data_dir_of("auth")).unwrap().map(|entry| entry.unwrap().path());
     let databases: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
     assert!(databases.is_empty(), "{databases:?}");
     assert!(!headgate.logs().contains(PASSWORD), "{}", headgate.logs());
