@@ -97,12 +97,12 @@ async fn without_usage_or_the_broker_nothing_is_seen_and_nothing_is_lost() {
     for _ in 0..10 {
         assert_eq!(status(&headgate, OTHER_KEY).await, 200);
     }
-    headgate.nats().kill();
+    headgate.engines().nats.kill();
     for _ in 0..10 {
         assert_eq!(status(&headgate, OTHER_KEY).await, 200);
     }
     headgate.node_mut("usage").restart().await;
-    headgate.nats().restart().await;
+    headgate.engines().nats.restart().await;
     let rows = headgate.rows(20).await;
     assert!(rows.iter().all(|row| !row.estimated));
 }

@@ -48,15 +48,17 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every file of the data folders, but for those whose purpose is the operator's token.
+/// Every file of the data folders, but for those whose purpose is the operator's token, and the tables.
 fn data(headgate: &Headgate) -> Vec<Place> {
     let mut found = Vec::new();
     headgate.data_dirs().iter().for_each(|folder| files(folder, &mut found));
-    assert!(found.iter().any(|path| path.extension().is_some_and(|e| e == "db")), "no database in {found:?}");
+    let tables = headgate.tables().map(|dump| ("the tables".to_owned(), dump));
+    let is_database = |path: &PathBuf| path.extension().is_some_and(|e| e == "db");
+    assert!(tables.is_some() || found.iter().any(is_database), "no database in {found:?}");
     let name = |path: &Path| path.display().to_string();
     let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     let places = found.iter().map(|path| (name(path), text(path)));
-    places.filter(|(name, _)| !name.ends_with("/operator.token")).collect()
+    places.filter(|(name, _)| !name.ends_with("/operator.token")).chain(tables).collect()
 }
 
 #[tokio::test]

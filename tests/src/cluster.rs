@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::engines::Engines;
 use crate::http::Client;
 use crate::node::{Invocation, config_file, data_dir};
 pub use crate::node::{Node, run_to_end, run_to_end_with};
 use crate::operator::{Authorized, authorized};
-use crate::servers::nats::Nats;
 use crate::setup::{KEY, Setup};
 use crate::topology::Topology;
 
@@ -26,7 +26,7 @@ const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef012345
 pub struct Headgate {
     topology: Topology,
     nodes: Vec<Node>,
-    nats: Option<Nats>,
+    engines: Option<Engines>,
     // After what runs in it.
     folder: TempDir,
 }
@@ -70,11 +70,8 @@ impl Headgate {
     }
 
     async fn launch_on(topology: Topology, setup: &Setup) -> Self {
-        let nats = match topology {
-            Topology::AllInOne => None,
-            Topology::Planes | Topology::Split => Some(Nats::start().await),
-        };
-        let mut gate = Self { topology, nodes: Vec::new(), nats, folder: new_folder() };
+        let engines = Engines::of(topology).await;
+        let mut gate = Self { topology, nodes: Vec::new(), engines, folder: new_folder() };
         for services in topology.groups() {
             let folder = gate.folder_of(services);
             fs::create_dir_all(&folder).unwrap();
@@ -111,7 +108,7 @@ impl Headgate {
         let invocation = Invocation { arguments: vec!["serve".into()], environment };
         let node = Node::launch(folder.path().to_owned(), invocation).await;
         node.ready().await;
-        Self { topology: Topology::AllInOne, nodes: vec![node], nats: None, folder }
+        Self { topology: Topology::AllInOne, nodes: vec![node], engines: None, folder }
     }
 
     fn folder_of(&self, services: &[&str]) -> PathBuf {
@@ -124,12 +121,12 @@ impl Headgate {
     fn write_config(&self, setup: &Setup, services: &[&str]) {
         let folder = self.folder_of(services);
         let mut setup = setup.clone();
-        if let Some(nats) = &self.nats {
-            setup = setup
+        if let Some(engines) = &self.engines {
+            setup = engines
+                .configure(setup)
                 .set("operator_token", OPERATOR_TOKEN)
                 .set_unless_set("master_key", MASTER_KEY)
                 .section("identity", &json!({"token_key": TOKEN_KEY}))
-                .section("nats", &json!({"url": nats.url()}))
                 .set("peers", self.peers());
             if let Some(node) = self.nodes.get(self.position(services[0])) {
                 setup = setup.section("grpc", &json!({"listen": node.grpc()}));
@@ -170,12 +167,18 @@ impl Headgate {
         &mut self.nodes[position]
     }
 
-    /// The broker that carries its records.
+    /// What its processes stand on.
     ///
     /// # Panics
-    /// When its topology has none.
-    pub fn nats(&mut self) -> &mut Nats {
-        self.nats.as_mut().expect("a topology with a broker")
+    /// When its topology needs nothing.
+    pub fn engines(&mut self) -> &mut Engines {
+        self.engines.as_mut().expect("a topology of several processes")
+    }
+
+    /// Everything that is in its tables, where they are not in its data folders.
+    #[must_use]
+    pub fn tables(&self) -> Option<String> {
+        Some(self.engines.as_ref()?.postgres.as_ref()?.dump())
     }
 
     /// Waits until every process is ready.

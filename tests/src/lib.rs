@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
 
 pub mod cluster;
+pub mod engines;
 pub mod gguf;
 pub mod http;
 pub mod llama;

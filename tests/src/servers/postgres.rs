@@ -85,6 +85,14 @@ impl Postgres {
         run(psql.arg(url).args(["-c", statement])).trim_end().to_owned()
     }
 
+    /// Everything that a database holds, as statements.
+    ///
+    /// # Panics
+    /// When the server is away.
+    pub fn dump(&self, url: &str) -> String {
+        run(Command::new(bin("pg_dump")).arg(url))
+    }
+
     /// Ends it as a crash would: SIGKILL, nothing is flushed.
     pub fn kill(&mut self) {
         self.daemon.kill();
