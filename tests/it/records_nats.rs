@@ -7,6 +7,7 @@ use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::servers::nats::Nats;
 use headgate_tests::setup::Setup;
+use headgate_tests::topology::Topology;
 use headgate_tests::upstream::{Answer, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::json;
@@ -40,7 +41,7 @@ async fn until_metric(headgate: &Headgate, name: &str, value: u64) {
 #[tokio::test]
 async fn rows_are_written_once_with_the_broker_killed_in_between() {
     let (upstream, mut nats) = (Upstream::start().await, Nats::start().await);
-    let mut headgate = Headgate::start(&setup(&upstream, &nats)).await;
+    let mut headgate = Headgate::start_on(Topology::AllInOne, &setup(&upstream, &nats)).await;
     chat(&headgate, 20).await;
     headgate.rows(20).await;
 
@@ -85,7 +86,7 @@ async fn rows_are_written_once_with_the_broker_killed_in_between() {
 #[tokio::test]
 async fn a_start_without_the_broker_serves_when_it_comes() {
     let (upstream, mut nats) = (Upstream::start().await, Nats::start().await);
-    let mut headgate = Headgate::start(&setup(&upstream, &nats)).await;
+    let mut headgate = Headgate::start_on(Topology::AllInOne, &setup(&upstream, &nats)).await;
     upstream.script("m", Answer::paced(100, Duration::from_millis(25)));
     let mut stream = headgate.client().stream(&prompts::stream("m")).await;
     stream.read_content(20).await;
@@ -109,7 +110,7 @@ async fn a_start_without_the_broker_serves_when_it_comes() {
 #[tokio::test]
 async fn a_poison_message_is_set_aside_and_harms_no_other() {
     let (upstream, nats) = (Upstream::start().await, Nats::start().await);
-    let headgate = Headgate::start(&setup(&upstream, &nats)).await;
+    let headgate = Headgate::start_on(Topology::AllInOne, &setup(&upstream, &nats)).await;
     chat(&headgate, 3).await;
     headgate.rows(3).await;
 
@@ -135,7 +136,7 @@ async fn a_poison_message_is_set_aside_and_harms_no_other() {
 async fn a_data_folder_goes_from_one_way_to_the_other_and_back() {
     let (upstream, nats) = (Upstream::start().await, Nats::start().await);
     let in_place = Setup::with_model("m", &upstream);
-    let mut headgate = Headgate::start(&in_place).await;
+    let mut headgate = Headgate::start_on(Topology::AllInOne, &in_place).await;
     chat(&headgate, 5).await;
     // Right away: the consumers have not read all of it.
     headgate.kill();
@@ -158,7 +159,7 @@ async fn the_brokers_password_is_shown_nowhere() {
     let setup = Setup::with_model("m", &upstream)
         .section("nats", &json!({"url": url}))
         .section("log", &json!({"filter": "trace"}));
-    let headgate = Headgate::start(&setup).await;
+    let headgate = Headgate::start_on(Topology::AllInOne, &setup).await;
     chat(&headgate, 1).await;
     headgate.only_row().await;
     nats.kill();

@@ -29,12 +29,13 @@ const SOON: Duration = Duration::from_secs(20);
 const ID: &str = "x-request-id";
 
 /// Where our lines come from that are for no request: the process, its listeners, connections and watches.
-const BACKGROUND: [&str; 8] = [
+const BACKGROUND: [&str; 9] = [
     "headgate::serve",
     "headgate_edge::serve",
     "headgate_kit::conn::remote",
     "headgate_kit::nats::broker",
     "headgate_kit::nats::forward",
+    "headgate_kit::nats::puller",
     "headgate_kit::nats::stream",
     "headgate_kit::server",
     "headgate_router::follow",

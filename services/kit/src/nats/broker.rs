@@ -222,7 +222,7 @@ impl Inner {
                 let other = other.to_string();
                 let mut fault = self.fault.lock();
                 if *fault != other {
-                    tracing::warn!(event = other, "nats");
+                    tracing::warn!(event = other, "told by the nats client");
                     *fault = other;
                 }
             }

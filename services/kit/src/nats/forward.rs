@@ -108,9 +108,11 @@ impl Forwarder {
             self.failed(&cause).await;
             backoff.pause(&mut connections, &stop).await;
         }
-        if !matches!(tokio::time::timeout(DRAIN, self.forward(true)).await, Ok(Ok(()))) {
-            let left = self.batches.lag();
-            tracing::warn!(spool = self.name, left, "records wait in the spool for the next start");
+        let ended = tokio::time::timeout(DRAIN, self.forward(true)).await;
+        let left = self.batches.lag();
+        if left > 0 {
+            let cause = ended.map_or(Some(Error::Late), Result::err).map(tracing::field::display);
+            tracing::warn!(cause, spool = self.name, left, "records wait in the spool for the next start");
         }
     }
 
@@ -162,6 +164,10 @@ impl Forwarder {
             if message.is_sent() {
                 at += 1;
                 continue;
+            }
+            // The client would keep it until there is a connection, and we each of the times it is tried.
+            if !self.broker.is_connected() {
+                return Err(Error::Away);
             }
             match message.send(jetstream, &self.spool, &self.subject).await {
                 Ok(()) => at += 1,
