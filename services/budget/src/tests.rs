@@ -26,6 +26,7 @@ use prost::Message as _;
 use uuid::Uuid;
 
 use crate::record::Ended;
+use crate::store::spend::{self, LeaseSpend};
 use crate::{Bootstrap, Budget, Config, Deps, upkeep};
 
 on_both_engines!(
@@ -33,6 +34,7 @@ on_both_engines!(
     spend_is_counted_once_per_lease_and_survives_a_restart,
     a_late_end_supersedes_an_abandoned_one_and_never_the_other_way_round,
     a_lease_that_ends_twice_in_a_large_batch_counts_once,
+    a_record_that_was_stored_though_the_answer_got_lost_counts_once,
     records_belong_to_the_month_they_started_in,
     an_expired_lease_goes_to_the_outbox_and_gives_its_hold_back,
     nothing_is_admitted_before_the_backlog_is_booked,
@@ -260,6 +262,28 @@ async fn a_lease_that_ends_twice_in_a_large_batch_counts_once(db: TestDb) {
     service.stop().await;
     let service = Service::start(&db, &clock).await;
     assert_eq!(sums(&service.status(key()).await), (spent, 0));
+}
+
+async fn a_record_that_was_stored_though_the_answer_got_lost_counts_once(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
+    service.set_budget(key(), USD).await;
+    for n in 1..=2 {
+        assert!(matches!(service.admit(service.request(n, 5 * CENT)).await, Decision::Admitted(_)));
+    }
+    service.settle(1, 2 * CENT, None).await;
+    let records = [1, 2].map(|n| service.record(n, 2 * CENT, Outcome::Succeeded));
+    let ended = records.clone().map(|record| Ended::decode(record.encode_to_vec().into()).unwrap());
+    let window_start = service.budget.engine.months.at(clock.unix_millis()).start;
+    let rows = [&ended[0], &ended[1]].map(|ended| LeaseSpend { ended, window_start });
+    // What a connection that breaks at the commit leaves.
+    let writer = service.budget.store.writer().await;
+    spend::book(&writer, &rows, clock.unix_millis()).await.unwrap();
+    drop(writer);
+    for _ in 0..2 {
+        service.apply(&records).await;
+        assert_eq!(sums(&service.status(key()).await), (4 * CENT, 0));
+    }
 }
 
 async fn records_belong_to_the_month_they_started_in(db: TestDb) {

@@ -96,6 +96,11 @@ impl Tenant {
     ) -> Effect {
         let effect = record.id.and_then(|id| self.leases.remove(&id)).map(|lease| {
             let closed = lease.state == State::Open;
+            if booking.is_none() && lease.state != State::Recorded {
+                // The database has the record and memory has not: this process stored it, and the connection broke
+                // before it was told so.
+                self.scopes.charge(&lease, |account| account.book(record.cost));
+            }
             Effect { closed, gone: self.end_by_record(lease, record, policies, now) }
         });
         if let Some(booking) = booking.filter(|b| b.window_start == self.scopes.window.start) {
