@@ -66,7 +66,7 @@ async fn everything_works_on_postgresql_and_outlives_its_crash() {
     headgate.ready().await;
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
     headgate.rows(11).await;
-    let files = fs::read_dir(headgate.data_dir_of("auth")).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(headgate.data_dir_of("usage")).unwrap().map(|entry| entry.unwrap().path());
     let databases: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
     assert!(databases.is_empty(), "{databases:?}");
     assert!(!headgate.logs().contains(PASSWORD), "{}", headgate.logs());
@@ -176,4 +176,23 @@ async fn each_service_may_have_a_role_that_sees_nothing_of_the_others() {
     assert_eq!(postgres.sql(&url, owners), owned);
     let allowed = "SELECT has_schema_privilege('usage_role', 'auth', 'USAGE')";
     assert_eq!(postgres.sql(&url, allowed), "f");
+}
+
+#[tokio::test]
+async fn the_fleet_lives_with_few_connections() {
+    let (upstream, postgres) = (Upstream::start().await, Postgres::start_with(20).await);
+    let url = postgres.database();
+    let headgate = Headgate::start(&setup(&upstream, &json!({"url": url}))).await;
+    let load = (0..20).map(|_| async {
+        for _ in 0..10 {
+            headgate.client().chat(&prompts::chat("m")).await.expect(200);
+            headgate.usage_summary().await;
+        }
+    });
+    futures_util::future::join_all(load).await;
+    headgate.rows(200).await;
+    let taken = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'headgate'";
+    let taken: u32 = postgres.sql(&url, taken).parse().unwrap();
+    // Three of twenty are the superuser's.
+    assert!((1..=17).contains(&taken), "{taken} connections");
 }

@@ -61,12 +61,12 @@ impl Headgate {
         gate
     }
 
-    /// Starts one, on the topology that this run is for, that may have to wait for something before it is ready.
+    /// Starts one as one process, which may have to wait for something before it is ready.
     ///
     /// # Panics
     /// When it isn't built, or ends.
     pub async fn launch(setup: &Setup) -> Self {
-        Self::launch_on(Topology::chosen(), setup).await
+        Self::launch_on(Topology::AllInOne, setup).await
     }
 
     async fn launch_on(topology: Topology, setup: &Setup) -> Self {
