@@ -167,6 +167,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_publisher_may_choose_to_be_silent_but_changes_are_told() {
+        let counter = Counter::new();
+        let snapshot = || Message::Snapshot(0);
+        let mut follower = Box::pin(counter.feed.follow(snapshot, || None).map(Result::unwrap));
+        assert_eq!(follower.next().await, Some(Message::Snapshot(0)));
+        let silence = tokio::time::timeout(10 * HEARTBEAT, follower.next()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        counter.count();
+        assert_eq!(follower.next().await, Some(Message::Change(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_follower_that_lags_gets_a_fresh_snapshot_and_goes_on() {
         let counter = Counter::new();
         let mut follower = counter.follow();

@@ -237,7 +237,7 @@ async fn a_statement_that_takes_too_long_is_ended() {
     let began = std::time::Instant::now();
     let slept = crate::execute!(opened.write(), pool => sqlx::query("SELECT pg_sleep(60)").execute(pool));
     // Only PostgreSQL has it, so that the text runs here alone.
-    assert!(slept.is_err() && began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(slept.is_err() && began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]
