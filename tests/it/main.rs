@@ -13,6 +13,7 @@ mod degraded;
 mod errors;
 mod health;
 mod idempotency;
+mod image;
 mod keys;
 mod layering;
 mod lifecycle;

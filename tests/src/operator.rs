@@ -34,7 +34,11 @@ impl Interceptor for Bearer {
     }
 }
 
-pub(crate) async fn authorized(address: SocketAddr, credential: &str) -> Authorized {
+/// A connection to a gRPC listener that presents `credential`.
+///
+/// # Panics
+/// When nobody listens.
+pub async fn authorized(address: SocketAddr, credential: &str) -> Authorized {
     let channel =
         Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.expect("gRPC is served");
     let bearer = format!("Bearer {credential}").parse().expect("a credential of ASCII");

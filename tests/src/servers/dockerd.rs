@@ -53,9 +53,15 @@ impl Engine {
     /// A command line of the client that speaks to this engine.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut docker = client(self.socket.as_deref());
+        let mut docker = self.tell(Command::new(program("docker", &BIN)));
         docker.args(arguments);
         docker
+    }
+
+    /// A command that runs the client by itself, and now with this engine.
+    #[must_use]
+    pub fn tell(&self, command: Command) -> Command {
+        told(command, self.socket.as_deref())
     }
 
     /// What the client prints.
@@ -102,17 +108,16 @@ impl Own {
 }
 
 fn answers(socket: Option<&str>) -> bool {
-    let mut ask = client(socket);
+    let mut ask = told(Command::new(program("docker", &BIN)), socket);
     ask.args(["version", "--format", "{{.Server.Version}}"]).stdin(Stdio::null());
     ask.output().is_ok_and(|answer| answer.status.success())
 }
 
-fn client(socket: Option<&str>) -> Command {
-    let mut docker = Command::new(program("docker", &BIN));
+fn told(mut command: Command, socket: Option<&str>) -> Command {
     if let Some(socket) = socket {
-        docker.env("DOCKER_HOST", socket);
+        command.env("DOCKER_HOST", socket);
     }
-    docker
+    command
 }
 
 fn lock() -> File {
