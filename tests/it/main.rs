@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod databases;
 mod degraded;
+mod deploy;
 mod errors;
 mod health;
 mod idempotency;
