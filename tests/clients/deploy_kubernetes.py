@@ -138,7 +138,9 @@ def records_wait_on_volumes_that_stay(topology):
     for workload in topology.workloads:
         assert any(mount["mountPath"] == "/data" for mount in workload.container["volumeMounts"])
         keeps = bool(workload.services & {"router", "budget"})
-        claims = [claim["metadata"]["name"] for claim in workload.spec.get("volumeClaimTemplates", [])]
+        templates = workload.spec.get("volumeClaimTemplates", [])
+        assert all(set(claim["spec"]["resources"]["requests"]) == {"storage"} for claim in templates)
+        claims = [claim["metadata"]["name"] for claim in templates]
         volumes = {v["name"]: v for v in workload.pod["volumes"]}
         equal(claims, ["data"] if workload.kind == "StatefulSet" else [])
         assert workload.kind == "StatefulSet" or ("emptyDir" in volumes["data"] and not keeps), workload.name

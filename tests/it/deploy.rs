@@ -5,9 +5,17 @@ use headgate_tests::repo;
 use crate::clients::run;
 
 async fn kubernetes(overlay: &str) -> usize {
+    checked("deploy_kubernetes.py", overlay).await
+}
+
+async fn compose(file: &str) -> usize {
+    checked("deploy_compose.py", file).await
+}
+
+/// How many checks passed, all of them.
+async fn checked(script: &str, what: &str) -> usize {
     let binary = repo::binary();
-    let binary = binary.to_str().expect("a UTF-8 path");
-    run("deploy_kubernetes.py", &[overlay, "--headgate", binary]).await
+    run(script, &[what, "--headgate", binary.to_str().expect("a UTF-8 path")]).await
 }
 
 #[tokio::test]
@@ -23,4 +31,14 @@ async fn kubernetes_data_plane_and_control_plane() {
 #[tokio::test]
 async fn kubernetes_a_process_per_service() {
     assert_eq!(kubernetes("split").await, 15);
+}
+
+#[tokio::test]
+async fn compose_all_in_one() {
+    assert_eq!(compose("compose.yaml").await, 10);
+}
+
+#[tokio::test]
+async fn compose_a_container_per_service() {
+    assert_eq!(compose("compose.split.yaml").await, 10);
 }
