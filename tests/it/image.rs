@@ -68,6 +68,13 @@ impl Made {
         id
     }
 
+    /// Asks it to end, as orchestrators do, while this test's own connections can close.
+    async fn stop(&self, id: &str) {
+        let stop = self.engine.command(&["stop", "--time", "90", id]);
+        let stopped = tokio::process::Command::from(stop).output().await.unwrap();
+        assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    }
+
     fn inspect(&self, what: &str, format: &str) -> String {
         self.engine.run(&["inspect", "--format", format, what])
     }
@@ -134,7 +141,7 @@ async fn the_image_serves_without_any_right_and_its_data_outlives_the_container(
     made.client(&first).chat(&prompts::chat("echo")).await.expect(200);
     eventually(START, "the ledger's row", || async { (made.rows(&first).await == 1).then_some(()) }).await;
 
-    made.engine.run(&["stop", "--time", "60", &first]);
+    made.stop(&first).await;
     assert_eq!(made.inspect(&first, "{{.State.ExitCode}}"), "0", "{}", made.logs(&first));
 
     let second = made.container().await;
