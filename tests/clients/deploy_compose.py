@@ -53,7 +53,8 @@ def the_file_is_what_the_specification_says(compose):
 
 @checks.add
 def every_service_runs_once(compose):
-    equal(sorted(s for process in compose.processes.values() for s in services_of(process["command"])), sorted(SERVICES))
+    commands = [process["command"] for process in compose.processes.values()]
+    equal(sorted(service for command in commands for service in services_of(command)), sorted(SERVICES))
 
 
 @checks.add

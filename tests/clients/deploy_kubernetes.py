@@ -14,7 +14,6 @@ from checks import Checks, equal
 from headgate_config import CALLS, DATABASE, NATS, REDIS, REPOSITORY, SAMPLES, SERVICES, Binary, services_of
 
 checks = Checks()
-COMPONENT = "app.kubernetes.io/component"
 # The oldest and the newest that the manifests are for.
 VERSIONS = ["1.29", kubernetes_validate.latest_version()]
 SETTINGS = "/etc/headgate/headgate.yaml"
@@ -51,8 +50,8 @@ class Topology:
     def __init__(self, overlay, binary):
         self.folder = REPOSITORY / "deploy/kubernetes/overlays" / overlay
         kubectl = pathlib.Path(sys.executable).with_name("kubectl")
-        rendered = subprocess.run([kubectl, "kustomize", self.folder], check=True, capture_output=True, text=True)
-        self.documents = [document for document in yaml.safe_load_all(rendered.stdout) if document]
+        rendered = subprocess.run([kubectl, "kustomize", self.folder], stdout=subprocess.PIPE, check=True, text=True)
+        self.documents = list(yaml.safe_load_all(rendered.stdout))
         self.secrets = list(yaml.safe_load_all((self.folder / "secrets.example.yaml").read_text()))
         self.workloads = [Workload(d) for d in self.documents if d["kind"] in ("Deployment", "StatefulSet")]
         self.binary = Binary(binary)
@@ -207,7 +206,8 @@ def a_process_has_the_engines_of_its_services_and_no_others(topology):
             ("HEADGATE__DATABASE__URL", DATABASE), ("HEADGATE__NATS__URL", NATS), ("HEADGATE__REDIS__URL", REDIS),
             ("HEADGATE__MASTER_KEY", {"catalog", "adapter"}), ("HEADGATE__IDENTITY__TOKEN_KEY", SERVICES),
         ]:
-            equal((workload.name, variable, variable in has), (workload.name, variable, bool(workload.services & users)))
+            needs = bool(workload.services & users)
+            equal((workload.name, variable, variable in has), (workload.name, variable, needs))
         # Schemas are those of the services that run here, brought up to date before.
         init = [c["args"] for c in workload.pod.get("initContainers", [])]
         owned = workload.services & DATABASE
@@ -218,7 +218,8 @@ def a_process_has_the_engines_of_its_services_and_no_others(topology):
 @checks.add
 def replicas_come_and_go_a_few_at_a_time(topology):
     budgets = {str(b["spec"]["selector"]): b for b in topology.of_kind("PodDisruptionBudget").values()}
-    scalers = {s["spec"]["scaleTargetRef"]["name"]: s["spec"] for s in topology.of_kind("HorizontalPodAutoscaler").values()}
+    scalers = [scaler["spec"] for scaler in topology.of_kind("HorizontalPodAutoscaler").values()]
+    scalers = {scaler["scaleTargetRef"]["name"]: scaler for scaler in scalers}
     equal(len(budgets), len(topology.workloads))
     for workload in topology.workloads:
         assert str(workload.spec["selector"]) in budgets, workload.name

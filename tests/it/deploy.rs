@@ -1,5 +1,6 @@
 //! What lies in deploy/ is what Kubernetes and Compose take, and what the binary understands.
 
+use headgate_tests::image::Image;
 use headgate_tests::repo;
 
 use crate::clients::run;
@@ -41,4 +42,17 @@ async fn compose_all_in_one() {
 #[tokio::test]
 async fn compose_a_container_per_service() {
     assert_eq!(compose("compose.split.yaml").await, 10);
+}
+
+#[tokio::test]
+async fn kubernetes_manifests_run_as_containers_in_front_of_real_engines() {
+    let (image, binary) = (Image::build().await, repo::binary());
+    let binary = binary.to_str().expect("a UTF-8 path");
+    for overlay in ["all-in-one", "planes", "split"] {
+        let mut arguments = vec![overlay, "--headgate", binary, "--image", image.name()];
+        if let Some(host) = image.engine().host() {
+            arguments.extend(["--docker-host", host]);
+        }
+        assert_eq!(run("deploy_on_docker.py", &arguments).await, 3, "{overlay}");
+    }
 }

@@ -3,16 +3,15 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use headgate_proto::usage::v1::GetUsageSummaryRequest;
 use headgate_proto::usage::v1::usage_service_client::UsageServiceClient;
 use headgate_tests::http::Client;
+use headgate_tests::image::Image;
 use headgate_tests::operator::authorized;
 use headgate_tests::prompts;
 use headgate_tests::repo;
-use headgate_tests::servers::dockerd::Engine;
 use headgate_tests::wait::eventually;
 use serde_json::json;
 use tempfile::TempDir;
@@ -22,43 +21,37 @@ const TOKEN: &str = "operator-token-of-the-image-test";
 const KEY: &str = "sk-image.image-client-secret";
 const CONFIG: &str = "/etc/headgate/headgate.yaml";
 
-/// An image and a volume; what was made of them is removed when dropped.
+/// An image and a volume of the same name; what was made of them is removed when dropped.
 struct Made {
-    engine: Engine,
-    name: String,
+    image: Image,
     config: PathBuf,
     _folder: TempDir,
 }
 
 impl Made {
     async fn new() -> Self {
-        let engine = Engine::start().await;
+        let image = Image::build().await;
         let folder = TempDir::new().unwrap();
-        let name = format!("headgate-test-{}", std::process::id());
         let config = folder.path().join("headgate.yaml");
         std::fs::write(&config, configuration()).unwrap();
         // The container's user is another.
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let made = Self { engine, name, config, _folder: folder };
-        let mut script = made.engine.tell(Command::new(repo::root().join("deploy/image.sh")));
-        let built = script.arg(repo::binary()).arg(&made.name).output().unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        made.engine.run(&["volume", "create", &made.name]);
-        made
+        image.engine().run(&["volume", "create", image.name()]);
+        Self { image, config, _folder: folder }
     }
 
     /// Runs a container and waits until the engine finds it healthy by the image's own check.
     async fn container(&self) -> String {
         let (data, config) =
-            (format!("{}:/data", self.name), format!("{}:{CONFIG}:ro", self.config.display()));
+            (format!("{}:/data", self.image.name()), format!("{}:{CONFIG}:ro", self.config.display()));
         let token = format!("HEADGATE__OPERATOR_TOKEN={TOKEN}");
-        let label = format!("test={}", self.name);
+        let label = format!("test={}", self.image.name());
         let mut run = vec!["run", "--detach", "--label", &label, "--health-interval", "1s"];
         run.extend(["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]);
         run.extend(["--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::50051"]);
         run.extend(["--volume", &data, "--volume", &config, "--env", &token]);
-        run.extend([self.name.as_str(), "serve", "--config", CONFIG]);
-        let id = self.engine.run(&run);
+        run.extend([self.image.name(), "serve", "--config", CONFIG]);
+        let id = self.image.engine().run(&run);
         eventually(START, "the container's health", || async {
             let status = self.inspect(&id, "{{.State.Status}} {{.State.Health.Status}}");
             assert!(status.starts_with("running"), "{status}: {}", self.logs(&id));
@@ -70,22 +63,22 @@ impl Made {
 
     /// Asks it to end, as orchestrators do, while this test's own connections can close.
     async fn stop(&self, id: &str) {
-        let stop = self.engine.command(&["stop", "--time", "90", id]);
+        let stop = self.image.engine().command(&["stop", "--time", "90", id]);
         let stopped = tokio::process::Command::from(stop).output().await.unwrap();
         assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
     }
 
     fn inspect(&self, what: &str, format: &str) -> String {
-        self.engine.run(&["inspect", "--format", format, what])
+        self.image.engine().run(&["inspect", "--format", format, what])
     }
 
     fn logs(&self, id: &str) -> String {
-        let output = self.engine.command(&["logs", id]).output().unwrap();
+        let output = self.image.engine().command(&["logs", id]).output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     }
 
     fn published(&self, id: &str, port: &str) -> SocketAddr {
-        self.engine.run(&["port", id, port]).parse().unwrap()
+        self.image.engine().run(&["port", id, port]).parse().unwrap()
     }
 
     fn client(&self, id: &str) -> Client {
@@ -102,15 +95,14 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        let label = format!("label=test={}", self.name);
-        let left = self.engine.command(&["ps", "--all", "--quiet", "--filter", &label]).output();
+        let label = format!("label=test={}", self.image.name());
+        let left = self.image.engine().command(&["ps", "--all", "--quiet", "--filter", &label]).output();
         let left =
             left.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let containers = left.lines().map(|id| vec!["rm", "--force", id]);
-        let rest = [vec!["volume", "rm", &self.name], vec!["rmi", "--force", &self.name]];
-        for command in containers.chain(rest) {
+        for command in containers.chain([vec!["volume", "rm", self.image.name()]]) {
             // What the test did not get to make is not there.
-            drop(self.engine.command(&command).output());
+            drop(self.image.engine().command(&command).output());
         }
     }
 }
@@ -136,7 +128,7 @@ fn configuration() -> String {
 #[tokio::test]
 async fn the_image_serves_without_any_right_and_its_data_outlives_the_container() {
     let made = Made::new().await;
-    assert_eq!(made.inspect(&made.name, "{{.Config.User}}"), "10001:10001");
+    assert_eq!(made.inspect(made.image.name(), "{{.Config.User}}"), "10001:10001");
     let first = made.container().await;
     made.client(&first).chat(&prompts::chat("echo")).await.expect(200);
     eventually(START, "the ledger's row", || async { (made.rows(&first).await == 1).then_some(()) }).await;

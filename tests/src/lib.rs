@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod engines;
 pub mod gguf;
 pub mod http;
+pub mod image;
 pub mod llama;
 pub mod node;
 pub mod operator;

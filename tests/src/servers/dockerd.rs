@@ -64,6 +64,12 @@ impl Engine {
         told(command, self.socket.as_deref())
     }
 
+    /// Where it is, if not where the client looks.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.socket.as_deref()
+    }
+
     /// What the client prints.
     ///
     /// # Panics
