@@ -66,7 +66,7 @@ impl Peers {
 
     fn watch<M: Clone + Send + Sync + 'static>(&self, snapshot: M, heartbeat: M) -> Answer<Messages<M>> {
         let feed = Feed::new(self.tasks.stopping());
-        Ok(Response::new(Box::pin(feed.follow(move || snapshot.clone(), move || heartbeat.clone()))))
+        Ok(Response::new(Box::pin(feed.follow(move || snapshot.clone(), move || Some(heartbeat.clone())))))
     }
 }
 
