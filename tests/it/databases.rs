@@ -1,12 +1,14 @@
 //! Tables in PostgreSQL: the whole binary on it, migrations by hand, and a server that is away.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
+use headgate_proto::auth::v1::{CreateApiKeyRequest, RevokeApiKeyRequest};
 use headgate_tests::cluster::{Headgate, run_to_end};
 use headgate_tests::prompts;
 use headgate_tests::servers::postgres::{PASSWORD, Postgres};
-use headgate_tests::setup::{KEY, Setup};
+use headgate_tests::setup::{KEY, Setup, TENANT};
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
@@ -195,4 +197,30 @@ async fn the_fleet_lives_with_few_connections() {
     let taken: u32 = postgres.sql(&url, taken).parse().unwrap();
     // Three of twenty are the superuser's.
     assert!((1..=17).contains(&taken), "{taken} connections");
+}
+
+#[tokio::test]
+async fn what_one_gate_changes_another_on_the_same_database_knows() {
+    let (upstream, postgres) = (Upstream::start().await, Postgres::start().await);
+    let setup = setup(&upstream, &json!({"url": postgres.database()}))
+        .section("auth", &json!({"pepper": "5a".repeat(32)}))
+        .set("master_key", "6b".repeat(32));
+    let (here, there) = tokio::join!(Headgate::start(&setup), Headgate::start(&setup));
+    let mut keys = ApiKeyServiceClient::new(here.operator("auth").await);
+    let mut latest = Duration::ZERO;
+    for _ in 0..3 {
+        let request = CreateApiKeyRequest { tenant_id: TENANT.into(), ..CreateApiKeyRequest::default() };
+        let created = keys.create_api_key(request).await.unwrap().into_inner();
+        let client = there.anonymous().with_key(&created.secret_key);
+        client.chat(&prompts::chat("m")).await.expect(200);
+        let id = created.api_key.unwrap().id;
+        keys.revoke_api_key(RevokeApiKeyRequest { id }).await.unwrap();
+        let acknowledged = Instant::now();
+        while client.chat(&prompts::chat("m")).await.status == 200 {
+            latest = latest.max(acknowledged.elapsed());
+            assert!(latest < SOON, "it is never refused");
+        }
+        client.chat(&prompts::chat("m")).await.expect(401);
+    }
+    assert!(latest < Duration::from_secs(1), "accepted {latest:?} after the answer");
 }

@@ -1,13 +1,34 @@
 //! What exists after a start: what the configuration names, or the demo on a new folder.
 
+use std::time::Duration;
+
 use headgate_kit::Failure;
+use headgate_kit::error::ErrorReason;
 use serde_json::json;
 
 use crate::compose::Services;
 use crate::settings::Bootstrap;
 
-/// Seeds every service of this process. Doing it again changes nothing.
+/// How long to wait for a database that went away.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Seeds every service of this process, waiting for databases that are away. Doing it again changes nothing.
+///
+/// # Errors
+/// What is wrong with the seed.
 pub(crate) async fn apply(services: &Services, seed: &Bootstrap) -> Result<(), Failure> {
+    loop {
+        match apply_once(services, seed).await {
+            Err(failure) if failure.reason == ErrorReason::Unavailable => {
+                tracing::warn!(%failure, "what the configuration names cannot be seeded yet");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn apply_once(services: &Services, seed: &Bootstrap) -> Result<(), Failure> {
     if let Some(auth) = &services.auth {
         auth.bootstrap(&seed.auth()).await?;
     }

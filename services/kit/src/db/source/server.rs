@@ -68,7 +68,9 @@ impl Server {
     }
 
     fn options(&self) -> PgConnectOptions {
-        self.options.as_ref().clone().options([("search_path", self.schema)])
+        // Notices tell what is as it shall be, e.g. that a table exists.
+        let options = [("search_path", self.schema), ("client_min_messages", "warning")];
+        self.options.as_ref().clone().options(options)
     }
 }
 
