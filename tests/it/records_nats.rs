@@ -172,3 +172,25 @@ async fn the_brokers_password_is_shown_nowhere() {
     let metrics = headgate.ops().get("/metrics").await.expect(200).text();
     assert!(!metrics.contains(PASSWORD));
 }
+
+#[tokio::test]
+async fn what_budget_writes_for_a_router_that_never_returns_goes_the_same_way() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer::paced(100, Duration::from_millis(25)));
+    let setup = Setup::with_model("m", &upstream).section("budget", &json!({"lease_ttl_ms": 2000}));
+    let mut headgate = Headgate::start_on(Topology::Planes, &setup).await;
+    let mut stream = headgate.client().stream(&prompts::stream("m")).await;
+    stream.read_content(10).await;
+    headgate.node_mut("router").kill();
+    drop(stream);
+    let row = headgate.only_row().await;
+    assert_eq!(row.outcome(), Outcome::Abandoned);
+
+    // It does return: its own account of the same request makes no second row.
+    headgate.node_mut("router").restart().await;
+    headgate.ready().await;
+    upstream.script("m", Answer::default());
+    chat(&headgate, 1).await;
+    let rows = headgate.rows(2).await;
+    assert_eq!(rows[1].lease_id, row.lease_id);
+}

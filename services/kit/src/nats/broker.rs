@@ -242,7 +242,7 @@ pub(super) struct Backoff(Duration);
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(2);
+    const LONGEST: Duration = Duration::from_secs(5);
 
     pub(super) fn new() -> Self {
         Self(Self::FIRST)
