@@ -15,8 +15,8 @@ use headgate_tests::upstream::{Answer, Behaviour, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
 
-const USD: i64 = 1_000_000_000;
-const CENT: i64 = USD / 100;
+pub(crate) const USD: i64 = 1_000_000_000;
+pub(crate) const CENT: i64 = USD / 100;
 /// How long a settled request's spend may take to be counted on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -33,7 +33,7 @@ pub(crate) fn cent_request() -> Value {
     prompts::chat_with("m", &json!({"max_tokens": 100}))
 }
 
-fn tenant_scope() -> Scope {
+pub(crate) fn tenant_scope() -> Scope {
     Scope { scope: Some(Kind::TenantId(TENANT.into())) }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn key_scope() -> Scope {
     Scope { scope: Some(Kind::KeyId(KEY_ID.into())) }
 }
 
-async fn status(headgate: &Headgate, scope: &Scope) -> BudgetStatus {
+pub(crate) async fn status(headgate: &Headgate, scope: &Scope) -> BudgetStatus {
     let mut budgets = BudgetServiceClient::new(headgate.operator("budget").await);
     let request = GetBudgetRequest { scope: Some(scope.clone()) };
     budgets.get_budget(request).await.unwrap().into_inner().status.unwrap()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,6 +26,8 @@ const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef012345
 pub struct Headgate {
     topology: Topology,
     nodes: Vec<Node>,
+    /// Further processes, each with the position of the group whose services it runs.
+    replicas: Vec<(usize, Node)>,
     engines: Option<Engines>,
     // After what runs in it.
     folder: TempDir,
@@ -71,17 +73,13 @@ impl Headgate {
 
     async fn launch_on(topology: Topology, setup: &Setup) -> Self {
         let engines = Engines::of(topology).await;
-        let mut gate = Self { topology, nodes: Vec::new(), engines, folder: new_folder() };
+        let mut gate =
+            Self { topology, nodes: Vec::new(), replicas: Vec::new(), engines, folder: new_folder() };
         for services in topology.groups() {
             let folder = gate.folder_of(services);
             fs::create_dir_all(&folder).unwrap();
             gate.write_config(setup, services);
-            let config = config_file(&folder).to_str().expect("a UTF-8 path").to_owned();
-            let mut arguments = vec!["serve".to_owned(), "--config".to_owned(), config];
-            if topology != Topology::AllInOne {
-                arguments.extend(["--only".to_owned(), services.join(",")]);
-            }
-            let node = Node::launch(folder, Invocation { arguments, ..Invocation::default() }).await;
+            let node = Node::launch(folder.clone(), gate.invocation(&folder, services)).await;
             gate.nodes.push(node);
             if topology != Topology::AllInOne {
                 // Now that its port is known, it is kept: peers look for it there after a restart.
@@ -108,7 +106,49 @@ impl Headgate {
         let invocation = Invocation { arguments: vec!["serve".into()], environment };
         let node = Node::launch(folder.path().to_owned(), invocation).await;
         node.ready().await;
-        Self { topology: Topology::AllInOne, nodes: vec![node], engines: None, folder }
+        Self { topology: Topology::AllInOne, nodes: vec![node], replicas: Vec::new(), engines: None, folder }
+    }
+
+    /// Starts another replica of the process that runs `service`, waits until it is ready, and tells its number. Those
+    /// that are started later know it; those that run already do not.
+    ///
+    /// # Panics
+    /// When it ends or stays unready.
+    pub async fn add(&mut self, setup: &Setup, service: &str) -> usize {
+        let position = self.position(service);
+        let services = self.topology.groups()[position];
+        let number = self.replicas.len();
+        let folder = self.folder.path().join(format!("{}-{number}", services.join("-")));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(config_file(&folder), self.configured(setup).render(&data_dir(&folder))).unwrap();
+        let node = Node::launch(folder.clone(), self.invocation(&folder, services)).await;
+        node.ready().await;
+        self.replicas.push((position, node));
+        number
+    }
+
+    /// A replica that was added.
+    ///
+    /// # Panics
+    /// When there is none of that number.
+    pub fn replica(&mut self, number: usize) -> &mut Node {
+        &mut self.replicas[number].1
+    }
+
+    /// REST clients without a key, of every process that has an edge.
+    #[must_use]
+    pub fn edges(&self) -> Vec<Client> {
+        let nodes = self.nodes.iter().chain(self.replicas.iter().map(|(_, node)| node));
+        nodes.filter_map(|node| Some(Client::new(node.listeners().edge?))).collect()
+    }
+
+    fn invocation(&self, folder: &Path, services: &[&str]) -> Invocation {
+        let config = config_file(folder).to_str().expect("a UTF-8 path").to_owned();
+        let mut arguments = vec!["serve".to_owned(), "--config".to_owned(), config];
+        if self.topology != Topology::AllInOne {
+            arguments.extend(["--only".to_owned(), services.join(",")]);
+        }
+        Invocation { arguments, ..Invocation::default() }
     }
 
     fn folder_of(&self, services: &[&str]) -> PathBuf {
@@ -120,28 +160,34 @@ impl Headgate {
 
     fn write_config(&self, setup: &Setup, services: &[&str]) {
         let folder = self.folder_of(services);
-        let mut setup = setup.clone();
-        if let Some(engines) = &self.engines {
-            setup = engines
-                .configure(setup)
-                .set("operator_token", OPERATOR_TOKEN)
-                .set_unless_set("master_key", MASTER_KEY)
-                .section("identity", &json!({"token_key": TOKEN_KEY}))
-                .set("peers", self.peers());
-            if let Some(node) = self.nodes.get(self.position(services[0])) {
-                setup = setup.section("grpc", &json!({"listen": node.grpc()}));
-            }
+        let mut setup = self.configured(setup);
+        if let (Some(_), Some(node)) = (&self.engines, self.nodes.get(self.position(services[0]))) {
+            setup = setup.section("grpc", &json!({"listen": node.grpc()}));
         }
         fs::write(config_file(&folder), setup.render(&data_dir(&folder))).unwrap();
     }
 
+    /// A configuration with what all processes of the deployment have in common.
+    fn configured(&self, setup: &Setup) -> Setup {
+        let Some(engines) = &self.engines else { return setup.clone() };
+        engines
+            .configure(setup.clone())
+            .set("operator_token", OPERATOR_TOKEN)
+            .set_unless_set("master_key", MASTER_KEY)
+            .section("identity", &json!({"token_key": TOKEN_KEY}))
+            .set("peers", self.peers())
+    }
+
     /// Where those are that run already.
     fn peers(&self) -> Value {
-        let places = self.topology.groups().iter().zip(&self.nodes).flat_map(|(services, node)| {
-            let at = format!("http://{}", node.grpc());
-            services.iter().filter(|service| **service != "edge").map(move |service| (*service, at.clone()))
-        });
-        json!(places.collect::<BTreeMap<_, _>>())
+        let mut places = BTreeMap::<_, Vec<_>>::new();
+        let first = self.nodes.iter().enumerate();
+        for (position, node) in first.chain(self.replicas.iter().map(|(position, node)| (*position, node))) {
+            for service in self.topology.groups()[position].iter().filter(|service| **service != "edge") {
+                places.entry(*service).or_default().push(format!("http://{}", node.grpc()));
+            }
+        }
+        json!(places.into_iter().map(|(service, at)| (service, at.join(","))).collect::<BTreeMap<_, _>>())
     }
 
     fn position(&self, service: &str) -> usize {
