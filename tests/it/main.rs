@@ -12,6 +12,7 @@ mod databases;
 mod degraded;
 mod deploy;
 mod errors;
+mod fire;
 mod fleet;
 mod health;
 mod idempotency;

@@ -57,6 +57,25 @@ impl Headgate {
         usage.list_usage_records(request).await.expect("usage answers").into_inner().records
     }
 
+    /// All rows of the ledger, newest first.
+    ///
+    /// # Panics
+    /// When usage refuses.
+    pub async fn whole_ledger(&self, filter: UsageFilter) -> Vec<UsageRecord> {
+        let mut usage = UsageServiceClient::new(self.operator("usage").await);
+        let (mut rows, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request =
+                ListUsageRecordsRequest { filter: Some(filter.clone()), page_size: 1000, page_token };
+            let page = usage.list_usage_records(request).await.expect("usage answers").into_inner();
+            rows.extend(page.records);
+            if page.next_page_token.is_empty() {
+                return rows;
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
     /// The sums over all rows.
     ///
     /// # Panics
