@@ -224,3 +224,13 @@ async fn what_one_gate_changes_another_on_the_same_database_knows() {
     }
     assert!(latest < Duration::from_secs(1), "accepted {latest:?} after the answer");
 }
+
+#[tokio::test]
+async fn a_database_that_others_may_use_gets_no_key_that_everybody_knows() {
+    let postgres = Postgres::start().await;
+    let url = postgres.database();
+    let environment = vec![("HEADGATE__DATABASE__URL", url.clone())];
+    let headgate = Headgate::start_without_config_but(environment).await;
+    headgate.anonymous().with_key("sk-demo.my-secret").get("/v1/models").await.expect(401);
+    assert_eq!(postgres.sql(&url, "SELECT COUNT(*) FROM auth.api_keys"), "0");
+}

@@ -95,14 +95,23 @@ impl Headgate {
     /// # Panics
     /// When it isn't built, or ends or stays unready.
     pub async fn start_without_config() -> Self {
+        Self::start_without_config_but(Vec::new()).await
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Panics
+    /// When it isn't built, or ends or stays unready.
+    pub async fn start_without_config_but(more: Vec<(&'static str, String)>) -> Self {
         let folder = new_folder();
         let anywhere = || "127.0.0.1:0".to_owned();
-        let environment = vec![
+        let mut environment = vec![
             ("HEADGATE__EDGE__LISTEN", anywhere()),
             ("HEADGATE__GRPC__LISTEN", anywhere()),
             ("HEADGATE__OPS__LISTEN", anywhere()),
             ("HEADGATE__DATA_DIR", data_dir(folder.path()).display().to_string()),
         ];
+        environment.extend(more);
         let invocation = Invocation { arguments: vec!["serve".into()], environment };
         let node = Node::launch(folder.path().to_owned(), invocation).await;
         node.ready().await;

@@ -98,7 +98,8 @@ async fn serve(settings: Settings, here: Here, configured: bool) -> Result<(), B
         context.front.spawn(certificates.keep_current(context.front.stopping()));
     }
     let bare = !configured && settings.bootstrap.is_empty() && settings.is_loopback();
-    let demo = data.is_new() && bare && context.here.is_all();
+    // Never in a database that others may use: everybody knows the demo's key.
+    let demo = data.is_new() && bare && context.here.is_all() && !settings.database.is_set();
     let seed = if demo { bootstrap::demo()? } else { settings.bootstrap.clone() };
     let services = tokio::select! {
         // Boxed, as it is large and lives for the start only.

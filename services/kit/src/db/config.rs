@@ -56,6 +56,12 @@ impl Config {
         problems
     }
 
+    /// Whether any service's tables are elsewhere than in the data folder.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.url.is_some() || !self.urls.is_empty()
+    }
+
     /// The URL of a service's database; none when it is a file.
     #[must_use]
     pub fn url_of(&self, service: &str) -> Option<&SecretString> {

@@ -263,6 +263,7 @@ fn a_bad_value_is_named_and_no_url_is_shown() {
     );
     assert!(!format!("{source:?}").contains("planted"), "{source:?}");
     assert_eq!(Config::default().problems(&[]), []);
+    assert!(config.is_set() && !Config::default().is_set());
 }
 
 #[test]
