@@ -59,8 +59,9 @@ pub struct Options {
     /// No entry begins that would take the segments over this many bytes. Outcomes are written even then.
     pub cap_bytes: u64,
     /// Who consumes the outcomes, by names of `a-z`, `0-9`, `-` and `_`. A record is kept until each of them has
-    /// acknowledged it; without any, until its segment is full. A new name starts with the oldest record still there, so
-    /// other names than the last time lose nothing, and repeat what not all of the former had acknowledged.
+    /// acknowledged it; without any, until its segment is full. A new name starts with the oldest record still there.
+    /// When it comes in place of names that were there the last time, it starts after what all of those had acknowledged:
+    /// it misses nothing of theirs, and repeats little.
     pub consumers: Vec<String>,
 }
 

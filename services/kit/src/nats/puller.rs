@@ -185,23 +185,30 @@ impl Puller {
 
     /// Keeps the lag up to date.
     async fn watch(&self, spools: Vec<Forwarding>) {
-        let mut goal = None;
+        let (mut goal, mut fault) = (None, String::new());
         loop {
             let may = spools.iter().all(|spool| spool.caught_up.is_reached());
-            match self.look(&mut goal, may).await {
+            let looked = self.look(&mut goal, may).await;
+            let soon = matches!(looked, Ok(_) | Err(Error::Away)) && !self.shared.caught_up.is_reached();
+            match looked {
                 Ok(pending) => {
+                    fault.clear();
                     self.shared.pending.store(pending, Ordering::Relaxed);
                     let gauge = self.broker.metrics().pending.with_label_values(&[self.consumer]);
                     gauge.set(i64::try_from(pending).unwrap_or(i64::MAX));
                 }
                 Err(Error::Away) => {}
                 Err(cause) => {
-                    tracing::warn!(%cause, consumer = self.consumer, "lag unknown");
+                    // Asked every second, told once.
+                    let cause = cause.to_string();
+                    if fault != cause {
+                        tracing::warn!(cause, consumer = self.consumer, "lag unknown");
+                        fault = cause;
+                    }
                     self.broker.doubt().await;
                 }
             }
-            let pause = if self.shared.caught_up.is_reached() { LOOK } else { LOOK_OFTEN };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(if soon { LOOK_OFTEN } else { LOOK }).await;
         }
     }
 

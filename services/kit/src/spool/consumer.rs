@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -22,16 +22,34 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    /// Opens the consumers that the options name.
+    /// Opens the consumers that the options name. New ones take the place of those that are not named any more: they
+    /// begin where the slowest of those had come to.
     pub(super) fn all(dir: &Dir, options: &Options) -> Result<Vec<Self>, SpoolError> {
-        let mut all: Vec<Self> = Vec::new();
-        for name in &options.consumers {
-            let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-            if name.is_empty() || !name.bytes().all(allowed) || all.iter().any(|known| known.name == *name) {
-                return Err(SpoolError::BadConsumer(name.clone()));
-            }
-            all.push(Self::open(name, &dir.consumer(name))?);
+        check_names(&options.consumers)?;
+        let known = dir.consumers()?;
+        let is_known = |path: &PathBuf| known.contains(path);
+        let named: Vec<_> = options.consumers.iter().map(|name| (name, dir.consumer(name))).collect();
+        let gone: Vec<_> =
+            known.iter().filter(|path| named.iter().all(|(_, of_named)| of_named != *path)).collect();
+        let mut left_off = None;
+        for path in &gone {
+            let acked = read(&File::open(path)?)?.unwrap_or(0);
+            left_off = Some(left_off.map_or(acked, |least: u64| least.min(acked)));
         }
+        let mut all = Vec::new();
+        for (name, path) in named {
+            let consumer = Self::open(name, &path)?;
+            if let Some(left_off) = left_off.filter(|_| !is_known(&path)) {
+                consumer.ack(left_off)?;
+                consumer.file.lock().sync_all()?;
+            }
+            all.push(consumer);
+        }
+        if !gone.is_empty() {
+            // Before the others go: without either, all would come again.
+            dir.sync()?;
+        }
+        gone.into_iter().try_for_each(std::fs::remove_file)?;
         Ok(all)
     }
 
@@ -42,16 +60,6 @@ impl Consumer {
             _ => read(&file)?.unwrap_or_else(|| lost(name)),
         };
         Ok(Self { name: name.to_owned(), acked: AtomicU64::new(acked), file: Mutex::new(file) })
-    }
-
-    /// The highest position that anybody has acknowledged, those included whom the options do not name this time: they
-    /// may be back the next.
-    pub(super) fn highest(dir: &Dir) -> io::Result<u64> {
-        let mut highest = 0;
-        for path in dir.consumers()? {
-            highest = highest.max(read(&File::open(path)?)?.unwrap_or(0));
-        }
-        Ok(highest)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -75,6 +83,16 @@ impl Consumer {
         }
         Ok(())
     }
+}
+
+fn check_names(names: &[String]) -> Result<(), SpoolError> {
+    let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    for (at, name) in names.iter().enumerate() {
+        if name.is_empty() || !name.bytes().all(allowed) || names[..at].contains(name) {
+            return Err(SpoolError::BadConsumer(name.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// What a position's file holds; none when that is torn.

@@ -60,7 +60,7 @@ impl Dir {
         self.path.join(format!("{name}.{extension}"))
     }
 
-    /// The positions of all consumers there ever were.
+    /// The positions of the consumers of the last time.
     pub(super) fn consumers(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {

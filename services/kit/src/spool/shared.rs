@@ -38,7 +38,8 @@ impl Shared {
         let mut recovered = Recovered::read(&dir)?;
         // A power loss can keep a position and lose the outcomes before it. New ones must not take their numbers, or
         // they would count as acknowledged.
-        let base = recovered.last().max(Consumer::highest(&dir)?);
+        let acked = consumers.iter().map(Consumer::acked).max().unwrap_or(0);
+        let base = recovered.last().max(acked);
         let segment = options.segment_bytes.min(options.cap_bytes / MIN_SEGMENTS).max(1);
         let limits = Limits { segment, cap: options.cap_bytes };
         let segments = std::mem::take(&mut recovered.segments);
