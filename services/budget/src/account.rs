@@ -19,6 +19,11 @@ impl Account {
         Self { booked: nano_usd.into(), ..Self::default() }
     }
 
+    /// An account by its parts: booked, settled, held.
+    pub(crate) fn of(booked: i128, settled: i128, held: i128) -> Self {
+        Self { booked, settled, held }
+    }
+
     /// A lease begins.
     pub(crate) fn hold(&mut self, nano_usd: i64) {
         self.held += i128::from(nano_usd);

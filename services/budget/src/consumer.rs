@@ -7,9 +7,9 @@ use std::time::Duration;
 use headgate_kit::records::{RecordBatch, RecordSource};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
-use crate::engine::finish::Booking;
+use crate::live::Live;
 use crate::record::Ended;
+use crate::shared::Fault;
 use crate::store::Store;
 use crate::store::spend::{self, LeaseSpend};
 
@@ -23,7 +23,7 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// Applies records, from whichever source.
 #[derive(Clone, Debug)]
 pub(crate) struct Consumer {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) engine: Arc<Live>,
     pub(crate) store: Store,
     /// Sources that have not yet been read up to where they stood at the start.
     pub(crate) behind: Arc<AtomicUsize>,
@@ -87,7 +87,7 @@ impl Consumer {
         let decoded = batch.records.iter().filter_map(|bytes| match Ended::decode(bytes.clone()) {
             Ok(ended) => Some(ended),
             Err(cause) => {
-                self.engine.metrics.unreadable_records.inc();
+                self.engine.metrics().unreadable_records.inc();
                 tracing::error!(%cause, "unreadable record passed over");
                 None
             }
@@ -95,33 +95,31 @@ impl Consumer {
         decoded.collect()
     }
 
-    /// Books records in one transaction, and then tells memory. Idempotent by lease id, in any order.
-    pub(crate) async fn apply_records(&self, records: &[Ended]) -> Result<(), sqlx::Error> {
-        let now_ms = self.engine.clock.unix_millis();
+    /// Books records in one transaction, and then tells the live counters. Idempotent by lease id, in any order.
+    pub(crate) async fn apply_records(&self, records: &[Ended]) -> Result<(), Fault> {
+        let now_ms = self.engine.clock().unix_millis();
         let rows = self.once_each(records, now_ms);
         if rows.is_empty() {
             return Ok(());
         }
-        // The writer is kept until memory knows, so that batches of several sources cannot overtake each other.
         let writer = self.store.writer().await;
         let changes = spend::book(&writer, &rows, now_ms).await?;
-        for (row, change) in rows.into_iter().zip(changes) {
-            let booking = change.map(|(delta, window_start)| Booking { delta, window_start });
-            self.engine.recorded(row.ended, booking);
-        }
-        drop(writer);
-        Ok(())
+        // Kept until memory knows, so that batches of several sources cannot overtake each other. Elsewhere they may.
+        let kept = self.engine.needs_order().then_some(writer);
+        let told = self.engine.recorded(&rows, &changes).await;
+        drop(kept);
+        told
     }
 
     /// The record of each lease that counts, and the window that pays for it; in the order of the leases, as their
     /// index has them.
     fn once_each<'a>(&self, records: &'a [Ended], now_ms: i64) -> Vec<LeaseSpend<'a>> {
-        let mut window = self.engine.months.at(now_ms);
+        let mut window = self.engine.months().at(now_ms);
         let row = |ended: &'a Ended| {
             // Nothing was admitted in the future, whatever another machine's clock says.
             let started = ended.started_at.min(now_ms);
             if !(window.start..window.end).contains(&started) {
-                window = self.engine.months.at(started);
+                window = self.engine.months().at(started);
             }
             LeaseSpend { ended, window_start: window.start }
         };

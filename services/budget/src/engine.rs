@@ -8,8 +8,6 @@ pub(crate) mod finish;
 pub(crate) mod lease;
 pub(crate) mod scopes;
 pub(crate) mod tenant;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -196,6 +194,14 @@ impl Engine {
         let mut tenant = cell.lock();
         tenant.roll(now_ms, &self.months);
         tenant.standing(scope, budget)
+    }
+
+    /// How much is left of leases, and of a tenant's idempotency keys that run.
+    #[cfg(test)]
+    pub(crate) fn left(&self, tenant_id: &str) -> usize {
+        let cell = self.cell(tenant_id);
+        let tenant = cell.lock();
+        self.leases.len() + tenant.leases.len() + tenant.running.len()
     }
 
     /// What an end means for the process as a whole. The tenant's lock is held.

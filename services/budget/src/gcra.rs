@@ -44,6 +44,17 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    /// A meter as text has it: whole cells, parts of a cell, since when, and the limit it was counted under. A period's
+    /// microseconds of parts make a cell. `None` for any other text.
+    pub(crate) fn read(text: &str, period: i64) -> Option<Self> {
+        let mut words = text.split(' ');
+        let cells: i128 = words.next()?.parse().ok()?;
+        let parts: i128 = words.next()?.parse().ok()?;
+        let (at, limit) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let fill = cells.checked_mul(period.into())?.checked_add(parts)?;
+        words.next().is_none().then_some(Self { fill, at, limit })
+    }
+
     /// How long until `cost` cells fit, in microseconds. 0 when they do now.
     pub(crate) fn wait(&self, rate: Rate, now: i64, cost: u32) -> i64 {
         let room = rate.cells(i64::from(rate.limit.max(1)));

@@ -4,7 +4,8 @@
 //!
 //! - Every limit, every budget and the idempotency key of a request are decided and held at once, or not at all;
 //!   what is spent and held never exceeds a budget by an admission.
-//! - A decision reads no database and waits for nothing but its tenant's lock.
+//! - A decision reads no database and waits for nothing but its tenant's lock; where several replicas share their
+//!   counters, for one call of Redis.
 //! - Spend comes from records only, once per lease, in whatever order records and settlements arrive.
 //! - A hold outlives its holder by the lease's time to live at most, and then ends in a record, never silently.
 
@@ -16,16 +17,20 @@ mod consumer;
 mod engine;
 mod gcra;
 mod limits;
+mod live;
 mod maps;
 mod metrics;
 mod policy;
 mod record;
 mod replays;
 mod service;
+mod shared;
 mod store;
 mod upkeep;
 mod window;
 
+#[cfg(test)]
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -49,12 +54,15 @@ pub use bootstrap::Bootstrap;
 pub use config::Config;
 pub use service::admission::Admissions;
 pub use service::budgets::Budgets;
+pub use shared::config::RedisConfig;
 
 use consumer::Consumer;
 use engine::Engine;
+use live::Live;
 use metrics::Metrics;
 use policy::{Limits, Policies, Scope};
 use replays::Replays;
+use shared::{Link, Parts, Shared};
 use store::Store;
 use window::Months;
 
@@ -77,6 +85,8 @@ pub struct Deps {
     /// Takes the records of expired leases. It must be among the sources that are handed to [`Budget::consume`] and to
     /// the ledger.
     pub outbox: Spool,
+    /// Where the live counters are kept.
+    pub redis: RedisConfig,
 }
 
 /// Why the service cannot start.
@@ -96,6 +106,9 @@ pub enum BuildError {
     /// The database cannot be read.
     #[error("database: {0}")]
     Sql(#[from] sqlx::Error),
+    /// Redis cannot be used at all.
+    #[error("redis: the client cannot be made")]
+    Redis,
     /// A metric is malformed.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -104,8 +117,10 @@ pub enum BuildError {
 /// The budget service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    engine: Arc<Engine>,
+    engine: Arc<Live>,
     store: Store,
+    /// Held while policies change, in the database and then in memory.
+    policies: Arc<tokio::sync::Mutex<()>>,
     operator: OperatorGuard,
     tasks: Tasks,
     behind: Arc<AtomicUsize>,
@@ -129,27 +144,27 @@ impl Budget {
         let now_ms = deps.clock.unix_millis();
 
         let policies = Policies::new(config.default_key_limits, config.default_tenant_limits);
-        store.load_policies(&policies).await?;
-        let (replays, entries) = Replays::new(metrics.unpersisted_responses.clone());
-        store.load_replays(now_ms, |entry| replays.restore(entry)).await?;
-        let spent = store.load_spend(months.at(now_ms).start).await?;
-
-        let ttl_ms = i64::try_from(config.lease_ttl_ms).unwrap_or(i64::MAX);
-        let clock = deps.clock.clone();
-        let engine = Engine::new(policies, months, clock.clone(), metrics.clone(), replays, ttl_ms);
-        for (tenant_id, scope, nano_usd) in spent {
-            engine.restore(&tenant_id, &scope, nano_usd);
-        }
-        let engine = Arc::new(engine);
-
+        let revision = store.policy_revision().await?;
+        policies.replace(store.load_policies().await?);
+        let parts = EngineParts { config: &config, policies, months, metrics };
         let (tasks, stop) = (&deps.tasks, deps.tasks.stopping());
+        let policies = Arc::default();
+        let engine = match &deps.redis.url {
+            None => in_memory(parts, &store, &deps, now_ms).await?,
+            Some(url) => {
+                let link = Link::open(&deps.redis, url).map_err(|_| BuildError::Redis)?;
+                let engine = in_redis(parts, &store, &deps, link);
+                let follower = upkeep::Follower::new(&engine, &store, &policies, revision);
+                tasks.spawn(follower.run(stop.clone()));
+                engine
+            }
+        };
         tasks.spawn(upkeep::reap(engine.clone(), deps.outbox, stop.clone()));
-        let given_up = metrics.unpersisted_responses;
-        tasks.spawn(upkeep::write_behind(store.clone(), entries, given_up, stop.clone()));
-        tasks.spawn(upkeep::prune(store.clone(), clock, stop));
+        tasks.spawn(upkeep::prune(store.clone(), deps.clock, stop));
         Ok(Self {
             engine,
             store,
+            policies,
             operator: deps.operator,
             tasks: deps.tasks,
             behind: Arc::new(AtomicUsize::new(0)),
@@ -207,10 +222,11 @@ impl Budget {
         if let Some(name) = limits.zero() {
             return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} must be at least 1")));
         }
+        let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
-        let now_ms = self.engine.clock.unix_millis();
+        let now_ms = self.engine.clock().unix_millis();
         store::policies::set_limits(&writer, scope, limits, now_ms).await.map_err(unavailable)?;
-        self.engine.policies.set_limits(scope, limits);
+        self.engine.policies().set_limits(scope, limits);
         Ok(())
     }
 
@@ -224,22 +240,72 @@ impl Budget {
         if budget.warning_percent > 100 {
             return Err(Failure::invalid("budget.warning_percent", "warning_percent must be from 1 to 100"));
         }
+        let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
-        let now_ms = self.engine.clock.unix_millis();
+        let now_ms = self.engine.clock().unix_millis();
         store::policies::set_budget(&writer, scope, budget, now_ms).await.map_err(unavailable)?;
-        self.engine.policies.set_budget(scope, Some(budget));
+        self.engine.policies().set_budget(scope, Some(budget));
         Ok(())
     }
 
     /// Whether there was one.
     async fn delete_budget(&self, scope: &Scope) -> Result<bool, Failure> {
+        let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let there = store::policies::delete_budget(&writer, scope).await.map_err(unavailable)?;
-        self.engine.policies.set_budget(scope, None);
+        self.engine.policies().set_budget(scope, None);
         Ok(there)
     }
 }
 
 fn unavailable(cause: sqlx::Error) -> Failure {
     Failure::unavailable("the store of budgets", cause)
+}
+
+/// What either engine is made of.
+struct EngineParts<'a> {
+    config: &'a Config,
+    policies: Policies,
+    months: Months,
+    metrics: Metrics,
+}
+
+impl EngineParts<'_> {
+    fn ttl_ms(&self) -> i64 {
+        i64::try_from(self.config.lease_ttl_ms).unwrap_or(i64::MAX)
+    }
+}
+
+/// Restores what the present window has cost and what may be replayed.
+async fn in_memory(
+    parts: EngineParts<'_>,
+    store: &Store,
+    deps: &Deps,
+    now_ms: i64,
+) -> Result<Arc<Live>, BuildError> {
+    let ttl_ms = parts.ttl_ms();
+    let EngineParts { policies, months, metrics, .. } = parts;
+    let given_up = metrics.unpersisted_responses.clone();
+    let (replays, entries) = Replays::new(given_up.clone());
+    store.load_replays(now_ms, |entry| replays.restore(entry)).await?;
+    let spent = store.load_spend(months.at(now_ms).start).await?;
+    let engine = Engine::new(policies, months, deps.clock.clone(), metrics, replays, ttl_ms);
+    for (tenant_id, scope, nano_usd) in spent {
+        engine.restore(&tenant_id, &scope, nano_usd);
+    }
+    let stop = deps.tasks.stopping();
+    deps.tasks.spawn(upkeep::write_behind(store.clone(), entries, given_up, stop));
+    Ok(Arc::new(Live::Memory(Box::new(engine))))
+}
+
+/// Waits for nothing: what is not there when it is needed is learnt then.
+fn in_redis(parts: EngineParts<'_>, store: &Store, deps: &Deps, link: Link) -> Arc<Live> {
+    let ttl_ms = parts.ttl_ms();
+    let EngineParts { policies, months, metrics, .. } = parts;
+    let parts =
+        Parts { policies, months, clock: deps.clock.clone(), metrics, store: store.clone(), link, ttl_ms };
+    let (shared, doubtful) = Shared::new(parts, shared::PREFIX);
+    let engine = Arc::new(Live::Shared(Box::new(shared)));
+    deps.tasks.spawn(shared::take_back(engine.clone(), doubtful, deps.tasks.stopping()));
+    engine
 }

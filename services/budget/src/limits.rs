@@ -42,6 +42,22 @@ fn per_minute(limit: u32) -> Rate {
 }
 
 impl Counters {
+    /// Counters as text has them: how many run, and the meters of requests per second and minute and of tokens. What is
+    /// not there is 0. `None` for a text that is no counter.
+    pub(crate) fn read(running: Option<&str>, meters: [Option<&str>; 3]) -> Option<Self> {
+        let meter = |text: Option<&str>, period| match text {
+            Some(text) => Meter::read(text, period),
+            None => Some(Meter::default()),
+        };
+        let [second, minute, tokens] = meters;
+        Some(Self {
+            running: running.map_or(Some(0), |text| text.parse().ok())?,
+            second: meter(second, SECOND)?,
+            minute: meter(minute, MINUTE)?,
+            tokens: meter(tokens, MINUTE)?,
+        })
+    }
+
     /// Whether another request may run at the same time. `whom` is for the message, e.g. "key".
     pub(crate) fn parallel_refusal(&self, limits: &Limits, whom: &str) -> Option<Refusal> {
         let limit = limits.parallel_requests.filter(|limit| self.running >= *limit)?;

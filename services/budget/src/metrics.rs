@@ -15,6 +15,10 @@ pub(crate) struct Metrics {
     pub(crate) expired_leases: IntCounter,
     /// Records that could not be read and were passed over.
     pub(crate) unreadable_records: IntCounter,
+    /// Requests that ran without limits, because the counters could not be asked.
+    pub(crate) ungoverned_requests: IntCounter,
+    /// Tenants whose counters were lost and rebuilt.
+    pub(crate) rebuilt_tenants: IntCounter,
     /// Responses that will not be replayed after a restart, because the store did not keep up.
     pub(crate) unpersisted_responses: IntCounter,
 }
@@ -37,6 +41,14 @@ impl Metrics {
             unreadable_records: counter(
                 "headgate_budget_unreadable_records_total",
                 "Records that could not be read and were passed over.",
+            )?,
+            ungoverned_requests: counter(
+                "headgate_budget_ungoverned_requests_total",
+                "Requests without a budget that ran without limits while the counters were away.",
+            )?,
+            rebuilt_tenants: counter(
+                "headgate_budget_rebuilt_tenants_total",
+                "Tenants whose counters were lost and rebuilt from the stored spend.",
             )?,
             unpersisted_responses: counter(
                 "headgate_budget_unpersisted_responses_total",

@@ -1,5 +1,7 @@
 //! What operators set for a scope, and the defaults behind it.
 
+use std::collections::HashMap;
+
 use headgate_proto::budget::v1 as pb;
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +160,18 @@ impl Policies {
     pub(crate) fn set_budget(&self, scope: &Scope, budget: Option<Budget>) {
         let (map, id) = self.place(scope);
         map.entry(id.to_owned()).or_default().budget = budget;
+    }
+
+    /// Puts everything that is set in place of what was. What was there before and still is does not vanish meanwhile.
+    pub(crate) fn replace(&self, set: HashMap<Scope, Policy>) {
+        self.keys.retain(|id, _| set.contains_key(&Scope::Key(id.clone())));
+        self.tenants.retain(|id, _| set.contains_key(&Scope::Tenant(id.clone())));
+        for (scope, policy) in set {
+            match scope {
+                Scope::Key(id) => self.keys.insert(id, policy),
+                Scope::Tenant(id) => self.tenants.insert(id, policy),
+            };
+        }
     }
 
     fn place<'a>(&'a self, scope: &'a Scope) -> (&'a SharedIdMap<String, Policy>, &'a str) {

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use crate::engine::lease::Idempotency;
 
 /// How long a response is kept, in milliseconds.
-const TTL_MS: i64 = 24 * 3_600_000;
+pub(crate) const TTL_MS: i64 = 24 * 3_600_000;
 /// Responses larger than this are not kept.
-const RESPONSE_MAX_BYTES: usize = 1 << 20;
+pub(crate) const RESPONSE_MAX_BYTES: usize = 1 << 20;
 /// What all responses in memory, and all in the store, may weigh.
 pub(crate) const TOTAL_MAX_BYTES: u32 = 64 << 20;
 /// Responses that wait for the store, at most.

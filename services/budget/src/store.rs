@@ -4,6 +4,7 @@ mod batch;
 pub(crate) mod policies;
 pub(crate) mod replays;
 pub(crate) mod spend;
+pub(crate) mod totals;
 
 use std::sync::Arc;
 

@@ -1,5 +1,8 @@
 //! The whole service, over its own connection, with a real database and a real spool.
 
+mod fleet;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +30,7 @@ use uuid::Uuid;
 
 use crate::record::Ended;
 use crate::store::spend::{self, LeaseSpend};
-use crate::{Bootstrap, Budget, Config, Deps, upkeep};
+use crate::{Bootstrap, Budget, Config, Deps, RedisConfig, upkeep};
 
 on_both_engines!(
     exactly_a_hundred_of_five_hundred_cents_fit_into_a_dollar,
@@ -57,8 +60,13 @@ struct Service {
 
 impl Service {
     async fn start(db: &TestDb, clock: &Clock) -> Self {
+        Self::start_on(RedisConfig::default(), db, db.dir(), clock).await
+    }
+
+    /// One of several that share counters and a database.
+    async fn start_on(redis: RedisConfig, db: &TestDb, dir: &Path, clock: &Clock) -> Self {
         let options = Options {
-            dir: db.dir().join("outbox"),
+            dir: dir.join("outbox"),
             segment_bytes: 1 << 20,
             cap_bytes: 1 << 24,
             consumers: vec!["budget".into()],
@@ -72,6 +80,7 @@ impl Service {
             registry: prometheus::Registry::new(),
             operator: OperatorGuard::new("operator".to_owned().into()),
             outbox: outbox.clone(),
+            redis,
         };
         let budget = Budget::build(Config::default(), deps).await.unwrap();
         Self { budget, clock: clock.clone(), tasks, outbox }
@@ -107,7 +116,13 @@ impl Service {
 
     async fn settle(&self, n: u128, cost_nano_usd: i64, response: Option<&'static [u8]>) {
         let response = response.map(Bytes::from_static);
-        let request = pb::SettleRequest { lease_id: id(n), cost_nano_usd, tokens: 0, response };
+        let request = pb::SettleRequest {
+            lease_id: id(n),
+            cost_nano_usd,
+            tokens: 0,
+            response,
+            tenant_id: "tenant".into(),
+        };
         self.admission().settle(request).await.unwrap();
     }
 
@@ -274,7 +289,7 @@ async fn a_record_that_was_stored_though_the_answer_got_lost_counts_once(db: Tes
     service.settle(1, 2 * CENT, None).await;
     let records = [1, 2].map(|n| service.record(n, 2 * CENT, Outcome::Succeeded));
     let ended = records.clone().map(|record| Ended::decode(record.encode_to_vec().into()).unwrap());
-    let window_start = service.budget.engine.months.at(clock.unix_millis()).start;
+    let window_start = service.budget.engine.months().at(clock.unix_millis()).start;
     let rows = [&ended[0], &ended[1]].map(|ended| LeaseSpend { ended, window_start });
     // What a connection that breaks at the commit leaves.
     let writer = service.budget.store.writer().await;
@@ -309,8 +324,8 @@ async fn an_expired_lease_goes_to_the_outbox_and_gives_its_hold_back(db: TestDb)
     service.set_budget(key(), 10 * CENT).await;
     assert!(matches!(service.admit(service.request(1, 10 * CENT)).await, Decision::Admitted(_)));
     clock.advance(Duration::from_millis(120_000));
-    upkeep::reap_once(&service.budget.engine, &service.outbox).unwrap();
-    upkeep::reap_once(&service.budget.engine, &service.outbox).unwrap();
+    upkeep::reap_once(&service.budget.engine, &service.outbox).await.unwrap();
+    upkeep::reap_once(&service.budget.engine, &service.outbox).await.unwrap();
     assert_eq!(sums(&service.status(key()).await), (CENT / 4, 0));
     let (records, _) = service.outbox.reader("budget").unwrap().next(10).await.unwrap();
     let record = UsageRecord::decode(records[0].clone()).unwrap();
@@ -406,7 +421,7 @@ async fn bad_values_name_their_field_and_change_nothing(db: TestDb) {
     request.intent.as_mut().unwrap().hold_nano_usd = -1;
     let failure = Failure::from_status(&service.admission().admit(request).await.unwrap_err());
     assert_eq!(failure.metadata["field"], "intent.hold_nano_usd");
-    let extend = pb::ExtendRequest { lease_id: id(1) };
+    let extend = pb::ExtendRequest { lease_id: id(1), tenant_id: "tenant".into() };
     let failure = Failure::from_status(&service.admission().extend(extend).await.unwrap_err());
     assert_eq!(failure.reason, ErrorReason::NotFound);
 }

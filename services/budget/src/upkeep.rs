@@ -9,42 +9,108 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
+use crate::live::Live;
 use crate::replays::Entry;
+use crate::shared::Fault;
 use crate::store::Store;
 
 const REAP_EVERY: Duration = Duration::from_secs(1);
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const RESPONSES_AT_ONCE: usize = 64;
 /// How often the store is asked to take responses before they are given up.
 const ATTEMPTS: u32 = 5;
 
 /// Ends expired leases, each second.
-pub(crate) async fn reap(engine: Arc<Engine>, outbox: Spool, stop: CancellationToken) {
+pub(crate) async fn reap(engine: Arc<Live>, outbox: Spool, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(REAP_EVERY) => {}
         }
-        if let Err(cause) = reap_once(&engine, &outbox) {
+        if let Err(cause) = reap_in_turn(&engine, &outbox).await {
             tracing::warn!(%cause, "expired leases cannot be written, trying again");
         }
     }
 }
 
+/// Of several replicas with the same counters one is enough.
+async fn reap_in_turn(engine: &Live, outbox: &Spool) -> Result<(), ReapError> {
+    if let Live::Shared(shared) = engine
+        && !shared.is_turn(REAP_EVERY).await?
+    {
+        return Ok(());
+    }
+    reap_once(engine, outbox).await
+}
+
+/// Why expired leases could not be ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReapError {
+    #[error(transparent)]
+    Counters(#[from] Fault),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
 /// Writes a record for every lease that expired. What could not be written comes again the next time, and counts as
 /// spent meanwhile.
-pub(crate) fn reap_once(engine: &Engine, outbox: &Spool) -> Result<(), SpoolError> {
-    for overdue in engine.overdue() {
+pub(crate) async fn reap_once(engine: &Live, outbox: &Spool) -> Result<(), ReapError> {
+    for overdue in engine.overdue().await? {
         outbox.end(overdue.id, &overdue.record.encode_to_vec())?;
         tracing::warn!(
             lease_id = %overdue.id,
             request_id = overdue.record.request_id,
             "lease expired, accounted for by an estimate"
         );
-        engine.written(overdue.id);
+        engine.written(&overdue).await?;
     }
     Ok(())
+}
+
+/// Follows what other replicas set: asks each second whether there is anything new.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    engine: Arc<Live>,
+    store: Store,
+    order: Arc<tokio::sync::Mutex<()>>,
+    revision: i64,
+}
+
+impl Follower {
+    /// From what was loaded at `revision` or later.
+    pub(crate) fn new(
+        engine: &Arc<Live>,
+        store: &Store,
+        order: &Arc<tokio::sync::Mutex<()>>,
+        revision: i64,
+    ) -> Self {
+        Self { engine: engine.clone(), store: store.clone(), order: order.clone(), revision }
+    }
+
+    /// Until the process stops.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(FOLLOW_EVERY) => {}
+            }
+            if let Err(cause) = self.look().await {
+                tracing::warn!(%cause, "limits and budgets cannot be read, going on with those known");
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), sqlx::Error> {
+        let revision = self.store.policy_revision().await?;
+        if revision != self.revision {
+            // Nothing is set by this replica between reading and taking over.
+            let _order = self.order.lock().await;
+            self.engine.policies().replace(self.store.load_policies().await?);
+            self.revision = revision;
+        }
+        Ok(())
+    }
 }
 
 /// Stores responses to replay as they come, and at the end what is left.

@@ -146,7 +146,7 @@ impl Services {
         let budget = async {
             Ok::<_, ComposeError>(match outbox {
                 Some(outbox) => {
-                    let deps = context.budget(source(Service::Budget)?, outbox);
+                    let deps = context.budget(settings, source(Service::Budget)?, outbox);
                     Some(headgate_budget::Budget::build(settings.budget.clone(), deps).await?)
                 }
                 None => None,
@@ -249,7 +249,12 @@ impl Context {
         })
     }
 
-    fn budget(&self, database: Source, outbox: headgate_kit::spool::Spool) -> headgate_budget::Deps {
+    fn budget(
+        &self,
+        settings: &Settings,
+        database: Source,
+        outbox: headgate_kit::spool::Spool,
+    ) -> headgate_budget::Deps {
         headgate_budget::Deps {
             clock: self.clock.clone(),
             database,
@@ -257,6 +262,7 @@ impl Context {
             registry: self.registry.clone(),
             operator: self.operator.clone(),
             outbox,
+            redis: settings.redis.clone(),
         }
     }
 

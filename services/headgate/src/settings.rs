@@ -41,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) router: headgate_router::Config,
     pub(crate) adapter: headgate_inference_adapter::Config,
     pub(crate) budget: headgate_budget::Config,
+    pub(crate) redis: headgate_budget::RedisConfig,
     pub(crate) usage: headgate_usage::Config,
     pub(crate) runtime: headgate_runtime_manager::Config,
     pub(crate) bootstrap: Bootstrap,
@@ -104,6 +105,7 @@ impl Default for Settings {
             router: headgate_router::Config::default(),
             adapter: headgate_inference_adapter::Config::default(),
             budget: headgate_budget::Config::default(),
+            redis: headgate_budget::RedisConfig::default(),
             usage: headgate_usage::Config::default(),
             runtime: headgate_runtime_manager::Config::default(),
             bootstrap: Bootstrap::default(),
@@ -191,6 +193,7 @@ impl Settings {
         add("router", self.router.problems());
         add("adapter", self.adapter.problems());
         add("budget", self.budget.problems());
+        add("redis", self.redis.problems());
         add("usage", self.usage.problems());
         add("runtime", self.runtime.problems());
         problems

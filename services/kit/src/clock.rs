@@ -33,6 +33,16 @@ impl Clock {
         }
     }
 
+    /// The time of a manual clock, in microseconds since 1970-01-01 UTC; `None` for the machine's clock. For what lies on
+    /// another machine, whose own clock is better than this one's.
+    #[must_use]
+    pub fn set_by_hand(&self) -> Option<i64> {
+        match &self.0 {
+            Source::System => None,
+            Source::Manual(now) => Some(now.load(Ordering::SeqCst)),
+        }
+    }
+
     /// Microseconds since 1970-01-01 UTC.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]

@@ -145,8 +145,9 @@ impl<'a> Call<'a> {
     fn run(&mut self, prepared: Prepared, admitted: &Admitted) -> Result<Box<Run>, Failure> {
         let Prepared { subject, intent, mut targets, keep_response } = prepared;
         let (id, now) = (subject.id, subject.started_at_unix_ms);
+        let key = subject.key.clone();
         let lease = Lease::open(self.parts.clone(), subject, &intent, self.started, keep_response)?;
-        self.parts.keeper.hold(id, self.request_id.clone(), now, admitted.expires_at_unix_ms);
+        self.parts.keeper.hold(id, key, self.request_id.clone(), now, admitted.expires_at_unix_ms);
         if let Some(cap) = admitted.output_token_cap {
             self.headers.output_cap(cap);
         }

@@ -10,6 +10,7 @@ use headgate_kit::conn::Conn;
 use headgate_kit::request_id::RequestId;
 use headgate_kit::scope::within;
 use headgate_kit::tasks::Tasks;
+use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::budget::v1::{AdmissionServiceStub, ExtendRequest};
 use uuid::Uuid;
 
@@ -21,14 +22,23 @@ const CALL_DEADLINE: Duration = Duration::from_secs(2);
 pub(crate) struct Keeper(DashMap<Uuid, Held, RandomState>);
 
 struct Held {
+    /// Who asked.
+    key: Arc<KeyRecord>,
     request_id: RequestId,
     since_unix_ms: i64,
     until_unix_ms: i64,
 }
 
 impl Keeper {
-    pub(crate) fn hold(&self, lease: Uuid, request_id: RequestId, now_unix_ms: i64, until_unix_ms: i64) {
-        self.0.insert(lease, Held { request_id, since_unix_ms: now_unix_ms, until_unix_ms });
+    pub(crate) fn hold(
+        &self,
+        lease: Uuid,
+        key: Arc<KeyRecord>,
+        request_id: RequestId,
+        now_unix_ms: i64,
+        until_unix_ms: i64,
+    ) {
+        self.0.insert(lease, Held { key, request_id, since_unix_ms: now_unix_ms, until_unix_ms });
     }
 
     pub(crate) fn release(&self, lease: Uuid) {
@@ -36,12 +46,12 @@ impl Keeper {
     }
 
     /// Leases half of whose time is over.
-    fn due(&self, now_unix_ms: i64) -> Vec<(Uuid, RequestId)> {
+    fn due(&self, now_unix_ms: i64) -> Vec<(Uuid, Arc<KeyRecord>, RequestId)> {
         let half_over = |h: &Held| now_unix_ms - h.since_unix_ms >= (h.until_unix_ms - h.since_unix_ms) / 2;
         self.0
             .iter()
             .filter(|held| half_over(held.value()))
-            .map(|held| (*held.key(), held.request_id.clone()))
+            .map(|held| (*held.key(), held.value().key.clone(), held.request_id.clone()))
             .collect()
     }
 
@@ -54,15 +64,22 @@ impl Keeper {
                     () = stopping.cancelled() => return,
                     () = tokio::time::sleep(TICK) => {}
                 }
-                for (lease, request_id) in self.due(clock.unix_millis()) {
-                    within(request_id, self.extend(&admission, lease, &clock)).await;
+                for (lease, key, request_id) in self.due(clock.unix_millis()) {
+                    within(request_id, self.extend(&admission, lease, &key.tenant_id, &clock)).await;
                 }
             }
         });
     }
 
-    async fn extend(&self, admission: &AdmissionServiceStub<Conn>, lease: Uuid, clock: &Clock) {
-        let mut request = tonic::Request::new(ExtendRequest { lease_id: lease.to_string() });
+    async fn extend(
+        &self,
+        admission: &AdmissionServiceStub<Conn>,
+        lease: Uuid,
+        tenant_id: &str,
+        clock: &Clock,
+    ) {
+        let message = ExtendRequest { lease_id: lease.to_string(), tenant_id: tenant_id.to_owned() };
+        let mut request = tonic::Request::new(message);
         request.set_timeout(CALL_DEADLINE);
         match admission.extend(request).await {
             Ok(response) => {
@@ -87,9 +104,10 @@ mod tests {
     fn a_lease_is_due_when_half_of_its_time_is_over() {
         let (keeper, lease) = (Keeper::default(), Uuid::from_u128(7));
         let request_id = RequestId::given(&HeaderValue::from_static("r")).unwrap();
-        keeper.hold(lease, request_id.clone(), 1_000, 3_000);
+        let key = Arc::new(KeyRecord::default());
+        keeper.hold(lease, key.clone(), request_id.clone(), 1_000, 3_000);
         assert!(keeper.due(1_999).is_empty());
-        assert_eq!(keeper.due(2_000), [(lease, request_id)]);
+        assert_eq!(keeper.due(2_000), [(lease, key, request_id)]);
         keeper.release(lease);
         assert!(keeper.due(9_000).is_empty());
     }

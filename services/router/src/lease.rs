@@ -221,6 +221,7 @@ impl Lease {
             cost_nano_usd: record.cost_nano_usd,
             tokens: record.usage.prompt_tokens.saturating_add(record.usage.completion_tokens),
             response: response.map(Into::into),
+            tenant_id: self.subject.key.tenant_id.clone(),
         };
         settle(parts, id, message);
     }

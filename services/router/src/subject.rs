@@ -20,7 +20,8 @@ pub(crate) struct Subject {
     pub(crate) entry: Arc<Entry>,
     pub(crate) hold_nano_usd: i64,
     pub(crate) prompt_tokens_estimate: u32,
-    key: Arc<KeyRecord>,
+    /// Who asks, and whose tenant pays.
+    pub(crate) key: Arc<KeyRecord>,
     request_id: RequestId,
     pub(crate) operation: Operation,
     pub(crate) streamed: bool,

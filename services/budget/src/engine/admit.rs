@@ -69,7 +69,7 @@ impl Tenant {
     ) -> Answer {
         let decided = self.decide(&ask, covering, replays, now);
         let held = decided.map(|terms| (terms, self.scopes.take(&ask, terms.0, covering, now.micros)));
-        let budget = self.scopes.nearest(&ask.intent.key_id, &ask.intent.tenant_id, covering);
+        let budget = self.nearest(&ask, covering);
         let decision = match held {
             Ok((terms, charged)) => self.grant(ask, terms, charged, now.millis.saturating_add(ttl_ms)),
             Err(decision) => decision,
@@ -85,22 +85,33 @@ impl Tenant {
         if let Some(decision) = ask.idempotency.as_ref().and_then(|i| self.ran_before(i, replays, now)) {
             return Err(decision);
         }
+        self.fits(ask, covering, now).map_err(Decision::Refused)
+    }
+
+    /// What a request may hold, or why limits or budgets refuse it.
+    fn fits(&self, ask: &Ask, covering: &Covering, now: Now) -> Result<Terms, Refusal> {
         let none = ScopeState::default();
         let key = self.scopes.keys.get(&ask.intent.key_id).unwrap_or(&none);
         if let Some(refusal) = self.over_limit(ask, key, covering, now) {
-            return Err(Decision::Refused(refusal));
+            return Err(refusal);
         }
-        self.affordable(ask, key, covering).map_err(Decision::Refused)
+        self.affordable(ask, key, covering)
+    }
+
+    /// Why limits or budgets refuse a request, if they do.
+    pub(crate) fn refusal(&self, ask: &Ask, covering: &Covering, now: Now) -> Option<Refusal> {
+        self.fits(ask, covering, now).err()
+    }
+
+    /// Where the nearest budget stands that covers a request.
+    pub(crate) fn nearest(&self, ask: &Ask, covering: &Covering) -> Option<Standing> {
+        self.scopes.nearest(&ask.intent.key_id, &ask.intent.tenant_id, covering)
     }
 
     fn ran_before(&self, ask: &Idempotency, replays: &Replays, now: Now) -> Option<Decision> {
         if let Some((_, request_sha256)) = self.running.get(&ask.key) {
-            return Some(Decision::Refused(if *request_sha256 == ask.request_sha256 {
-                let text = "a request with this idempotency key is still running";
-                Refusal::new(ErrorReason::IdempotencyInProgress, text)
-            } else {
-                mismatch()
-            }));
+            let is_same = *request_sha256 == ask.request_sha256;
+            return Some(Decision::Refused(if is_same { in_progress() } else { mismatch() }));
         }
         let stored = replays.get(&ask.key, now.millis)?;
         Some(if stored.request_sha256 == ask.request_sha256 {
@@ -174,7 +185,14 @@ fn repeated(lease: &Lease, ask: &Ask) -> Decision {
     Decision::Ended
 }
 
-fn mismatch() -> Refusal {
+/// A request with the same idempotency key runs.
+pub(crate) fn in_progress() -> Refusal {
+    let text = "a request with this idempotency key is still running";
+    Refusal::new(ErrorReason::IdempotencyInProgress, text)
+}
+
+/// Another request had the same idempotency key.
+pub(crate) fn mismatch() -> Refusal {
     let text = "the idempotency key was used with another request";
     Refusal::new(ErrorReason::IdempotencyMismatch, text)
 }

@@ -68,32 +68,41 @@ impl Lease {
 
     /// What it cost at least, as far as anybody knows: the prompt, and never more than was held.
     pub(crate) fn estimate(&self) -> i64 {
-        let price = self.intent.price.unwrap_or_default().input_nano_usd_per_1k_tokens;
-        account::cost(self.intent.prompt_tokens_estimate, price).clamp(0, self.hold)
+        prompt_cost(&self.intent).clamp(0, self.hold)
     }
 
     /// The record of a request whose end nobody reported.
     pub(crate) fn abandoned(&self, cost: i64, now_ms: i64) -> UsageRecord {
-        let intent = &self.intent;
-        let latency = now_ms.saturating_sub(intent.started_at_unix_ms).max(0);
-        UsageRecord {
-            lease_id: self.id.to_string(),
-            request_id: intent.request_id.clone(),
-            tenant_id: intent.tenant_id.clone(),
-            key_id: intent.key_id.clone(),
-            model: intent.model.clone(),
-            operation: intent.operation,
-            prompt_tokens: intent.prompt_tokens_estimate,
-            estimated: true,
-            cost_nano_usd: cost,
-            overrun_nano_usd: cost.saturating_sub(self.hold).max(0),
-            price_revision: intent.price_revision,
-            outcome: Outcome::Abandoned.into(),
-            status_code: 500,
-            streamed: intent.streamed,
-            started_at_unix_ms: intent.started_at_unix_ms,
-            latency_ms: u32::try_from(latency).unwrap_or(u32::MAX),
-            ..UsageRecord::default()
-        }
+        abandoned(self.id, &self.intent, self.hold, cost, now_ms)
+    }
+}
+
+/// What the prompt of a request costs, in nano-USD.
+pub(crate) fn prompt_cost(intent: &IntentRecord) -> i64 {
+    let price = intent.price.unwrap_or_default().input_nano_usd_per_1k_tokens;
+    account::cost(intent.prompt_tokens_estimate, price).max(0)
+}
+
+/// The record of a request that held `hold`, and whose end nobody reported.
+pub(crate) fn abandoned(id: Uuid, intent: &IntentRecord, hold: i64, cost: i64, now_ms: i64) -> UsageRecord {
+    let latency = now_ms.saturating_sub(intent.started_at_unix_ms).max(0);
+    UsageRecord {
+        lease_id: id.to_string(),
+        request_id: intent.request_id.clone(),
+        tenant_id: intent.tenant_id.clone(),
+        key_id: intent.key_id.clone(),
+        model: intent.model.clone(),
+        operation: intent.operation,
+        prompt_tokens: intent.prompt_tokens_estimate,
+        estimated: true,
+        cost_nano_usd: cost,
+        overrun_nano_usd: cost.saturating_sub(hold).max(0),
+        price_revision: intent.price_revision,
+        outcome: Outcome::Abandoned.into(),
+        status_code: 500,
+        streamed: intent.streamed,
+        started_at_unix_ms: intent.started_at_unix_ms,
+        latency_ms: u32::try_from(latency).unwrap_or(u32::MAX),
+        ..UsageRecord::default()
     }
 }

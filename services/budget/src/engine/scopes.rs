@@ -38,6 +38,13 @@ impl Scopes {
         Self { window, own: ScopeState::default(), keys: IdMap::default() }
     }
 
+    /// A tenant and one of its keys, as they stand.
+    pub(crate) fn of(window: Window, own: ScopeState, key_id: &str, key: ScopeState) -> Self {
+        let mut keys = IdMap::default();
+        keys.insert(key_id.to_owned(), key);
+        Self { window, own, keys }
+    }
+
     /// Starts the accounts anew once the month is over. A clock that goes backwards changes nothing.
     pub(super) fn roll(&mut self, now_ms: i64, months: &Months) {
         if now_ms < self.window.end {

@@ -27,6 +27,11 @@ impl Tenant {
         Self { scopes: Scopes::new(window), leases: IdMap::default(), running: Running::new() }
     }
 
+    /// A tenant of which nothing but its scopes is known.
+    pub(crate) fn of(scopes: Scopes) -> Self {
+        Self { scopes, leases: IdMap::default(), running: Running::new() }
+    }
+
     /// Starts the accounts anew once the month is over. A clock that goes backwards changes nothing.
     pub(crate) fn roll(&mut self, now_ms: i64, months: &Months) {
         self.scopes.roll(now_ms, months);

@@ -29,10 +29,11 @@ pub struct Admissions(pub(crate) Budget);
 impl AdmissionService for Admissions {
     async fn admit(&self, request: Request<pb::AdmitRequest>) -> Result<Response<pb::AdmitResponse>, Status> {
         require_peer(&request, CALLERS)?;
-        if !self.0.ready() {
+        let ask = ask(request.into_inner())?;
+        if !self.0.ready() && self.0.engine.needs_backlog(&ask) {
             return Err(Failure::unavailable("admission", "spend is not yet rebuilt after the start").into());
         }
-        let answer = self.0.engine.admit(ask(request.into_inner())?);
+        let answer = self.0.engine.admit(ask).await?;
         self.count(&answer.decision);
         Ok(Response::new(response(answer)?))
     }
@@ -42,8 +43,9 @@ impl AdmissionService for Admissions {
         request: Request<pb::ExtendRequest>,
     ) -> Result<Response<pb::ExtendResponse>, Status> {
         require_peer(&request, CALLERS)?;
-        let id = lease_id("lease_id", &request.get_ref().lease_id)?;
-        let expires = self.0.engine.extend(id);
+        let request = request.get_ref();
+        let id = lease_id("lease_id", &request.lease_id)?;
+        let expires = self.0.engine.extend(id, &request.tenant_id).await?;
         let expires = expires.ok_or_else(|| Failure::new(ErrorReason::NotFound, "the lease has ended"))?;
         Ok(Response::new(pb::ExtendResponse { expires_at_unix_ms: expires }))
     }
@@ -57,14 +59,14 @@ impl AdmissionService for Admissions {
         let id = lease_id("lease_id", &request.lease_id)?;
         let cost = not_negative("cost_nano_usd", request.cost_nano_usd)?;
         let settlement = Settlement { cost, tokens: request.tokens, response: request.response };
-        self.0.engine.settle(id, settlement);
+        self.0.engine.settle(id, &request.tenant_id, settlement).await?;
         Ok(Response::new(pb::SettleResponse {}))
     }
 }
 
 impl Admissions {
     fn count(&self, decision: &Decision) {
-        let metrics = &self.0.engine.metrics;
+        let metrics = &self.0.engine.metrics();
         let refused_for = match decision {
             Decision::Admitted { .. } => return metrics.admitted(),
             Decision::Replay(_) => return metrics.replayed(),

@@ -22,7 +22,7 @@ impl BudgetService for Budgets {
     ) -> Result<Response<pb::GetLimitsResponse>, Status> {
         self.0.operator.check(&request)?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
-        let limits = self.0.engine.policies.get(&scope).limits;
+        let limits = self.0.engine.policies().get(&scope).limits;
         Ok(Response::new(pb::GetLimitsResponse { limits: Some(limits.into()) }))
     }
 
@@ -45,7 +45,7 @@ impl BudgetService for Budgets {
     ) -> Result<Response<pb::GetBudgetResponse>, Status> {
         self.0.operator.check(&request)?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
-        Ok(Response::new(pb::GetBudgetResponse { status: Some(self.status(&scope)?) }))
+        Ok(Response::new(pb::GetBudgetResponse { status: Some(self.status(&scope).await?) }))
     }
 
     async fn set_budget(
@@ -57,7 +57,7 @@ impl BudgetService for Budgets {
         let budget = budget.ok_or_else(|| Failure::invalid("budget", "budget is required"))?;
         let (scope, budget) = wire::budget(budget)?;
         self.0.set_budget(&scope, budget).await?;
-        Ok(Response::new(pb::SetBudgetResponse { status: Some(self.status(&scope)?) }))
+        Ok(Response::new(pb::SetBudgetResponse { status: Some(self.status(&scope).await?) }))
     }
 
     async fn delete_budget(
@@ -74,9 +74,9 @@ impl BudgetService for Budgets {
 }
 
 impl Budgets {
-    fn status(&self, scope: &Scope) -> Result<pb::BudgetStatus, Failure> {
-        let budget = self.0.engine.policies.get(scope).budget.ok_or_else(no_budget)?;
-        Ok(wire::status(self.0.engine.standing(scope, budget)))
+    async fn status(&self, scope: &Scope) -> Result<pb::BudgetStatus, Failure> {
+        let budget = self.0.engine.policies().get(scope).budget.ok_or_else(no_budget)?;
+        Ok(wire::status(self.0.engine.standing(scope, budget).await?))
     }
 }
 

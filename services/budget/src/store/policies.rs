@@ -1,9 +1,12 @@
 //! What operators set.
 
+use std::collections::HashMap;
+
+use headgate_kit::db::Tx;
 use headgate_kit::{execute, fetch};
 
 use super::{Store, Writer};
-use crate::policy::{Budget, Limits, Policies, Scope};
+use crate::policy::{Budget, Limits, Policy, Scope};
 
 const CALENDAR_MONTH: &str = "calendar_month";
 
@@ -11,8 +14,9 @@ type LimitsRow = (String, String, Option<i64>, Option<i64>, Option<i64>, Option<
 type BudgetRow = (String, String, i64, i64);
 
 impl Store {
-    /// Fills in everything that is set.
-    pub(crate) async fn load_policies(&self, policies: &Policies) -> Result<(), sqlx::Error> {
+    /// Everything that is set.
+    pub(crate) async fn load_policies(&self) -> Result<HashMap<Scope, Policy>, sqlx::Error> {
+        let mut set: HashMap<Scope, Policy> = HashMap::new();
         let limits: Vec<LimitsRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
                 "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
@@ -30,7 +34,7 @@ impl Store {
                 parallel_requests: narrow(parallel),
             };
             if let Some(scope) = Scope::from_parts(&kind, id) {
-                policies.set_limits(&scope, limits);
+                set.entry(scope).or_default().limits = limits;
             }
         }
         let budgets: Vec<BudgetRow> = fetch!(self.db.read(), pool => {
@@ -44,11 +48,26 @@ impl Store {
         for (kind, id, limit, warning) in budgets {
             let budget = Budget { limit, warning_percent: u32::try_from(warning).unwrap_or(100) };
             if let Some(scope) = Scope::from_parts(&kind, id) {
-                policies.set_budget(&scope, Some(budget));
+                set.entry(scope).or_default().budget = Some(budget);
             }
         }
-        Ok(())
+        Ok(set)
     }
+
+    /// Grows with every change.
+    pub(crate) async fn policy_revision(&self) -> Result<i64, sqlx::Error> {
+        fetch!(self.db.read(), pool => {
+            sqlx::query_scalar("SELECT revision FROM policy_revision").fetch_one(pool)
+        })
+    }
+}
+
+/// Lets other replicas see that something changes.
+async fn touch(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query("UPDATE policy_revision SET revision = revision + 1").execute(conn)
+    })?;
+    Ok(())
 }
 
 pub(crate) async fn set_limits(
@@ -58,7 +77,9 @@ pub(crate) async fn set_limits(
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     let (kind, id) = scope.parts();
-    execute!(writer.db.write(), pool => {
+    let mut tx = writer.begin().await?;
+    touch(&mut tx).await?;
+    execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO limits (scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
                                  parallel_requests, updated_at_unix_ms)
@@ -77,9 +98,9 @@ pub(crate) async fn set_limits(
         .bind(limits.tokens_per_minute.map(i64::from))
         .bind(limits.parallel_requests.map(i64::from))
         .bind(now_ms)
-        .execute(pool)
+        .execute(conn)
     })?;
-    Ok(())
+    tx.commit().await
 }
 
 pub(crate) async fn set_budget(
@@ -89,7 +110,9 @@ pub(crate) async fn set_budget(
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     let (kind, id) = scope.parts();
-    execute!(writer.db.write(), pool => {
+    let mut tx = writer.begin().await?;
+    touch(&mut tx).await?;
+    execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO budgets (scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent,
                                   updated_at_unix_ms)
@@ -106,19 +129,22 @@ pub(crate) async fn set_budget(
         .bind(budget.limit)
         .bind(i64::from(budget.warning_percent))
         .bind(now_ms)
-        .execute(pool)
+        .execute(conn)
     })?;
-    Ok(())
+    tx.commit().await
 }
 
 /// Whether there was one.
 pub(crate) async fn delete_budget(writer: &Writer, scope: &Scope) -> Result<bool, sqlx::Error> {
     let (kind, id) = scope.parts();
-    let rows = execute!(writer.db.write(), pool => {
+    let mut tx = writer.begin().await?;
+    touch(&mut tx).await?;
+    let rows = execute!(tx.conn(), conn => {
         sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
         .bind(kind)
         .bind(id)
-        .execute(pool)
+        .execute(conn)
     })?;
+    tx.commit().await?;
     Ok(rows > 0)
 }

@@ -52,7 +52,8 @@ pub(super) async fn add(conn: &mut PgConnection, sums: &[Sum<'_>]) -> Result<(),
         "INSERT INTO spend (window_start_unix_ms, scope_kind, scope_id, tenant_id, spent_nano_usd)
          SELECT * FROM UNNEST ($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
          ON CONFLICT (window_start_unix_ms, scope_kind, scope_id)
-         DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd",
+         DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd,
+                       version = spend.version + 1",
     )
     .bind(sums.iter().map(|((window, ..), _)| *window).collect::<Vec<_>>())
     .bind(sums.iter().map(|((_, kind, _), _)| *kind).collect::<Vec<_>>())

@@ -29,7 +29,8 @@ static ADD: LazyLock<Batched> = LazyLock::new(|| {
         format!(
             "INSERT INTO spend (window_start_unix_ms, scope_kind, scope_id, tenant_id, spent_nano_usd) VALUES {}
              ON CONFLICT (window_start_unix_ms, scope_kind, scope_id)
-             DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd",
+             DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd,
+                           version = spend.version + 1",
             repeat("(?,?,?,?,?)", rows)
         )
     })

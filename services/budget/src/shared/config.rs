@@ -1,0 +1,64 @@
+//! Where Redis is.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+/// The configuration's part on Redis.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedisConfig {
+    /// The server, e.g. `rediss://user:password@host:6379/0`; of a cluster some of its nodes, with commas between.
+    /// Unset: counters are kept in the memory of this process.
+    #[serde(skip_serializing)]
+    pub url: Option<SecretString>,
+    /// Whether it is a cluster.
+    pub cluster: bool,
+}
+
+impl RedisConfig {
+    /// Everything that is wrong: the field, and what is wrong with it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        match &self.url {
+            None if self.cluster => vec![("cluster", "needs redis.url".to_owned())],
+            None => Vec::new(),
+            Some(url) => {
+                let bad = self.nodes(url.expose_secret()).is_none();
+                // The reason is left out: it might quote a password.
+                let text = "must be redis://[user:password@]host[:port][/database], or rediss:// for TLS";
+                bad.then(|| ("url", text.to_owned())).into_iter().collect()
+            }
+        }
+    }
+
+    /// The nodes to connect to; `None` where there are none or one cannot be read.
+    pub(crate) fn nodes(&self, url: &str) -> Option<Vec<redis::ConnectionInfo>> {
+        use redis::IntoConnectionInfo as _;
+
+        let urls: Vec<&str> = if self.cluster { url.split(',').collect() } else { vec![url] };
+        urls.into_iter().map(|url| url.trim().into_connection_info().ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(url: Option<&str>, cluster: bool) -> Vec<&'static str> {
+        let config = RedisConfig { url: url.map(|url| url.to_owned().into()), cluster };
+        let problems = config.problems();
+        assert!(problems.iter().all(|(_, text)| !text.contains("hunter2")));
+        problems.into_iter().map(|(field, _)| field).collect()
+    }
+
+    #[test]
+    fn a_bad_address_is_told_without_its_password() {
+        assert!(problems(None, false).is_empty());
+        assert_eq!(problems(None, true), ["cluster"]);
+        assert!(problems(Some("rediss://u:hunter2@redis.internal:6380/1"), false).is_empty());
+        assert!(problems(Some("redis://a:1,redis://b:2"), true).is_empty());
+        assert_eq!(problems(Some("http://u:hunter2@host"), false), ["url"]);
+        assert_eq!(problems(Some("redis://u:hunter2@host:99999"), false), ["url"]);
+        assert_eq!(problems(Some("redis://a:1,nonsense"), true), ["url"]);
+    }
+}
