@@ -31,7 +31,8 @@ const SOON: Duration = Duration::from_secs(90);
 /// What a part is called that is no service.
 const NATS: &str = "nats";
 const POSTGRES: &str = "postgres";
-const PARTS: [&str; 8] = ["router", "adapter", "budget", "usage", "auth", "catalog", NATS, POSTGRES];
+const REDIS: &str = "redis";
+const PARTS: [&str; 9] = ["router", "adapter", "budget", "usage", "auth", "catalog", NATS, POSTGRES, REDIS];
 
 /// The tokens that each request's client got.
 type Delivered = HashMap<String, u32>;
@@ -94,12 +95,14 @@ async fn strike(headgate: &mut Headgate, part: &str) {
     match part {
         NATS => headgate.engines().nats.kill(),
         POSTGRES => headgate.engines().postgres.as_mut().expect("tables").server.kill(),
+        REDIS => headgate.engines().redis.as_mut().expect("counters").kill(),
         service => headgate.node_mut(service).kill(),
     }
     tokio::time::sleep(AWAY).await;
     match part {
         NATS => headgate.engines().nats.restart().await,
         POSTGRES => headgate.engines().postgres.as_mut().expect("tables").server.restart().await,
+        REDIS => headgate.engines().redis.as_mut().expect("counters").restart().await,
         service => headgate.node_mut(service).restart().await,
     }
     tokio::time::sleep(THERE).await;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::servers::nats::Nats;
 use crate::servers::postgres::Postgres;
+use crate::servers::redis::Redis;
 use crate::setup::Setup;
 use crate::topology::Topology;
 
@@ -13,6 +14,8 @@ pub struct Engines {
     pub nats: Nats,
     /// Keeps its tables, where they are not in files.
     pub postgres: Option<Tables>,
+    /// Keeps its counters, where they are not in memory.
+    pub redis: Option<Redis>,
 }
 
 /// A database of the deployment's own.
@@ -35,11 +38,11 @@ impl Engines {
     pub(crate) async fn of(topology: Topology) -> Option<Self> {
         match topology {
             Topology::AllInOne => None,
-            Topology::Planes => Some(Self { nats: Nats::start().await, postgres: None }),
+            Topology::Planes => Some(Self { nats: Nats::start().await, postgres: None, redis: None }),
             Topology::Split => {
                 let server = Postgres::start().await;
                 let postgres = Some(Tables { url: server.database(), server });
-                Some(Self { nats: Nats::start().await, postgres })
+                Some(Self { nats: Nats::start().await, postgres, redis: Some(Redis::start().await) })
             }
         }
     }
@@ -48,6 +51,9 @@ impl Engines {
     pub(crate) fn configure(&self, mut setup: Setup) -> Setup {
         if let Some(tables) = &self.postgres {
             setup = setup.section("database", &json!({"url": tables.url}));
+        }
+        if let Some(redis) = &self.redis {
+            setup = setup.section("redis", &json!({"url": redis.url()}));
         }
         setup.section("nats", &json!({"url": self.nats.url()}))
     }

@@ -10,9 +10,9 @@ pub const VARIABLE: &str = "HEADGATE_TEST_TOPOLOGY";
 pub enum Topology {
     /// One process on embedded defaults.
     AllInOne,
-    /// The data plane (edge, router, adapter) and the control plane (the rest), records over NATS.
+    /// The data plane (edge, router, adapter) and the control plane (the rest), on files, memory and NATS.
     Planes,
-    /// A process for each service, records over NATS.
+    /// A process for each service, on PostgreSQL, Redis and NATS.
     Split,
 }
 
