@@ -74,9 +74,9 @@ async fn without_a_limit_of_its_own_a_request_holds_the_models_and_again_100_pas
 
 #[tokio::test]
 async fn a_router_killed_with_holds_gives_them_back_in_time_and_nothing_is_overspent() {
-    const TTL: Duration = Duration::from_secs(2);
+    const TTL: Duration = Duration::from_secs(5);
     let upstream = Upstream::start().await;
-    let setup = dollar(&upstream).section("budget", &json!({"lease_ttl_ms": 2000}));
+    let setup = dollar(&upstream).section("budget", &json!({"lease_ttl_ms": 5000}));
     let mut headgate = data_planes(4, &setup).await;
     upstream.script("m", Behaviour::HangBeforeHead);
     let clients = clients(&headgate);
@@ -159,4 +159,50 @@ async fn the_worst_of_20_revocations_over_three_routers_takes_less_than_a_second
     }
     println!("the worst of 20 revocations: {worst:?}");
     assert!(worst < Duration::from_secs(1), "{worst:?}");
+}
+
+#[tokio::test]
+async fn over_four_routers_and_two_budgets_on_redis_exactly_100_pass_too() {
+    let upstream = Upstream::start().await;
+    let setup = dollar(&upstream);
+    let mut headgate = Headgate::start_on(Topology::Split, &setup).await;
+    headgate.add(&setup, "budget").await;
+    for _ in 0..3 {
+        headgate.add(&setup, "router").await;
+    }
+    // The first one knows one router only, this one all.
+    headgate.add(&setup, "edge").await;
+    assert_eq!(flood(&headgate, 500, &cent_request()).await, [(200, 100), (403, 400)]);
+    assert_eq!(upstream.journal().len(), 100);
+    let rows = headgate.rows(100).await;
+    assert!(rows.iter().all(|row| row.cost_nano_usd == CENT && row.overrun_nano_usd == 0));
+    assert_eq!(settled(&headgate, &tenant_scope()).await, USD);
+}
+
+#[tokio::test]
+async fn a_rolling_restart_breaks_no_stream() {
+    const CHUNKS: u32 = 100;
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer::paced(CHUNKS, Duration::from_millis(20)));
+    let setup = Setup::with_model("m", &upstream).section("shutdown", &json!({"drain_ms": 200}));
+    let mut headgate = data_planes(2, &setup).await;
+    for turn in ["the first", "the second"] {
+        let mut streams = tokio::task::JoinSet::new();
+        for client in clients(&headgate) {
+            for _ in 0..5 {
+                let mut stream = client.stream(&prompts::stream("m")).await;
+                stream.read_content(1).await;
+                streams.spawn(async move { stream.read_to_end().await });
+            }
+        }
+        let node = if turn == "the first" { headgate.node_mut("router") } else { headgate.replica(0) };
+        assert_eq!(node.terminate().await, Some(0), "{turn}");
+        node.restart().await;
+        node.ready().await;
+        for (events, whole) in streams.join_all().await {
+            assert!(whole && events.iter().any(|event| event.is_done()), "{turn}: a stream was broken");
+        }
+    }
+    let rows = headgate.rows(20).await;
+    assert!(rows.iter().all(|row| row.completion_tokens == CHUNKS && !row.estimated));
 }

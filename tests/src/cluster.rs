@@ -366,7 +366,8 @@ impl Headgate {
     /// All that every run of every process has printed.
     #[must_use]
     pub fn logs(&self) -> String {
-        self.nodes.iter().map(Node::logs).collect()
+        let replicas = self.replicas.iter().map(|(_, node)| node);
+        self.nodes.iter().chain(replicas).map(Node::logs).collect()
     }
 }
 

@@ -81,6 +81,12 @@ impl Node {
         wait_for(START, &mut self.process.0).await.code()
     }
 
+    /// Asks the process to end, as an init system does, and returns its exit code.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        self.ask_to_end();
+        self.ended().await
+    }
+
     /// Starts it again on the same folder, and waits until it listens.
     ///
     /// # Panics

@@ -26,7 +26,7 @@ use crate::subject::Subject;
 use crate::{error, targets};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const ADMIT_TIMEOUT: HeaderValue = HeaderValue::from_static("2S");
+const ADMIT_TIMEOUT: HeaderValue = HeaderValue::from_static("5S");
 /// How many replicas of budget are asked.
 const ADMIT_ATTEMPTS: usize = 3;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
