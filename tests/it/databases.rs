@@ -9,6 +9,7 @@ use headgate_tests::cluster::{Headgate, run_to_end};
 use headgate_tests::prompts;
 use headgate_tests::servers::postgres::{PASSWORD, Postgres};
 use headgate_tests::setup::{KEY, Setup, TENANT};
+use headgate_tests::topology::Topology;
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
@@ -19,6 +20,11 @@ const SCHEMAS: &str = "SELECT string_agg(nspname, ',' ORDER BY nspname) FROM pg_
 
 fn setup(upstream: &Upstream, database: &Value) -> Setup {
     Setup::with_model("m", upstream).section("database", database)
+}
+
+/// One process: the other topologies bring a database of their own.
+async fn start(setup: &Setup) -> Headgate {
+    Headgate::start_on(Topology::AllInOne, setup).await
 }
 
 /// What `/readyz` says until it says this.
@@ -38,7 +44,7 @@ async fn until_readyz_says(headgate: &Headgate, parts: &str) {
 async fn everything_works_on_postgresql_and_outlives_its_crash() {
     let (upstream, mut postgres) = (Upstream::start().await, Postgres::start().await);
     let url = postgres.database();
-    let mut headgate = Headgate::start(&setup(&upstream, &json!({"url": url}))).await;
+    let mut headgate = start(&setup(&upstream, &json!({"url": url}))).await;
     for _ in 0..5 {
         headgate.client().chat(&prompts::chat("m")).await.expect(200);
     }
@@ -54,20 +60,24 @@ async fn everything_works_on_postgresql_and_outlives_its_crash() {
 
     // Away: known keys go on, records wait, changes are refused, and nothing needs a restart.
     postgres.kill();
-    for _ in 0..5 {
+    let (away_since, mut requests) = (Instant::now(), 5);
+    // Long enough for watches to be silent and keys to be asked for.
+    while away_since.elapsed() < Duration::from_secs(3) {
         headgate.client().chat(&prompts::chat("m")).await.expect(200);
+        requests += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let unknown = headgate.anonymous().with_key("sk-nobody.not-a-key").get("/v1/models").await;
     assert_eq!(unknown.status, 503, "nobody can tell: {}", unknown.text());
     postgres.restart().await;
-    headgate.rows(10).await;
+    headgate.rows(requests).await;
     headgate.anonymous().with_key("sk-nobody.not-a-key").get("/v1/models").await.expect(401);
 
     headgate.kill();
     headgate.restart().await;
     headgate.ready().await;
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
-    headgate.rows(11).await;
+    headgate.rows(requests + 1).await;
     let files = fs::read_dir(headgate.data_dir_of("usage")).unwrap().map(|entry| entry.unwrap().path());
     let databases: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
     assert!(databases.is_empty(), "{databases:?}");
@@ -170,7 +180,7 @@ async fn each_service_may_have_a_role_that_sees_nothing_of_the_others() {
         let own = url.replacen("headgate:", &format!("{service}_role:"), 1);
         urls.insert(service.to_owned(), own.into());
     }
-    let headgate = Headgate::start(&setup(&upstream, &json!({"urls": urls}))).await;
+    let headgate = start(&setup(&upstream, &json!({"urls": urls}))).await;
     headgate.anonymous().with_key(KEY).chat(&prompts::chat("m")).await.expect(200);
     headgate.rows(1).await;
     let owners = "SELECT DISTINCT schemaname || '=' || tableowner FROM pg_tables
@@ -185,7 +195,7 @@ async fn each_service_may_have_a_role_that_sees_nothing_of_the_others() {
 async fn the_fleet_lives_with_few_connections() {
     let (upstream, postgres) = (Upstream::start().await, Postgres::start_with(20).await);
     let url = postgres.database();
-    let headgate = Headgate::start(&setup(&upstream, &json!({"url": url}))).await;
+    let headgate = start(&setup(&upstream, &json!({"url": url}))).await;
     let load = (0..20).map(|_| async {
         for _ in 0..10 {
             headgate.client().chat(&prompts::chat("m")).await.expect(200);
@@ -206,7 +216,7 @@ async fn what_one_gate_changes_another_on_the_same_database_knows() {
     let setup = setup(&upstream, &json!({"url": postgres.database()}))
         .section("auth", &json!({"pepper": "5a".repeat(32)}))
         .set("master_key", "6b".repeat(32));
-    let (here, there) = tokio::join!(Headgate::start(&setup), Headgate::start(&setup));
+    let (here, there) = tokio::join!(start(&setup), start(&setup));
     let mut keys = ApiKeyServiceClient::new(here.operator("auth").await);
     let mut latest = Duration::ZERO;
     for _ in 0..3 {

@@ -6,9 +6,9 @@
 //!   pepper is not in the database.
 //! - What a change answered is durable, in force for [`Auth::authentication_service`] at once, and sent to everyone
 //!   who watches, in the order of the changes.
-//! - Verification and reading need no database: they go on while it is away, and only changes are refused.
+//! - Reading needs no database: it goes on while that is away, and only changes are refused.
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
-//!   to those who watch, and refuses no key as unknown.
+//!   to those who watch, takes no new ones, and calls no key good or unknown.
 
 mod bootstrap;
 mod config;

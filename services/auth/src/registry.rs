@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
-use headgate_kit::db::Follower;
+use headgate_kit::db::{Behind, Follower};
 use headgate_kit::error::ErrorReason;
 use headgate_kit::scope::carried;
 use headgate_kit::tasks::Tasks;
@@ -119,17 +119,25 @@ impl Registry {
         });
     }
 
-    /// Verifies one key as presented. A key that is good is so by what is known; before one is refused, it is made
-    /// sure that no other replica has just made it.
+    /// Verifies one key as presented. Before one is refused as unknown, it is made sure that no other replica has just
+    /// made it. While the database is away, none is called good that may have been revoked since: peers then go by what
+    /// they heard.
     pub(crate) async fn verify(&self, api_key: &str) -> Result<KeyRecord, Failure> {
         let verify = || verify(&self.read(), &self.pepper, api_key, self.clock.unix_millis());
         match verify() {
+            Ok(_) if !self.follower.is_current() => Err(away(Behind)),
             Err(refusal) if refusal.reason == ErrorReason::InvalidCredential => {
-                self.follower.catch_up().await.map_err(|e| Failure::unavailable("the key store", e))?;
+                self.follower.catch_up().await.map_err(away)?;
                 verify()
             }
             known => known,
         }
+    }
+
+    /// Waits until nothing is missing of what other replicas changed, or tells that this cannot be known: who begins to
+    /// watch takes what it is sent for the present state.
+    pub(crate) async fn catch_up(&self) -> Result<(), Failure> {
+        self.follower.catch_up().await.map_err(away)
     }
 
     /// A snapshot of all keys, then their changes.
@@ -153,4 +161,8 @@ impl Registry {
         };
         self.feed.follow(snapshot, heartbeat)
     }
+}
+
+fn away(cause: Behind) -> Failure {
+    Failure::unavailable("the key store", cause)
 }

@@ -49,6 +49,7 @@ impl AuthenticationService for AuthenticationApi {
         request: Request<WatchKeysRequest>,
     ) -> Result<Response<Self::WatchKeysStream>, Status> {
         require_peer(&request, CALLERS)?;
+        self.registry.catch_up().await?;
         Ok(Response::new(Box::pin(self.registry.follow())))
     }
 }

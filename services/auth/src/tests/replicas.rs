@@ -129,7 +129,7 @@ async fn changes_of_all_replicas_come_one_after_the_other_and_all_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_without_its_database_is_silent_and_calls_no_key_unknown() {
+async fn a_replica_without_its_database_is_silent_and_calls_no_key_good_or_unknown() {
     let db = TestDb::postgres().await;
     let fixture = Fixture::start(&db).await;
     fixture.tenant("a").await;
@@ -142,8 +142,12 @@ async fn a_replica_without_its_database_is_silent_and_calls_no_key_unknown() {
     let _late = tokio::time::timeout(Duration::from_millis(400), stream.message()).await;
     let silence = tokio::time::timeout(Duration::from_secs(1), stream.message()).await;
     assert!(silence.is_err(), "{silence:?}");
-    assert_eq!(fixture.verify(&key).await, Ok(id.clone()), "what is known goes on");
+    let asked = Instant::now();
+    assert_eq!(fixture.verify(&key).await, Err(ErrorReason::Unavailable), "it may be revoked elsewhere");
+    assert!(asked.elapsed() < Duration::from_millis(500), "peers that know it do not wait");
     assert_eq!(fixture.verify("sk-nobody.my-secret").await, Err(ErrorReason::Unavailable));
+    let refusal = fixture.peers().watch_keys(WatchKeysRequest {}).await.map(drop).unwrap_err();
+    assert_eq!(failure(refusal).reason, ErrorReason::Unavailable);
     let request = CreateApiKeyRequest { tenant_id: "a".into(), ..Default::default() };
     let refusal = fixture.keys().create_api_key(request).await.unwrap_err();
     assert_eq!(failure(refusal).reason, ErrorReason::Unavailable);
@@ -151,6 +155,8 @@ async fn a_replica_without_its_database_is_silent_and_calls_no_key_unknown() {
     db.let_in().await;
     let beat = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
     assert!(beat.unwrap().unwrap().unwrap().keys.is_empty());
+    assert_eq!(fixture.verify(&key).await, Ok(id.clone()));
+    watch(&fixture).await;
     assert_eq!(fixture.verify("sk-nobody.my-secret").await, Err(ErrorReason::InvalidCredential));
     revoke(&fixture, &id).await;
     assert!(news(&mut stream).await.keys[0].revoked);
