@@ -131,7 +131,7 @@ async fn where_a_start_does_not_migrate_it_waits_until_somebody_else_did() {
     let folder = tempfile::tempdir().unwrap();
     let (code, told) = run_to_end(&["migrate", "--config", config], folder.path()).await;
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("auth: up to date\n") && told.contains("budget: applied 1, 2\n"), "{told}");
+    assert!(told.contains("auth: up to date\n") && told.contains("budget: applied 1, 2"), "{told}");
     headgate.ready().await;
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
     headgate.rows(1).await;
