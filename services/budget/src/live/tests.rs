@@ -344,7 +344,11 @@ async fn adds_up(on: On, steps: Vec<Step>) {
 
 fn check_adding_up(on: On, cases: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let config = ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(cases) };
+    let config = ProptestConfig {
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    };
     proptest!(config, |(steps in steps())| runtime.block_on(adds_up(on, steps)));
 }
 

@@ -141,29 +141,40 @@ impl Bench {
     /// A record was stored: the database first, then the counters.
     pub(super) async fn recorded(&self, ended: &Ended, booking: Option<Booking>) {
         if let Some(booking) = booking {
-            for (kind, id) in [("key", &ended.key_id), ("tenant", &ended.tenant_id)] {
-                execute!(self.store.db.write(), pool => {
-                    sqlx::query(
-                        "INSERT INTO spend
-                             (window_start_unix_ms, scope_kind, scope_id, tenant_id, spent_nano_usd)
-                         VALUES ($1, $2, $3, $4, $5)
-                         ON CONFLICT (window_start_unix_ms, scope_kind, scope_id)
-                         DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd,
-                                       version = spend.version + 1",
-                    )
-                    .bind(booking.window_start)
-                    .bind(kind)
-                    .bind(id)
-                    .bind(&ended.tenant_id)
-                    .bind(booking.delta)
-                    .execute(pool)
-                })
-                .unwrap();
-            }
+            self.store(ended, booking).await;
         }
         let row = LeaseSpend { ended, window_start: self.window_start() };
         let change = booking.map(|booking| (booking.delta, booking.window_start));
         self.live.recorded(&[row], &[change]).await.unwrap();
+    }
+
+    /// A record was stored, but nobody heard so; it comes again, and the database says that it is known.
+    pub(super) async fn stored_unheard(&self, ended: &Ended) {
+        let window_start = self.live.months().at(ended.started_at).start;
+        self.store(ended, Booking { delta: ended.cost, window_start }).await;
+        self.live.recorded(&[LeaseSpend { ended, window_start }], &[None]).await.unwrap();
+    }
+
+    async fn store(&self, ended: &Ended, booking: Booking) {
+        for (kind, id) in [("key", &ended.key_id), ("tenant", &ended.tenant_id)] {
+            execute!(self.store.db.write(), pool => {
+                sqlx::query(
+                    "INSERT INTO spend
+                         (window_start_unix_ms, scope_kind, scope_id, tenant_id, spent_nano_usd)
+                     VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (window_start_unix_ms, scope_kind, scope_id)
+                     DO UPDATE SET spent_nano_usd = spend.spent_nano_usd + excluded.spent_nano_usd,
+                                   version = spend.version + 1",
+                )
+                .bind(booking.window_start)
+                .bind(kind)
+                .bind(id)
+                .bind(&ended.tenant_id)
+                .bind(booking.delta)
+                .execute(pool)
+            })
+            .unwrap();
+        }
     }
 
     pub(super) async fn overdue(&self) -> Vec<Overdue> {
