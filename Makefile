@@ -11,6 +11,7 @@ test: ## Install what the tests need into .tools and run every test
 	tests/tools/install.sh
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
+	tests/tools/topologies.sh
 
 lint: ## Formatting, clippy, buf and cargo-deny
 	tests/tools/install.sh lint

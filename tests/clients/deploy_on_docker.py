@@ -18,7 +18,7 @@ import yaml
 
 from checks import Checks, equal
 from deploy_kubernetes import Topology
-from headgate_config import AHEAD, DATABASE, REDIS, SAMPLES
+from headgate_config import SAMPLES
 
 checks = Checks()
 PATIENCE = 90
@@ -53,7 +53,6 @@ class Cluster:
         self.environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
         self.name = f"headgate-test-{os.getpid()}"
         self.folder = tempfile.TemporaryDirectory()
-        self.unknown = AHEAD - topology.binary.defaults.keys()
         self.docker("network", "create", self.name)
         self.pods = {}
 
@@ -91,8 +90,7 @@ class Cluster:
         return file
 
     def settings(self, workload):
-        known = {n: v for n, v in self.topology.settings(workload).items() if n not in self.unknown}
-        return yaml.safe_dump({**known, "bootstrap": BOOTSTRAP})
+        return yaml.safe_dump({**self.topology.settings(workload), "bootstrap": BOOTSTRAP})
 
     def options(self, workload, container):
         """How a container of a pod is run, as its manifest says."""
@@ -101,9 +99,8 @@ class Cluster:
         options = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--no-healthcheck",
                    f"--user={pod['runAsUser']}:{pod['runAsGroup']}", "--memory=512m"]
         for variable in container.get("env", []):
-            if variable["name"].split("__")[1].lower() not in self.unknown:
-                value = variable.get("value", SAMPLES.get(variable["name"]))
-                options.append(f"--env={variable['name']}={value}")
+            value = variable.get("value", SAMPLES.get(variable["name"]))
+            options.append(f"--env={variable['name']}={value}")
         volumes = {volume["name"]: volume for volume in workload.pod["volumes"]}
         for mount in container["volumeMounts"]:
             volume = volumes.get(mount["name"], {})
@@ -120,13 +117,9 @@ class Cluster:
         services = self.topology.of_kind("Service").items()
         names = [name for name, service in services if workload.is_selected_by(service["spec"]["selector"])]
         for init in workload.pod.get("initContainers", []):
-            if "database" not in self.unknown:
-                self.run(f"{workload.name}-{init['name']}", self.options(workload, init), init["args"])
+            self.run(f"{workload.name}-{init['name']}", self.options(workload, init), init["args"])
         scalers = self.topology.of_kind("HorizontalPodAutoscaler")
         count = workload.spec.get("replicas") or scalers[workload.name]["spec"]["minReplicas"]
-        if self.unknown and workload.services & (DATABASE | REDIS):
-            # Without the engines that replicas share there is one of each.
-            count = 1
         ports = [f"--publish=127.0.0.1::{port}" for port in workload.ports().values()]
         aliases = [f"--network-alias={name}" for name in names]
         options = ["--detach", *ports, *aliases, *self.options(workload, workload.container)]
@@ -190,20 +183,19 @@ def every_pod_ends_in_good_order_in_the_time_it_has(cluster):
 
 
 def engines(cluster):
-    needed = cluster.topology.binary.defaults.keys() if len(cluster.topology.workloads) > 1 else ()
-    if "nats" in needed:
-        cluster.engine("nats", "nobody", "exec /usr/sbin/nats-server -js -sd /data --user user --pass password")
-    if "redis" in needed:
-        cluster.engine("redis", "nobody", "exec redis-server --dir /data --requirepass password --protected-mode no")
-    if "database" in needed:
-        start = "B=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1); echo password > /tmp/password; " \
-            "$B/initdb -D /data/db -U role --auth=scram-sha-256 --pwfile=/tmp/password --no-sync >/dev/null && " \
-            "echo 'host all all all scram-sha-256' >> /data/db/pg_hba.conf && " \
-            "exec $B/postgres -D /data/db -c listen_addresses='*' -c unix_socket_directories=/tmp -c fsync=off"
-        pod = cluster.engine("postgres", "postgres", start)
-        create = ["exec", "--env", "PGPASSWORD=password", pod, "/bin/sh", "-c",
-                  "createdb --host=127.0.0.1 --username=role headgate && echo made"]
-        eventually("PostgreSQL", lambda: cluster.docker(*create, check=False) == "made")
+    """What several processes share; one needs none of it."""
+    if len(cluster.topology.workloads) == 1:
+        return
+    cluster.engine("nats", "nobody", "exec /usr/sbin/nats-server -js -sd /data --user user --pass password")
+    cluster.engine("redis", "nobody", "exec redis-server --dir /data --requirepass password --protected-mode no")
+    start = "B=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1); echo password > /tmp/password; " \
+        "$B/initdb -D /data/db -U role --auth=scram-sha-256 --pwfile=/tmp/password --no-sync >/dev/null && " \
+        "echo 'host all all all scram-sha-256' >> /data/db/pg_hba.conf && " \
+        "exec $B/postgres -D /data/db -c listen_addresses='*' -c unix_socket_directories=/tmp -c fsync=off"
+    pod = cluster.engine("postgres", "postgres", start)
+    create = ["exec", "--env", "PGPASSWORD=password", pod, "/bin/sh", "-c",
+              "createdb --host=127.0.0.1 --username=role headgate && echo made"]
+    eventually("PostgreSQL", lambda: cluster.docker(*create, check=False) == "made")
 
 
 if __name__ == "__main__":

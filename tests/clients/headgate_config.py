@@ -23,9 +23,6 @@ DATABASE = {"auth", "catalog", "budget", "usage"}
 NATS = {"router", "budget", "usage"}
 REDIS = {"budget"}
 
-# Sections that deploy/ sets and the binary may not know yet; they are judged as soon as it does.
-AHEAD = {"database", "nats", "redis"}
-
 # In place of secrets.
 SAMPLES = {
     "HEADGATE__OPERATOR_TOKEN": "f" * 32,
@@ -55,15 +52,12 @@ class Binary:
         process would start with them."""
         assert arguments[0] == "serve", arguments
         only = services_of(arguments)
-        unknown = AHEAD - self.defaults.keys()
-        environment = {n: v for n, v in environment.items() if n.split("__")[1].lower() not in unknown}
         with tempfile.TemporaryDirectory() as folder:
             command = ["config", "check"]
             if settings is not None:
                 assert "--config" in arguments, f"its file is not read: {arguments}"
                 file = pathlib.Path(folder, "headgate.yaml")
-                known = {name: value for name, value in yaml.safe_load(settings).items() if name not in unknown}
-                file.write_text(yaml.safe_dump(known) if unknown else settings)
+                file.write_text(settings)
                 command += ["--config", str(file)]
             if only != SERVICES:
                 command += ["--only", ",".join(sorted(only))]

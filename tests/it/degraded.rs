@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use headgate_proto::auth::v1::{CreateApiKeyRequest, RevokeApiKeyRequest};
+use headgate_proto::record::v1::Outcome;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY, KEY_ID, OTHER_KEY, Setup, TENANT};
 use headgate_tests::topology::Topology;
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
+use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -117,4 +119,33 @@ async fn a_router_that_is_away_comes_back_behind_the_edge() {
     assert_eq!(refused.error_code(), "service_unavailable");
     headgate.node_mut("router").restart().await;
     until(&headgate, OTHER_KEY, 200).await;
+}
+
+#[tokio::test]
+async fn without_budget_keys_without_one_go_on_and_others_are_503() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::with_model("m", &upstream).budget(json!({"tenant_id": TENANT, "limit_usd": "1.00"}));
+    for topology in [Topology::Planes, Topology::Split] {
+        let mut headgate = Headgate::start_on(topology, &setup).await;
+        assert_eq!((status(&headgate, KEY).await, status(&headgate, OTHER_KEY).await), (200, 200));
+        match topology {
+            // What decides is away.
+            Topology::Planes => headgate.node_mut("budget").kill(),
+            // What it counts with is.
+            _ => headgate.engines().redis.as_mut().expect("counters").kill(),
+        }
+        for _ in 0..5 {
+            assert_eq!(status(&headgate, OTHER_KEY).await, 200, "it has no budget");
+        }
+        let refused = headgate.anonymous().with_key(KEY).chat(&prompts::chat("m")).await.expect(503);
+        assert!(refused.header("retry-after").is_some());
+        match topology {
+            Topology::Planes => headgate.node_mut("budget").restart().await,
+            _ => headgate.engines().redis.as_mut().expect("counters").restart().await,
+        }
+        until(&headgate, KEY, 200).await;
+        // Those that went on are accounted for, too.
+        let rows = headgate.rows(8).await;
+        assert!(rows.iter().all(|row| row.outcome() == Outcome::Succeeded));
+    }
 }

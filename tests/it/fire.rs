@@ -12,7 +12,7 @@ use headgate_tests::cluster::Headgate;
 use headgate_tests::http::Client;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY, Setup, TENANT};
-use headgate_tests::topology::Topology;
+use headgate_tests::topology::{Topology, told};
 use headgate_tests::upstream::{Answer, Behaviour, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::json;
@@ -146,7 +146,7 @@ async fn every_request_is_one_row_whatever_is_killed() {
         workers.spawn(load.clone().work());
     }
 
-    let at_least = std::env::var(VARIABLE).ok().map_or(0, |seconds| seconds.parse().expect("a number"));
+    let at_least = told(VARIABLE).map_or(0, |seconds| seconds.parse().expect("a number"));
     let begin = Instant::now();
     let mut strikes = 0;
     while strikes < PARTS.len() || begin.elapsed() < Duration::from_secs(at_least) {

@@ -15,10 +15,11 @@ use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
 /// Answer services of the deployment only.
-const INTERNAL: [&str; 5] = [
+const INTERNAL: [&str; 6] = [
     "headgate.adapter.v1.AdapterService",
     "headgate.auth.v1.AuthenticationService",
     "headgate.budget.v1.AdmissionService",
+    "headgate.budget.v1.PolicyWatchService",
     "headgate.catalog.v1.CatalogWatchService",
     "headgate.router.v1.RoutingService",
 ];

@@ -16,12 +16,19 @@ pub enum Topology {
     Split,
 }
 
-static CHOSEN: LazyLock<Topology> = LazyLock::new(|| match std::env::var(VARIABLE).as_deref() {
-    Err(_) | Ok("all-in-one") => Topology::AllInOne,
-    Ok("planes") => Topology::Planes,
-    Ok("split") => Topology::Split,
-    Ok(other) => panic!("{VARIABLE} is {other}, not all-in-one, planes or split"),
+static CHOSEN: LazyLock<Topology> = LazyLock::new(|| match told(VARIABLE).as_deref() {
+    None | Some("all-in-one") => Topology::AllInOne,
+    Some("planes") => Topology::Planes,
+    Some("split") => Topology::Split,
+    Some(other) => panic!("{VARIABLE} is {other}, not all-in-one, planes or split"),
 });
+
+/// What whoever runs the tests said of them, by an environment variable.
+#[expect(clippy::disallowed_methods, reason = "how the tests are run is no configuration of the product")]
+#[must_use]
+pub fn told(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
 
 impl Topology {
     /// The one that this run of the tests is for.

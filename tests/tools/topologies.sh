@@ -14,13 +14,11 @@ readonly of_one_process=(
 skip=()
 for name in "${of_one_process[@]}"; do skip+=(--skip "$name"); done
 counts=()
-for topology in "${@:-planes split}"; do
-  for topology in $topology; do
-    printed=$(mktemp)
-    HEADGATE_TEST_TOPOLOGY=$topology cargo test --locked -p headgate-tests --test it -- "${skip[@]}" | tee "$printed"
-    counts+=("$topology: $(sed -n 's/^test result: ok. \([0-9]*\) passed.*/\1/p' "$printed")")
-    rm "$printed"
-  done
+for topology in ${@:-planes split}; do
+  printed=$(mktemp)
+  HEADGATE_TEST_TOPOLOGY=$topology cargo test --locked -p headgate-tests --test it -- "${skip[@]}" | tee "$printed"
+  counts+=("$topology: $(sed -n 's/^test result: ok. \([0-9]*\) passed.*/\1/p' "$printed")")
+  rm "$printed"
 done
 all=$(cargo test --locked -q -p headgate-tests --test it -- --list | grep -c ': test$')
 printf 'end-to-end tests, all-in-one: %s' "$all"

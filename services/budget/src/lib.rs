@@ -48,12 +48,14 @@ use headgate_kit::tasks::Tasks;
 use headgate_proto::budget::v1::DirectAdmissionService;
 use headgate_proto::budget::v1::admission_service_server::AdmissionServiceServer;
 use headgate_proto::budget::v1::budget_service_server::BudgetServiceServer;
+use headgate_proto::budget::v1::policy_watch_service_server::PolicyWatchServiceServer;
 use prometheus::Registry;
 
 pub use bootstrap::Bootstrap;
 pub use config::Config;
 pub use service::admission::Admissions;
 pub use service::budgets::Budgets;
+pub use service::policies::PolicyWatch;
 pub use shared::config::RedisConfig;
 
 use consumer::Consumer;
@@ -190,6 +192,12 @@ impl Budget {
     #[must_use]
     pub fn budget_service(&self) -> BudgetServiceServer<Budgets> {
         BudgetServiceServer::new(Budgets(self.clone()))
+    }
+
+    /// The service that tells which keys and tenants have a budget. For peers only.
+    #[must_use]
+    pub fn policy_watch_service(&self) -> PolicyWatchServiceServer<PolicyWatch> {
+        PolicyWatchServiceServer::new(PolicyWatch(self.clone()))
     }
 
     /// Books the records of a source from now on, until the process stops. Nothing is admitted before every source

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use headgate_proto::budget::v1 as pb;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::maps::SharedIdMap;
 
@@ -128,12 +129,14 @@ pub(crate) struct Policies {
     tenants: SharedIdMap<String, Policy>,
     key_defaults: Limits,
     tenant_defaults: Limits,
+    /// Rises whenever a budget may have come or gone.
+    changes: watch::Sender<u64>,
 }
 
 impl Policies {
     pub(crate) fn new(key_defaults: Limits, tenant_defaults: Limits) -> Self {
         let (keys, tenants) = (SharedIdMap::default(), SharedIdMap::default());
-        Self { keys, tenants, key_defaults, tenant_defaults }
+        Self { keys, tenants, key_defaults, tenant_defaults, changes: watch::Sender::default() }
     }
 
     /// What holds for a key, defaults filled in.
@@ -160,6 +163,20 @@ impl Policies {
     pub(crate) fn set_budget(&self, scope: &Scope, budget: Option<Budget>) {
         let (map, id) = self.place(scope);
         map.entry(id.to_owned()).or_default().budget = budget;
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Tells when a budget may have come or gone.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The keys and the tenants that have a budget.
+    pub(crate) fn with_budget(&self) -> (Vec<String>, Vec<String>) {
+        let ids = |map: &SharedIdMap<String, Policy>| {
+            map.iter().filter(|entry| entry.budget.is_some()).map(|entry| entry.key().clone()).collect()
+        };
+        (ids(&self.keys), ids(&self.tenants))
     }
 
     /// Puts everything that is set in place of what was. What was there before and still is does not vanish meanwhile.
@@ -172,6 +189,7 @@ impl Policies {
                 Scope::Tenant(id) => self.tenants.insert(id, policy),
             };
         }
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     fn place<'a>(&'a self, scope: &'a Scope) -> (&'a SharedIdMap<String, Policy>, &'a str) {

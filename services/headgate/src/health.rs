@@ -13,6 +13,9 @@ use crate::compose::{Context, Services};
 
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Whether a part can serve.
+type CanServe = Box<dyn Fn() -> bool + Send>;
+
 /// The gRPC side: `""` and the inference service are SERVING when the process is ready.
 #[derive(Clone)]
 pub(crate) struct Health {
@@ -48,7 +51,7 @@ pub(crate) fn watch(
     services: &Services,
     inference: Option<Conn>,
 ) {
-    let mut parts: Vec<(&'static str, Box<dyn Fn() -> bool + Send>)> = Vec::new();
+    let mut parts: Vec<(&'static str, CanServe)> = Vec::new();
     if let Some(router) = services.router.clone() {
         parts.push(("router", Box::new(move || router.is_ready())));
     } else if let Some(inference) = inference {

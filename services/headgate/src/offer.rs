@@ -30,7 +30,10 @@ impl Services {
                 .add_service(catalog.watch_service());
         }
         if let Some(budget) = &self.budget {
-            routes = routes.add_service(budget.budget_service()).add_service(budget.admission_service());
+            routes = routes
+                .add_service(budget.budget_service())
+                .add_service(budget.admission_service())
+                .add_service(budget.policy_watch_service());
         }
         if let Some(usage) = &self.usage {
             routes = routes.add_service(usage.usage_service());

@@ -26,6 +26,9 @@ pub use remote::{Address, AddressError};
 use crate::identity::{Identity, Peer};
 use crate::tasks::Tasks;
 
+/// A replica that is not well for a moment may be busy, and a process that just started has not looked yet.
+const AWAY_AFTER: Duration = Duration::from_secs(4);
+
 /// A connection to one service. Cheap to clone.
 #[derive(Clone)]
 pub struct Conn {
@@ -81,6 +84,12 @@ impl Conn {
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.replicas.is_some()
+    }
+
+    /// Whether no replica has been well for so long that calls need not be tried. Never of a server in this process.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.replicas.as_ref().is_some_and(|replicas| replicas.away_for() > AWAY_AFTER)
     }
 
     /// Whether calls can be answered, as far as is known: always by a server in this process.

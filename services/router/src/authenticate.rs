@@ -77,7 +77,7 @@ impl Authenticator {
         api_key: &str,
         known: Option<Arc<KeyRecord>>,
     ) -> Result<Arc<KeyRecord>, Failure> {
-        if let Some(known) = known.as_ref().filter(|_| !self.auth.is_up()) {
+        if let Some(known) = known.as_ref().filter(|_| self.auth.is_away()) {
             self.stale.inc();
             return Ok(known.clone());
         }

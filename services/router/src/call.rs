@@ -1,10 +1,10 @@
 //! Steps one to five of a request: authenticate, resolve, admit, intent.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use headgate_kit::conn::is_broken_off;
+use headgate_kit::conn::{Conn, is_broken_off};
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::ids;
 use headgate_kit::request_id::RequestId;
@@ -92,16 +92,31 @@ impl<'a> Call<'a> {
         digest: impl FnOnce() -> [u8; 32],
     ) -> Result<Admission, Failure> {
         let (prepared, request) = self.prepare(asked, digest)?;
-        let answer = if self.parts.admission_is_remote {
-            // Boxed: only there it is needed, and larger than all the rest.
-            Box::pin(admit_anywhere(self.parts, request)).await
-        } else {
-            self.parts.admission.admit(request).await
+        let Some(budget) = &self.parts.remote_budget else {
+            return match self.parts.admission.admit(request).await {
+                Ok(response) => self.decided(prepared, response.into_inner()),
+                Err(status) => Err(Failure::unavailable("admission", status.message())),
+            };
         };
+        // Boxed: only there it is needed, and larger than all the rest.
+        let answer = Box::pin(admit_anywhere(self.parts, budget, request)).await;
         match answer {
             Ok(response) => self.decided(prepared, response.into_inner()),
+            Err(status) if is_broken_off(&status) && self.may_go_on() => {
+                self.parts.metrics.unlimited_requests.inc();
+                self.enter(prepared, None).map(Admission::Run)
+            }
             Err(status) => Err(Failure::unavailable("admission", status.message())),
         }
+    }
+
+    /// Whether a request may run while budget is away: it is known to have no budget that it could overrun, and brings
+    /// no idempotency key, of which nobody else knows.
+    fn may_go_on(&self) -> bool {
+        let max_age = Duration::from_millis(self.parts.config.max_snapshot_age_ms);
+        let (key, now) = (&self.key, self.parts.clock.unix_millis());
+        self.idempotency_key.is_none()
+            && self.parts.policies.know_no_budget(&key.key_id, &key.tenant_id, now, max_age)
     }
 
     fn prepare(
@@ -127,7 +142,7 @@ impl<'a> Call<'a> {
             self.headers.budget(budget);
         }
         match answer.outcome {
-            Some(Outcome::Admitted(admitted)) => self.run(prepared, &admitted).map(Admission::Run),
+            Some(Outcome::Admitted(admitted)) => self.enter(prepared, Some(&admitted)).map(Admission::Run),
             Some(Outcome::Replay(replay)) => {
                 self.headers.replayed();
                 Ok(Admission::Replay(std::mem::take(&mut self.headers), replay.response))
@@ -142,13 +157,17 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn run(&mut self, prepared: Prepared, admitted: &Admitted) -> Result<Box<Run>, Failure> {
+    /// Writes the intent of a request that may run. One that nobody admitted has no lease to keep.
+    fn enter(&mut self, prepared: Prepared, admitted: Option<&Admitted>) -> Result<Box<Run>, Failure> {
         let Prepared { subject, intent, mut targets, keep_response } = prepared;
         let (id, now) = (subject.id, subject.started_at_unix_ms);
         let key = subject.key.clone();
         let lease = Lease::open(self.parts.clone(), subject, &intent, self.started, keep_response)?;
-        self.parts.keeper.hold(id, key, self.request_id.clone(), now, admitted.expires_at_unix_ms);
-        if let Some(cap) = admitted.output_token_cap {
+        if let Some(admitted) = admitted {
+            self.parts.keeper.hold(id, key, self.request_id.clone(), now, admitted.expires_at_unix_ms);
+        }
+        let output_token_cap = admitted.and_then(|admitted| admitted.output_token_cap);
+        if let Some(cap) = output_token_cap {
             self.headers.output_cap(cap);
         }
         targets.truncate(usize::try_from(self.parts.config.max_attempts).unwrap_or(usize::MAX));
@@ -156,7 +175,7 @@ impl<'a> Call<'a> {
             lease,
             headers: std::mem::take(&mut self.headers),
             targets: targets.into_iter(),
-            output_token_cap: admitted.output_token_cap,
+            output_token_cap,
         }))
     }
 
@@ -191,8 +210,12 @@ impl<'a> Call<'a> {
 /// Asks another replica when one breaks off: the lease id makes that safe.
 async fn admit_anywhere(
     parts: &Parts,
+    budget: &Conn,
     request: tonic::Request<AdmitRequest>,
 ) -> Result<tonic::Response<AdmitResponse>, Status> {
+    if budget.is_away() {
+        return Err(Status::unavailable("no replica of budget answers"));
+    }
     let (metadata, _, message) = request.into_parts();
     for _ in 1..ADMIT_ATTEMPTS {
         let again =

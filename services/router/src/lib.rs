@@ -23,6 +23,7 @@ mod lease;
 mod metrics;
 mod models;
 mod order;
+mod policies;
 mod price;
 mod record;
 mod recovery;

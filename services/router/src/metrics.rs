@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     cost: IntCounter,
     pub(crate) lost_intents: IntCounter,
     pub(crate) stale_authentications: IntCounter,
+    pub(crate) unlimited_requests: IntCounter,
     pub(crate) running: IntGauge,
 }
 
@@ -63,6 +64,11 @@ impl Metrics {
                 registry,
                 "headgate_router_stale_authentications_total",
                 "Requests let in by what was last heard of auth, which was away.",
+            ),
+            unlimited_requests: counter(
+                registry,
+                "headgate_router_unlimited_requests_total",
+                "Requests without a budget that went on without limits, because budget was away.",
             ),
             running: gauge(
                 registry,

@@ -11,7 +11,8 @@ use headgate_kit::tasks::Tasks;
 use headgate_proto::adapter::v1::AdapterServiceStub;
 use headgate_proto::auth::v1::WatchKeysRequest;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
-use headgate_proto::budget::v1::AdmissionServiceStub;
+use headgate_proto::budget::v1::policy_watch_service_client::PolicyWatchServiceClient;
+use headgate_proto::budget::v1::{AdmissionServiceStub, WatchPoliciesRequest};
 use headgate_proto::catalog::v1::WatchCatalogRequest;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
 use headgate_proto::inference::v1::DirectInferenceService;
@@ -29,6 +30,7 @@ use crate::keeper::Keeper;
 use crate::keys::{Keys, Now};
 use crate::metrics::Metrics;
 use crate::models::Models;
+use crate::policies::Policies;
 use crate::{kept, recovery};
 
 /// What the router needs of the process it runs in.
@@ -67,8 +69,9 @@ pub(crate) struct Parts {
     pub(crate) authenticator: Authenticator,
     pub(crate) models: Arc<Models>,
     pub(crate) admission: AdmissionServiceStub<Conn>,
-    /// Whether budget is in another process, of which there may be several.
-    pub(crate) admission_is_remote: bool,
+    /// Leads to budget in another process, of which there may be several. `None` where it is in this one.
+    pub(crate) remote_budget: Option<Conn>,
+    pub(crate) policies: Arc<Policies>,
     pub(crate) adapter: AdapterServiceStub<Conn>,
     pub(crate) cooldowns: Cooldowns,
     pub(crate) keeper: Arc<Keeper>,
@@ -97,7 +100,11 @@ impl Router {
         follow_keys(&deps.tasks, auth, keys.clone(), deps.clock.clone());
         follow_catalog(&deps.tasks, CatalogWatchServiceClient::new(deps.catalog), models.clone());
         let max = config.max_message_bytes;
-        let admission_is_remote = deps.budget.is_remote();
+        let remote_budget = Some(deps.budget.clone()).filter(Conn::is_remote);
+        let policies = Arc::new(Policies::default());
+        if let Some(budget) = remote_budget.clone() {
+            follow_policies(&deps.tasks, budget, policies.clone(), deps.clock.clone());
+        }
         let admission = AdmissionServiceStub::new(deps.budget).max_decoding_message_size(max);
         let keeper = Arc::new(Keeper::default());
         keeper.clone().run(&deps.tasks, admission.clone(), deps.clock.clone());
@@ -108,7 +115,8 @@ impl Router {
             keys,
             models,
             admission,
-            admission_is_remote,
+            remote_budget,
+            policies,
             adapter: AdapterServiceStub::new(deps.adapter).max_decoding_message_size(max),
             cooldowns: Cooldowns::default(),
             keeper,
@@ -172,4 +180,13 @@ fn follow_catalog(tasks: &Tasks, client: CatalogWatchServiceClient<Conn>, models
         async move { client.watch_catalog(WatchCatalogRequest {}).await }
     };
     follow(tasks, "catalog", open, move |message| models.apply(message));
+}
+
+fn follow_policies(tasks: &Tasks, budget: Conn, policies: Arc<Policies>, clock: Clock) {
+    let client = PolicyWatchServiceClient::new(budget).max_decoding_message_size(usize::MAX);
+    let open = move || {
+        let mut client = client.clone();
+        async move { client.watch_policies(WatchPoliciesRequest {}).await }
+    };
+    follow(tasks, "policies", open, move |message| policies.apply(message, clock.unix_millis()));
 }

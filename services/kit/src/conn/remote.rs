@@ -11,7 +11,9 @@ use arc_swap::ArcSwap;
 use http::Uri;
 use http::uri::Authority;
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
@@ -90,6 +92,8 @@ pub(super) struct Replicas {
     turn: AtomicUsize,
     /// A call failed: look at once.
     failed: Notify,
+    /// When one was well last; at first, when the looking began.
+    last_well: Mutex<Instant>,
 }
 
 struct Replica {
@@ -103,7 +107,13 @@ struct Replica {
 impl Replicas {
     pub(super) fn new(address: Address, identity: Identity) -> Arc<Self> {
         let (found, turn, failed) = (ArcSwap::default(), AtomicUsize::default(), Notify::default());
-        Arc::new(Self { address, identity, found, turn, failed })
+        let last_well = Mutex::new(Instant::now());
+        Arc::new(Self { address, identity, found, turn, failed, last_well })
+    }
+
+    /// How long no replica has been well.
+    pub(super) fn away_for(&self) -> Duration {
+        self.last_well.lock().elapsed()
     }
 
     /// Whether a replica is well.
@@ -131,6 +141,9 @@ impl Replicas {
         self.take(found.into_iter().flatten().collect());
         let replicas = self.found.load_full();
         futures_util::future::join_all(replicas.iter().map(|r| r.ask(self.identity.issuer.as_deref()))).await;
+        if self.any_well() {
+            *self.last_well.lock() = Instant::now();
+        }
     }
 
     /// Keeps those that are there already. Names that lead nowhere for once change nothing.

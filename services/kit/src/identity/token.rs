@@ -93,13 +93,16 @@ impl std::fmt::Debug for Issuer {
     }
 }
 
+/// The services of a good token's bearer, and until when it is good.
+type Known = (Arc<[String]>, i64);
+
 /// Tells good tokens from others.
 pub(super) struct Verifier {
     key: DecodingKey,
     validation: Validation,
     clock: Clock,
     /// Good ones, with their services and their end in seconds: a signature is checked once.
-    known: RwLock<HashMap<HeaderValue, (Arc<[String]>, i64)>>,
+    known: RwLock<HashMap<HeaderValue, Known>>,
 }
 
 impl Verifier {
