@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     window: Mutex<Window>,
     /// Keys, and when this process entered them and their tenants, in milliseconds.
     entered: Cache<String, i64>,
+    /// One key at a time is entered.
+    entering: tokio::sync::Mutex<()>,
     /// One tenant at a time is learnt.
     seeding: tokio::sync::Mutex<()>,
     doubtful: mpsc::Sender<Doubtful>,
@@ -96,6 +98,7 @@ impl Shared {
             ttl_ms,
             window,
             entered: Cache::new(KEYS_KNOWN),
+            entering: tokio::sync::Mutex::default(),
             seeding: tokio::sync::Mutex::default(),
             doubtful,
         };

@@ -17,7 +17,12 @@ impl Shared {
     /// Enters a key and its tenant, unless this process did so a short while ago.
     pub(super) async fn enter(&self, key_id: &str, tenant_id: &str) -> Result<(), Fault> {
         let now_ms = self.now_ms();
-        if self.entered.get(key_id).is_some_and(|at| (0..ENTERED_MS).contains(&(now_ms - at))) {
+        if self.is_entered(key_id, now_ms) {
+            return Ok(());
+        }
+        // A burst of first requests needs one entry.
+        let _one_at_a_time = self.entering.lock().await;
+        if self.is_entered(key_id, now_ms) {
             return Ok(());
         }
         let mut list = redis::cmd("ZADD");
@@ -27,6 +32,10 @@ impl Shared {
         tokio::try_join!(self.link.command::<()>(&list), self.link.command::<()>(&home))?;
         self.entered.insert(key_id.to_owned(), now_ms);
         Ok(())
+    }
+
+    fn is_entered(&self, key_id: &str, now_ms: i64) -> bool {
+        self.entered.get(key_id).is_some_and(|at| (0..ENTERED_MS).contains(&(now_ms - at)))
     }
 
     /// Whose tenant a scope is; `None` for a key that nobody ever used.

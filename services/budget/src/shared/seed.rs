@@ -17,7 +17,7 @@ const ACCOUNTS: usize = 200;
 const JUST_BEGUN_MS: i64 = 5000;
 /// How often, and how many times, to look whether it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-const LOOKS: usize = 20;
+const LOOKS: usize = 100;
 
 impl Shared {
     /// Makes sure that Redis knows what a tenant's window has cost.

@@ -160,6 +160,7 @@ async fn what_a_dead_replica_held_comes_back_through_the_outbox_of_another(db: T
     fleet.set_budget(key(), 10 * CENT).await;
     let dead = fleet.replicas.pop().unwrap();
     assert!(is_admitted(&dead.admit(dead.request(1, 10 * CENT)).await));
+    assert!(dead.tasks.shutdown(Duration::from_secs(5)).await);
     drop(dead);
     let alive = fleet.one();
     assert!(!is_admitted(&alive.admit(alive.request(2, CENT)).await));

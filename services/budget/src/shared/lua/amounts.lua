@@ -54,12 +54,30 @@ local function less(ah, al, bh, bl)
   return ah < bh or (ah == bh and al < bl)
 end
 
+-- Whether two amounts are so small that a double holds their sum and their difference.
+local function small(a, b)
+  return #a < 16 and #b < 16
+end
+
 local function sum(a, b)
+  if not (a and b) then
+    return a or b or '0'
+  end
+  if small(a, b) then
+    return whole(a + b)
+  end
   local ah, al = amount(a)
   return decimal(plus(ah, al, amount(b)))
 end
 
 local function difference(a, b)
+  if not b then
+    return a or '0'
+  end
+  a = a or '0'
+  if small(a, b) then
+    return whole(a - b)
+  end
   local ah, al = amount(a)
   return decimal(minus(ah, al, amount(b)))
 end

@@ -42,9 +42,8 @@ end
 
 local function free_slots(P, lease)
   for _, counters in ipairs({ own_counters(P), key_counters(P, lease.k) }) do
-    local running = tonumber(call('HGET', counters, 'r') or 0)
-    if running > 0 then
-      call('HINCRBY', counters, 'r', -1)
+    if call('HINCRBY', counters, 'r', -1) < 0 then
+      call('HSET', counters, 'r', 0)
     end
   end
 end

@@ -50,7 +50,9 @@ end
 free_slots(P, lease)
 charge(P, lease, lease.h, nil, cost)
 correct(P, lease, tonumber(ARGV[5]), now)
-call('HDEL', KEYS[1], 'i', 'q')
+if lease.i then
+  call('HDEL', KEYS[1], 'i', 'q')
+end
 call('HSET', KEYS[1], 's', 'settled', 'z', cost)
 call('ZADD', KEYS[2], whole(ms + tonumber(ARGV[10])), id)
 return 1
