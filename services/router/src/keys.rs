@@ -131,7 +131,10 @@ impl State {
             }
         }
         for key in message.keys {
-            self.prefix_by_id.insert(key.key_id.clone(), key.prefix.clone());
+            let before = self.prefix_by_id.insert(key.key_id.clone(), key.prefix.clone());
+            if let Some(before) = before.filter(|before| *before != key.prefix) {
+                self.by_prefix.remove(&before);
+            }
             self.by_prefix.insert(key.prefix.clone(), Arc::new(key));
         }
     }
@@ -204,6 +207,16 @@ mod tests {
         second.restore(first.snapshot(), 1_000);
         assert!(second.is_ready());
         assert!(matches!(second.lookup("demo", "right", now, HOUR), Lookup::Stale(Some(_))));
+    }
+
+    #[test]
+    fn a_key_that_changed_is_not_known_as_it_was() {
+        let (keys, now) = (Keys::default(), Now { instant: Instant::now(), unix_ms: 1_000 });
+        keys.apply(snapshot(), now);
+        let moved = KeyRecord { prefix: "moved".into(), ..record("right") };
+        keys.apply(WatchKeysResponse { keys: vec![moved], ..Default::default() }, now);
+        assert_eq!(keys.lookup("demo", "right", now, HOUR), Lookup::Unknown);
+        assert!(matches!(keys.lookup("moved", "right", now, HOUR), Lookup::Known(_)));
     }
 
     #[test]
