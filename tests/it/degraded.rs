@@ -124,7 +124,10 @@ async fn a_router_that_is_away_comes_back_behind_the_edge() {
 #[tokio::test]
 async fn without_budget_keys_without_one_go_on_and_others_are_503() {
     let upstream = Upstream::start().await;
-    let setup = Setup::with_model("m", &upstream).budget(json!({"tenant_id": TENANT, "limit_usd": "1.00"}));
+    let setup = Setup::with_model("m", &upstream)
+        .budget(json!({"tenant_id": TENANT, "limit_usd": "1.00"}))
+        // Counters that were lost stay closed for as long as a lease may have been open.
+        .section("budget", &json!({"lease_ttl_ms": 3000}));
     for topology in [Topology::Planes, Topology::Split] {
         let mut headgate = Headgate::start_on(topology, &setup).await;
         assert_eq!((status(&headgate, KEY).await, status(&headgate, OTHER_KEY).await), (200, 200));
