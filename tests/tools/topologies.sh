@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 # Tests of one process: its configuration, its folder, its bounds; and those that have no gate at all.
 readonly of_one_process=(
-  bounds::grpc_connections_beyond_the_bound_wait config:: layering:: lifecycle::a_data_folder_has_one_process
+  bounds::grpc_ config:: layering:: lifecycle::a_data_folder_has_one_process
   databases:: degraded:: fire:: fleet:: lifecycle::without_a_config proto_lint:: records_nats::
   request_ids::a_change_that_outlives_its_call secrets::files_with_secrets servers:: image:: deploy::
 )
