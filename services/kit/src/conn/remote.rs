@@ -298,9 +298,13 @@ mod tests {
 
     #[test]
     fn addresses_are_a_scheme_a_host_and_a_port() {
-        for good in
-            ["http://auth:50051", "https://auth.headgate.svc:50051/", "http://127.0.0.1:1", "http://[::1]:1"]
-        {
+        for good in [
+            "http://auth:50051",
+            "https://auth.headgate.svc:50051/",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+            "http://a:1, http://b:2",
+        ] {
             assert!(good.parse::<Address>().is_ok(), "{good}");
         }
         for bad in [
@@ -310,6 +314,8 @@ mod tests {
             "http://auth:1/x",
             "http://u@auth:1",
             "http://a:1?b",
+            "http://a:1,",
+            "http://a:1,https://b:2",
             "",
         ] {
             assert_eq!(bad.parse::<Address>(), Err(AddressError), "{bad}");

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 /// Serves until its standard input ends. Everything it makes is removed then.
 const SCRIPT: &str = r#"
 set -eu
-dir=$(mktemp -d /tmp/headgate-postgres-XXXXXX)
+dir=$(mktemp -d)
 trap 'pg_ctl -D "$dir/data" -m immediate stop >/dev/null 2>&1 || :; rm -rf "$dir"' EXIT
 # A locale that compares as people do, as servers in the wild have it.
 initdb -D "$dir/data" -U postgres --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 \
