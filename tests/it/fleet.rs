@@ -126,8 +126,13 @@ async fn n_per_minute_is_n_over_five_routers() {
     let upstream = Upstream::start().await;
     let setup = Setup::with_model("m", &upstream).limits(json!({"key_id": KEY_ID, "requests_per_minute": 6}));
     let headgate = data_planes(5, &setup).await;
-    assert_eq!(flood(&headgate, 60, &prompts::chat("m")).await, [(200, 6), (429, 54)]);
-    assert_eq!(upstream.journal().len(), 6);
+    let begin = Instant::now();
+    let statuses = flood(&headgate, 60, &prompts::chat("m")).await;
+    // A machine that takes long has time to see some of the limit come back: one request every ten seconds.
+    let back = usize::try_from(begin.elapsed().as_secs() / 10).unwrap();
+    let passed = upstream.journal().len();
+    assert_eq!(statuses, [(200, passed), (429, 60 - passed)]);
+    assert!((6..=6 + back).contains(&passed), "{passed} passed in {:?}", begin.elapsed());
 }
 
 /// Sends requests until told to stop, and tells when the last one was sent that was accepted.

@@ -8,6 +8,7 @@ use headgate_tests::prompts;
 use headgate_tests::setup::{OTHER_KEY, Setup};
 use headgate_tests::sse::Event;
 use headgate_tests::upstream::{Answer, Behaviour, End, Upstream};
+use headgate_tests::wait::eventually;
 use serde_json::json;
 
 const HEADER: &str = "idempotency-key";
@@ -106,7 +107,11 @@ async fn a_failure_is_not_kept() {
     client.chat(&prompts::chat("m")).await.expect(502);
     headgate.rows(1).await;
     upstream.script("m", Answer::default());
-    client.chat(&prompts::chat("m")).await.expect(200);
+    eventually(Duration::from_secs(20), "the key to be free", || async {
+        Some(client.chat(&prompts::chat("m")).await).filter(|reply| reply.status != 409)
+    })
+    .await
+    .expect(200);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn rows_are_written_once_with_the_broker_killed_in_between() {
     nats.kill();
     let alone = std::time::Instant::now();
     chat(&headgate, 20).await;
-    assert!(alone.elapsed() < Duration::from_secs(5), "20 requests took {:?}", alone.elapsed());
+    assert!(alone.elapsed() < Duration::from_secs(15), "20 requests took {:?}", alone.elapsed());
     until_metric(&headgate, r#"headgate_records_unforwarded_records{spool="router"}"#, 20).await;
     assert_eq!(metric(&headgate, "headgate_nats_connected").await, Some(0));
     headgate.ops().get("/readyz").await.expect(200);

@@ -1,7 +1,7 @@
 use headgate_proto::inference::v1::Dialect;
 use serde_json::json;
 
-use super::server::{Server, prompt, request, within_100_ms};
+use super::server::{Server, prompt, request, soon};
 use crate::Config;
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_client_that_hangs_up_before_the_answer_drops_the_call() {
         _ = server.chat(&body) => panic!("answered"),
         () = server.router.waiting.notified() => {}
     }
-    within_100_ms(server.router.dropped.notified()).await;
+    soon(server.router.dropped.notified()).await;
     let gone = r#"headgate_edge_requests_total{route="/v1/chat/completions",status="499"} 1"#;
     assert!(server.metric(gone));
 }

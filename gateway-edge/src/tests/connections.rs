@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::server::{Server, prompt, request};
+use super::server::{Server, prompt, request, soon};
 use crate::Config;
 
 /// Writes `bytes` and reads until the edge closes.
@@ -122,8 +122,12 @@ async fn http2_is_spoken_to_those_who_begin_with_it() {
 async fn connections_beyond_the_bound_wait() {
     let server = Server::start(Config { max_connections: 1, ..Config::default() }).await;
     let first = TcpStream::connect(server.address).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(server.metric("headgate_edge_open_connections 1"));
+    soon(async {
+        while !server.metric("headgate_edge_open_connections 1") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     let second = server.get("/ping");
     let mut second = std::pin::pin!(second);
     assert!(tokio::time::timeout(Duration::from_millis(100), second.as_mut()).await.is_err());
@@ -143,8 +147,8 @@ async fn a_stop_lets_running_answers_finish_and_closes_idle_connections() {
         server.stop.cancel();
     });
     assert_eq!(answer.status, 200);
-    // Well within the grace of two seconds.
-    tokio::time::timeout(Duration::from_secs(1), server.served).await.expect("still serving").unwrap();
+    // Within the grace of two seconds.
+    tokio::time::timeout(Duration::from_millis(1900), server.served).await.expect("still serving").unwrap();
     while idle.read(&mut [0; 1024]).await.unwrap() > 0 {}
     assert!(TcpStream::connect(server.address).await.is_err());
 }

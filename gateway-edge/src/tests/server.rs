@@ -119,7 +119,7 @@ pub(super) fn prompt(model: &str, stream: bool) -> String {
     )
 }
 
-/// Fails the test when `event` takes longer than a hang-up may.
-pub(super) async fn within_100_ms(event: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_millis(100), event).await.expect("took longer than 100 ms");
+/// Fails the test when `event` does not come, or takes longer than even a busy machine does.
+pub(super) async fn soon(event: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(2), event).await.expect("it did not come");
 }

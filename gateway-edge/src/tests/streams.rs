@@ -3,7 +3,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use super::server::{Server, prompt, request, within_100_ms};
+use super::server::{Server, prompt, request, soon};
 use crate::Config;
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn a_silent_stream_is_kept_alive_and_ends_with_its_client() {
     }
     drop(response);
     connection.abort();
-    within_100_ms(server.router.dropped.notified()).await;
+    soon(server.router.dropped.notified()).await;
 }
 
 #[tokio::test]
@@ -62,5 +62,5 @@ async fn a_client_that_hangs_up_in_mid_stream_drops_the_call() {
     drop(response);
     connection.abort();
     // Long before a keep-alive comment could have found the closed socket.
-    within_100_ms(server.router.dropped.notified()).await;
+    soon(server.router.dropped.notified()).await;
 }

@@ -9,7 +9,7 @@ use crate::upstream::{Step, Upstream, answer};
 
 const ANSWER: &str = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"a","refusal":null},"logprobs":null}]}"#;
 /// For the other side to hear that a connection closed.
-const A_WHILE: Duration = Duration::from_millis(50);
+const A_WHILE: Duration = Duration::from_millis(300);
 
 fn plain() -> Step {
     Step::Write(answer(200, "", ANSWER.as_bytes()))
@@ -17,7 +17,7 @@ fn plain() -> Step {
 
 #[tokio::test]
 async fn requests_in_a_row_share_a_connection_and_requests_at_once_do_not() {
-    let upstream = Upstream::start(vec![Step::Sleep(20), plain()]).await;
+    let upstream = Upstream::start(vec![Step::Sleep(200), plain()]).await;
     let client = client();
     let chat =
         || async { client.clone().chat(ask(target(&upstream.base_url), dialect(BODY))).await.unwrap() };
@@ -68,8 +68,8 @@ async fn an_answer_may_end_with_its_connection() {
 
 #[tokio::test]
 async fn a_connection_is_not_kept_for_ever_nor_are_more_than_allowed() {
-    let upstream = Upstream::start(vec![Step::Sleep(20), plain()]).await;
-    let brief = Config { pool_idle_ms: 100, pool_idle_per_upstream: 1, ..Config::default() };
+    let upstream = Upstream::start(vec![Step::Sleep(200), plain()]).await;
+    let brief = Config { pool_idle_ms: 2000, pool_idle_per_upstream: 1, ..Config::default() };
     let (client, _) = with_config(brief);
     let chat =
         || async { client.clone().chat(ask(target(&upstream.base_url), dialect(BODY))).await.unwrap() };
@@ -77,7 +77,7 @@ async fn a_connection_is_not_kept_for_ever_nor_are_more_than_allowed() {
     assert_eq!(upstream.connections(), 2);
     tokio::join!(chat(), chat());
     assert_eq!(upstream.connections(), 3, "one of two was kept");
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
     chat().await;
     assert_eq!(upstream.connections(), 4);
 }
