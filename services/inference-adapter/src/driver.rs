@@ -2,9 +2,10 @@
 
 mod answer;
 mod body;
+mod broken;
 mod client;
 mod connect;
-mod link;
+mod http1;
 mod pieces;
 mod pool;
 
@@ -17,11 +18,11 @@ use headgate_kit::clock::Clock;
 use headgate_kit::tasks::Tasks;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 
 use self::answer::AnswerBody;
 use self::body::{Source, read_some, read_whole};
-use self::client::{Client, Outgoing, Sent};
+pub(crate) use self::broken::Broken;
+use self::client::{Client, Outgoing};
 pub use self::pieces::Pieces;
 pub(crate) use self::pieces::redacted;
 use crate::config::Config;
@@ -98,21 +99,14 @@ impl Driver {
 
     async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<Bytes>,
         watch: &mut Watch,
     ) -> Result<Response<AnswerBody>, Failure> {
-        let mut outgoing = Outgoing::new(request)?;
-        loop {
-            let limit = watch.limit(Phase::Connect);
-            let connection = within(watch, pin!(self.client.connection(&outgoing, limit))).await?;
-            watch.enter(Phase::FirstByte);
-            match within(watch, pin!(self.client.send(connection, outgoing))).await? {
-                Sent::Answered(answer) => return Ok(answer),
-                // Ends: a new connection is never stale.
-                Sent::Stale(again) => outgoing = again,
-            }
-            watch.enter(Phase::Connect);
-        }
+        let outgoing = Outgoing::new(request)?;
+        let limit = watch.limit(Phase::Connect);
+        let connection = within(watch, pin!(self.client.connection(&outgoing, limit))).await?;
+        watch.enter(Phase::FirstByte);
+        within(watch, pin!(self.client.send(connection, outgoing))).await
     }
 
     async fn refused(

@@ -8,6 +8,8 @@ use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use http::{HeaderMap, StatusCode};
 
+use crate::driver::Broken;
+
 /// The longest text of an upstream that is passed on, in bytes.
 const MAX_TEXT_BYTES: usize = 2048;
 
@@ -73,27 +75,22 @@ pub(crate) fn unreachable(cause: &(dyn std::error::Error + 'static)) -> Failure 
 }
 
 /// A request that got no answer. The cause goes to the log.
-pub(crate) fn no_answer(cause: &hyper::Error) -> Failure {
+pub(crate) fn no_answer(cause: &Broken) -> Failure {
     tracing::debug!(cause = chain(cause), "no answer from the upstream");
     broken(cause)
 }
 
-/// A connection that closed without an answer.
-pub(crate) fn closed() -> Failure {
-    Failure::new(ErrorReason::UpstreamFailed, "the connection to the upstream broke")
-}
-
 /// An answer whose body broke off. The cause goes to the log.
-pub(crate) fn broken_body(cause: &hyper::Error) -> Failure {
+pub(crate) fn broken_body(cause: &Broken) -> Failure {
     tracing::debug!(cause = chain(cause), "the upstream's answer broke off");
     broken(cause)
 }
 
-fn broken(cause: &hyper::Error) -> Failure {
-    if cause.is_parse() {
+fn broken(cause: &Broken) -> Failure {
+    if cause.is_invalid() {
         return Failure::new(ErrorReason::UpstreamInvalid, "the upstream's answer is not valid HTTP");
     }
-    closed()
+    Failure::new(ErrorReason::UpstreamFailed, "the connection to the upstream broke")
 }
 
 /// Whether an error has a socket's timeout behind it: the connector's, which may fire before the attempt's own, or the

@@ -6,7 +6,6 @@ use headgate_kit::clock::Clock;
 use headgate_proto::adapter::v1::{ChatResponse, EmbedResponse, ProviderKind, StreamChatResponse, Target};
 use headgate_proto::inference::v1::{ChatRequest, Dialect, EmbedRequest};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body_util::Full;
 
 use crate::providers::{Echo, OpenAi};
 
@@ -75,7 +74,7 @@ pub(crate) struct ChatAsk {
 #[expect(clippy::large_enum_variant, reason = "moved twice an attempt: cheaper than an allocation")]
 pub(crate) enum Exchange {
     /// By an upstream.
-    Upstream(http::Request<Full<Bytes>>),
+    Upstream(http::Request<Bytes>),
     /// Here: the bytes an upstream would send, read by read.
     Local(LocalBody),
 }

@@ -2,97 +2,82 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Body as _, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::link::Link;
+use super::broken::Broken;
+use super::http1::Link;
 use super::pool::{Origin, Pool};
 
 /// The body. When it was read to the end its connection is kept for the next request; dropped before, it is closed.
-pub(crate) struct AnswerBody {
-    body: Incoming,
-    /// Driven from here. `None` over HTTP/2, and when the connection is closed or given back.
-    own: Option<Own>,
-    /// Whether the connection knows that data is wanted: it reads none before.
-    wanted: bool,
-}
+pub(crate) struct AnswerBody(Way);
 
-struct Own {
-    link: Link,
-    pool: Arc<Pool>,
-    origin: Origin,
+/// The way it comes.
+enum Way {
+    /// HTTP/1.1, over a connection of its own, which is driven from here.
+    Own { link: Link, pool: Arc<Pool>, origin: Origin },
+    /// HTTP/2, over a connection that others use too.
+    Shared(Incoming),
+    /// None any more: the connection is closed or given back.
+    Ended,
 }
 
 impl AnswerBody {
     /// A body over a connection of its own.
-    pub(super) fn own(body: Incoming, link: Link, pool: Arc<Pool>, origin: Origin) -> Self {
-        let mut answer = Self { body, own: Some(Own { link, pool, origin }), wanted: false };
-        if answer.body.is_end_stream() {
-            answer.give_back();
-        }
+    pub(super) fn own(link: Link, pool: Arc<Pool>, origin: Origin) -> Self {
+        let mut answer = Self(Way::Own { link, pool, origin });
+        answer.give_back();
         answer
     }
 
     /// A body over a connection that others use too.
     pub(super) fn shared(body: Incoming) -> Self {
-        Self { body, own: None, wanted: false }
+        Self(Way::Shared(body))
     }
 
-    pub(super) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    /// The least bytes that are still to come.
+    pub(super) fn least(&self) -> u64 {
+        match &self.0 {
+            Way::Own { link, .. } => link.least(),
+            Way::Shared(body) => body.size_hint().lower(),
+            Way::Ended => 0,
+        }
     }
 
-    /// The next data, trailers left out.
-    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        // Once data is wanted it comes by driving and by nothing else, so that comes first.
-        let mut driven = self.wanted && self.drive(cx);
-        loop {
-            // Only the connection brings data, so as long as it is driven from here nobody else has to wake us.
-            let next = match &self.own {
-                Some(_) => Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop())),
-                None => Pin::new(&mut self.body).poll_frame(cx),
-            };
-            match next {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    if self.body.is_end_stream() {
-                        self.give_back();
-                    }
-                    return Poll::Ready(Some(Ok(data)));
+    /// The next data, trailers left out; `None` at the end.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let data = match &mut self.0 {
+            Way::Own { link, .. } => ready!(link.poll_data(cx)),
+            Way::Shared(body) => loop {
+                match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => break Some(Ok(data)),
+                        Err(_trailers) => {}
+                    },
+                    end => break end.map(|failed| Err(failed.err().map_or(Broken::Closed, Broken::Http2))),
                 }
-                Poll::Ready(Some(Err(cause))) => {
-                    self.own = None;
-                    return Poll::Ready(Some(Err(cause)));
-                }
-                Poll::Ready(None) => {
-                    self.give_back();
-                    return Poll::Ready(None);
-                }
-                Poll::Pending if driven => return Poll::Pending,
-                Poll::Pending => {
-                    if !self.drive(cx) {
-                        return Poll::Pending;
-                    }
-                    (driven, self.wanted) = (true, true);
-                }
+            },
+            Way::Ended => None,
+        };
+        match &data {
+            Some(Ok(_)) => self.give_back(),
+            Some(Err(_)) => self.0 = Way::Ended,
+            None => {
+                self.give_back();
+                self.0 = Way::Ended;
             }
         }
+        Poll::Ready(data)
     }
 
-    /// Reads and writes what the connection can. `false` when there is none of our own.
-    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(own) = &mut self.own else { return false };
-        if own.link.drive(cx).is_ready() {
-            self.own = None;
-        }
-        true
-    }
-
+    /// Gives a connection back whose answer was read to the end.
     fn give_back(&mut self) {
-        if let Some(Own { link, pool, origin }) = self.own.take() {
+        if matches!(&self.0, Way::Own { link, .. } if link.is_done())
+            && let Way::Own { link, pool, origin } = std::mem::replace(&mut self.0, Way::Ended)
+        {
             pool.put(&origin, link);
         }
     }

@@ -43,7 +43,7 @@ pub(super) async fn read_whole(
     limit: usize,
     watch: &mut Watch,
 ) -> Result<Bytes, Failure> {
-    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let told = usize::try_from(body.least()).unwrap_or(usize::MAX);
     if told > limit {
         return Err(failure::too_large(limit));
     }

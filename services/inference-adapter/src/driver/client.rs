@@ -16,7 +16,7 @@ use hyper_util::rt::TokioTimer;
 
 use super::answer::AnswerBody;
 use super::connect::{Connector, Io};
-use super::link::{Link, Unanswered};
+use super::http1::Link;
 use super::pool::{Origin, Pool, Shared};
 use crate::config::Config;
 use crate::failure;
@@ -36,8 +36,8 @@ pub(super) struct Client {
 
 /// A connection that a request can be sent over.
 pub(super) enum Ready {
-    /// HTTP/1.1. Whether it was used before.
-    Own(Link, bool),
+    /// HTTP/1.1.
+    Own(Link),
     /// HTTP/2.
     Shared(Shared),
 }
@@ -45,14 +45,7 @@ pub(super) enum Ready {
 /// A request, and where it goes.
 pub(super) struct Outgoing {
     origin: Origin,
-    request: Request<Full<Bytes>>,
-}
-
-/// What came of sending a request.
-pub(super) enum Sent {
-    Answered(Response<AnswerBody>),
-    /// The connection had been closed while it waited, and nothing was sent.
-    Stale(Outgoing),
+    request: Request<Bytes>,
 }
 
 impl Client {
@@ -73,7 +66,7 @@ impl Client {
     pub(super) async fn connection(&self, outgoing: &Outgoing, limit: Duration) -> Result<Ready, Failure> {
         let origin = &outgoing.origin;
         if let Some(link) = self.pool.take(origin) {
-            return Ok(Ready::Own(link, true));
+            return Ok(Ready::Own(link));
         }
         if let Some(shared) = self.pool.shared(origin) {
             return Ok(Ready::Shared(shared));
@@ -94,8 +87,7 @@ impl Client {
         if agreed_http2 {
             return Ok(Ready::Shared(self.share(origin, io).await?));
         }
-        let link = Link::begin(io).await.map_err(|cause| failure::no_answer(&cause))?;
-        Ok(Ready::Own(link, false))
+        Ok(Ready::Own(Link::new(io)))
     }
 
     async fn share(&self, origin: &Origin, io: Io) -> Result<Shared, Failure> {
@@ -105,7 +97,7 @@ impl Client {
             .adaptive_window(true)
             .handshake(io)
             .await
-            .map_err(|cause| failure::no_answer(&cause))?;
+            .map_err(|cause| failure::no_answer(&cause.into()))?;
         let stopping = self.tasks.stopping();
         // It ends by itself when nobody can send over it any more.
         self.tasks.spawn(async move {
@@ -121,33 +113,30 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, ready: Ready, outgoing: Outgoing) -> Result<Sent, Failure> {
+    pub(super) async fn send(
+        &self,
+        ready: Ready,
+        outgoing: Outgoing,
+    ) -> Result<Response<AnswerBody>, Failure> {
         let Outgoing { origin, request } = outgoing;
         match ready {
             Ready::Shared(mut sender) => {
                 let request = over_http2(&origin, request)?;
                 let answer =
-                    sender.send_request(request).await.map_err(|cause| failure::no_answer(&cause))?;
-                Ok(Sent::Answered(answer.map(AnswerBody::shared)))
+                    sender.send_request(request).await.map_err(|cause| failure::no_answer(&cause.into()))?;
+                Ok(answer.map(AnswerBody::shared))
             }
-            Ready::Own(mut link, used) => match link.send(request).await {
-                Ok(answer) => {
-                    let pool = Arc::clone(&self.pool);
-                    Ok(Sent::Answered(answer.map(|body| AnswerBody::own(body, link, pool, origin))))
-                }
-                Err(Unanswered::Unsent(request)) if used => {
-                    Ok(Sent::Stale(Outgoing { origin, request: *request }))
-                }
-                Err(Unanswered::Broken(cause)) => Err(failure::no_answer(&cause)),
-                Err(Unanswered::Unsent(_) | Unanswered::Closed) => Err(failure::closed()),
-            },
+            Ready::Own(mut link) => {
+                let answer = link.send(request).await.map_err(|cause| failure::no_answer(&cause))?;
+                Ok(answer.map(|()| AnswerBody::own(link, Arc::clone(&self.pool), origin)))
+            }
         }
     }
 }
 
 impl Outgoing {
     /// Takes a request with an absolute URI apart, as HTTP/1.1 sends it (RFC 9112, section 3.2.1).
-    pub(super) fn new(mut request: Request<Full<Bytes>>) -> Result<Self, Failure> {
+    pub(super) fn new(mut request: Request<Bytes>) -> Result<Self, Failure> {
         let parts = std::mem::take(request.uri_mut()).into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err(Failure::internal("a request without an origin"));
@@ -167,12 +156,12 @@ impl Outgoing {
 }
 
 /// HTTP/2 has no `host`: the whole URI goes along (RFC 9113, section 8.3.1).
-fn over_http2(origin: &Origin, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, Failure> {
+fn over_http2(origin: &Origin, mut request: Request<Bytes>) -> Result<Request<Full<Bytes>>, Failure> {
     request.headers_mut().remove(HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     (parts.scheme, parts.authority) = (Some(origin.scheme.clone()), Some(origin.authority.clone()));
     *request.uri_mut() = Uri::from_parts(parts).map_err(Failure::internal)?;
-    Ok(request)
+    Ok(request.map(Full::new))
 }
 
 /// Runs what belongs to an HTTP/2 connection as tasks of the process.
@@ -234,7 +223,7 @@ mod tests {
         let client = Client::new(&Config::default(), Tasks::new()).unwrap();
         let outgoing = || {
             let uri: Uri = format!("http://{address}/v1/x").parse().unwrap();
-            Outgoing::new(Request::post(uri).body(Full::default()).unwrap()).unwrap()
+            Outgoing::new(Request::post(uri).body(Bytes::new()).unwrap()).unwrap()
         };
         let io = Io::Http(TokioIo::new(TcpStream::connect(address).await.unwrap()));
         client.share(&outgoing().origin, io).await.unwrap();
@@ -242,10 +231,7 @@ mod tests {
             // The upstream takes one connection only.
             let ready = client.connection(&outgoing(), Duration::from_secs(1)).await.unwrap();
             assert!(matches!(ready, Ready::Shared(_)));
-            let Sent::Answered(answer) = client.send(ready, outgoing()).await.unwrap() else {
-                panic!("stale")
-            };
-            let mut body = answer.into_body();
+            let mut body = client.send(ready, outgoing()).await.unwrap().into_body();
             let seen = poll_fn(|cx| body.poll_data(cx)).await.unwrap().unwrap();
             assert_eq!(seen, format!("HTTP/2.0 http://{address}/v1/x host=false"));
         }
@@ -260,7 +246,7 @@ mod tests {
             ("https://a.example:80/", "a.example:80"),
             ("http://u:p@[::1]:8000/v1", "[::1]:8000"),
         ] {
-            let outgoing = Outgoing::new(Request::post(uri).body(Full::default()).unwrap()).unwrap();
+            let outgoing = Outgoing::new(Request::post(uri).body(Bytes::new()).unwrap()).unwrap();
             assert_eq!(outgoing.request.headers()[HOST], host);
         }
     }

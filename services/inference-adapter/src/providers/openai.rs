@@ -11,7 +11,6 @@ use headgate_proto::inference::v1::{Dialect, EmbedRequest};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::Full;
 
 pub(crate) use self::question::{ChatQuestion, EmbedQuestion, chat_question, embed_question};
 use self::stream::OpenAiChunks;
@@ -59,13 +58,8 @@ impl Provider for OpenAi {
     }
 }
 
-fn post(
-    call: &Call<'_>,
-    path: &str,
-    accept: HeaderValue,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, Failure> {
-    let mut request = Request::new(Full::new(body));
+fn post(call: &Call<'_>, path: &str, accept: HeaderValue, body: Bytes) -> Result<Request<Bytes>, Failure> {
+    let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri(&call.target.base_url, path)?;
     let headers = request.headers_mut();

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use headgate_inference_adapter::Config;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::support::{BODY, ask, body, client, dialect, target, with_config};
 use crate::upstream::{Step, Upstream, answer};
@@ -80,4 +82,44 @@ async fn a_connection_is_not_kept_for_ever_nor_are_more_than_allowed() {
     tokio::time::sleep(Duration::from_millis(2100)).await;
     chat().await;
     assert_eq!(upstream.connections(), 4);
+}
+
+#[tokio::test]
+async fn a_connection_with_more_on_it_than_the_answer_is_not_used_again() {
+    for extra in ["x", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"] {
+        let both = [&answer(200, "", ANSWER.as_bytes()), extra.as_bytes()].concat();
+        let upstream = Upstream::start(vec![Step::Write(both)]).await;
+        let client = client();
+        for made in 1..=2 {
+            let response = client.clone().chat(ask(target(&upstream.base_url), dialect(BODY))).await.unwrap();
+            assert_eq!((body(response.get_ref()), upstream.connections()), (ANSWER.into(), made));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_read_before_all_of_the_request_was_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let upstream = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        // The head, and no more than a socket takes of the body before its reader does.
+        socket.read(&mut [0; 1024]).await.unwrap();
+        let refusal = r#"{"error":{"message":"too long a prompt","type":"invalid_request_error"}}"#;
+        socket.write_all(&answer(413, "connection: close\r\n", refusal.as_bytes())).await.unwrap();
+        // As servers do, lest what is still coming resets what they said.
+        let mut rest = 0;
+        while let Ok(n @ 1..) = socket.read(&mut [0; 65536]).await {
+            rest += n;
+        }
+        rest
+    });
+    let huge = BODY.replace("hi", &"x".repeat(16 << 20));
+    assert!(huge.len() > 16 << 20, "the body is as it was");
+    let refused = client().chat(ask(target(&base_url), dialect(huge))).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (tonic::Code::InvalidArgument, "too long a prompt"));
+    // It did not have to be sent in full.
+    assert!(
+        tokio::time::timeout(Duration::from_secs(5), upstream).await.expect("closed").unwrap() < 16 << 20
+    );
 }
