@@ -33,21 +33,13 @@ fn clients(headgate: &Headgate) -> Vec<Client> {
     headgate.edges().into_iter().map(|client| client.with_key(KEY)).collect()
 }
 
-/// The verdict on a request: one that a machine busy with other tests had no time for is sent again, as SDKs do.
-async fn patiently(client: &Client, request: &Value) -> u16 {
-    eventually(SOON * 3, "a verdict", || async {
-        Some(client.chat(request).await.status).filter(|status| *status != 503)
-    })
-    .await
-}
-
 /// How many of so many requests at once, spread over all replicas, were answered with each status.
 async fn flood(headgate: &Headgate, requests: usize, request: &Value) -> Vec<(u16, usize)> {
     let clients = clients(headgate);
     let mut running = tokio::task::JoinSet::new();
     for n in 0..requests {
         let (client, request) = (clients[n % clients.len()].clone(), request.clone());
-        running.spawn(async move { patiently(&client, &request).await });
+        running.spawn(async move { client.verdict(&request).await });
     }
     let mut statuses = running.join_all().await;
     statuses.sort_unstable();

@@ -33,7 +33,7 @@ async fn flood(headgate: &Headgate, requests: usize, request: &Value) -> Vec<u16
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..requests {
         let (client, request) = (headgate.client(), request.clone());
-        running.spawn(async move { client.chat(&request).await.status });
+        running.spawn(async move { client.verdict(&request).await });
     }
     let mut statuses = running.join_all().await;
     statuses.sort_unstable();

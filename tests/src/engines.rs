@@ -53,7 +53,7 @@ impl Engines {
             setup = setup.section("database", &json!({"url": tables.url}));
         }
         if let Some(redis) = &self.redis {
-            setup = setup.section("redis", &json!({"url": redis.url()}));
+            setup = setup.section("redis", &json!({"url": redis.url(), "response_timeout_ms": 4000}));
         }
         setup.section("nats", &json!({"url": self.nats.url()}))
     }

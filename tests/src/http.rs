@@ -1,6 +1,7 @@
 //! A raw HTTP client: sends the bytes it is given, sees every byte that comes, and can hang up at any moment.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::sse::EventStream;
+use crate::wait::eventually;
 
 /// Speaks to one address, one connection per request. Dropping a request's future, or its answer, hangs up.
 #[derive(Clone, Debug)]
@@ -103,6 +105,18 @@ impl Client {
     /// Posts bytes as `application/json`.
     pub async fn post_raw(&self, path: &str, body: impl Into<Bytes>) -> Reply {
         self.reply(Method::POST, path, body.into()).await
+    }
+
+    /// The status of a chat request that somebody decided on. Where a busy machine had no time for it, it is sent again,
+    /// as SDKs do.
+    ///
+    /// # Panics
+    /// When nobody decides within a minute.
+    pub async fn verdict(&self, body: &Value) -> u16 {
+        eventually(Duration::from_secs(60), "a verdict", || async {
+            Some(self.chat(body).await.status).filter(|status| *status != 503)
+        })
+        .await
     }
 
     /// Posts a chat request.

@@ -66,7 +66,8 @@ impl Drop for RedisServer {
 }
 
 fn config(url: String, cluster: bool) -> RedisConfig {
-    RedisConfig { url: Some(url.into()), cluster }
+    // Long, for busy machines.
+    RedisConfig { url: Some(url.into()), cluster, response_timeout_ms: 10_000 }
 }
 
 /// The server that all tests of this process share, and its database 0, where everybody names things differently.

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 /// The configuration's part on Redis.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// The server, e.g. `rediss://user:password@host:6379/0`; of a cluster some of its nodes, with commas between.
@@ -13,22 +13,36 @@ pub struct RedisConfig {
     pub url: Option<SecretString>,
     /// Whether it is a cluster.
     pub cluster: bool,
+    /// How long a connection may take, and an answer, in milliseconds. One that takes longer is none: Redis is taken to
+    /// be away for a moment. At least 10.
+    pub response_timeout_ms: u64,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self { url: None, cluster: false, response_timeout_ms: 1000 }
+    }
 }
 
 impl RedisConfig {
     /// Everything that is wrong: the field, and what is wrong with it.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if !(10..=60_000).contains(&self.response_timeout_ms) {
+            problems.push(("response_timeout_ms", "must be from 10 to 60000".to_owned()));
+        }
         match &self.url {
-            None if self.cluster => vec![("cluster", "needs redis.url".to_owned())],
-            None => Vec::new(),
+            None if self.cluster => problems.push(("cluster", "needs redis.url".to_owned())),
+            None => {}
             Some(url) => {
                 let bad = self.nodes(url.expose_secret()).is_none();
                 // The reason is left out: it might quote a password.
                 let text = "must be redis://[user:password@]host[:port][/database], or rediss:// for TLS";
-                bad.then(|| ("url", text.to_owned())).into_iter().collect()
+                problems.extend(bad.then(|| ("url", text.to_owned())));
             }
         }
+        problems
     }
 
     /// The nodes to connect to; `None` where there are none or one cannot be read.
@@ -45,7 +59,8 @@ mod tests {
     use super::*;
 
     fn problems(url: Option<&str>, cluster: bool) -> Vec<&'static str> {
-        let config = RedisConfig { url: url.map(|url| url.to_owned().into()), cluster };
+        let config =
+            RedisConfig { url: url.map(|url| url.to_owned().into()), cluster, ..RedisConfig::default() };
         let problems = config.problems();
         assert!(problems.iter().all(|(_, text)| !text.contains("hunter2")));
         problems.into_iter().map(|(field, _)| field).collect()
@@ -60,5 +75,7 @@ mod tests {
         assert_eq!(problems(Some("http://u:hunter2@host"), false), ["url"]);
         assert_eq!(problems(Some("redis://u:hunter2@host:99999"), false), ["url"]);
         assert_eq!(problems(Some("redis://a:1,nonsense"), true), ["url"]);
+        let hasty = RedisConfig { response_timeout_ms: 9, ..RedisConfig::default() };
+        assert_eq!(hasty.problems()[0].0, "response_timeout_ms");
     }
 }

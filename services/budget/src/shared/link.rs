@@ -14,12 +14,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::config::RedisConfig;
 use super::fault::Fault;
 
-/// How long an answer may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a call may take with everything in it: connecting, being sent elsewhere, loading a script.
-const CALL_TIMEOUT: Duration = Duration::from_millis(1000);
+/// How much longer than an answer a call may take with everything in it: connecting, being sent elsewhere, loading a
+/// script.
+const AROUND: Duration = Duration::from_millis(500);
 /// How long nobody asks after a failure, so that not every request waits for a server that is away.
 const REST: Duration = Duration::from_millis(200);
 
@@ -27,6 +24,7 @@ const REST: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(crate) struct Link {
     wire: Wire,
+    call_timeout: Duration,
     rests_until: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -43,22 +41,21 @@ impl Link {
     /// When the address cannot be one.
     pub(crate) fn open(config: &RedisConfig, url: &SecretString) -> Result<Self, Fault> {
         let nodes = config.nodes(url.expose_secret()).unwrap_or_default();
+        let timeout = Duration::from_millis(config.response_timeout_ms);
         let wire = if config.cluster {
             let client = ClusterClientBuilder::new(nodes).retries(3).max_retry_wait(200).build()?;
-            let config = ClusterConfig::new()
-                .set_connection_timeout(CONNECT_TIMEOUT)
-                .set_response_timeout(RESPONSE_TIMEOUT);
+            let config = ClusterConfig::new().set_connection_timeout(timeout).set_response_timeout(timeout);
             Wire::Cluster(client.get_pending_async_connection_with_config(config))
         } else {
             let node = nodes.into_iter().next().ok_or(Fault::Garbled("no address"))?;
             let config = ConnectionManagerConfig::new()
                 .set_number_of_retries(1)
                 .set_max_delay(Duration::from_millis(100))
-                .set_connection_timeout(Some(CONNECT_TIMEOUT))
-                .set_response_timeout(Some(RESPONSE_TIMEOUT));
+                .set_connection_timeout(Some(timeout))
+                .set_response_timeout(Some(timeout));
             Wire::One(ConnectionManager::new_lazy_with_config(Client::open(node)?, config)?)
         };
-        Ok(Self { wire, rests_until: Arc::default() })
+        Ok(Self { wire, call_timeout: timeout + AROUND, rests_until: Arc::default() })
     }
 
     /// Runs a script.
@@ -87,7 +84,7 @@ impl Link {
         if self.rests_until.lock().is_some_and(|until| Instant::now() < until) {
             return Err(Fault::Resting);
         }
-        let fault = match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        let fault = match tokio::time::timeout(self.call_timeout, call).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(cause)) => Fault::Redis(cause),
             Err(_) => Fault::TimedOut,
