@@ -6,6 +6,7 @@
 pub(crate) mod admit;
 pub(crate) mod finish;
 pub(crate) mod lease;
+pub(crate) mod released;
 pub(crate) mod scopes;
 pub(crate) mod tenant;
 
@@ -126,6 +127,16 @@ impl Engine {
         let mut tenant = cell.lock();
         tenant.roll(now.millis, &self.months);
         let effect = tenant.settle(id, settlement, &self.policies, &self.replays, now);
+        self.follow(Some(id), effect);
+    }
+
+    /// Gives a lease back of which no use was made, whether it is known yet or not.
+    pub(crate) fn release(&self, id: Uuid, tenant_id: &str) {
+        let now = self.now();
+        let cell = self.cell(tenant_id);
+        let mut tenant = cell.lock();
+        tenant.roll(now.millis, &self.months);
+        let effect = tenant.release(id, now, self.ttl_ms);
         self.follow(Some(id), effect);
     }
 

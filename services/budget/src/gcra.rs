@@ -78,6 +78,14 @@ impl Meter {
         *self = Self { fill: fill.max(0), at: self.at.max(now), limit: rate.limit.max(1) };
     }
 
+    /// Gives cells back that were charged and not used, under the limit that was counted with last.
+    pub(crate) fn give_back(&mut self, period: i64, now: i64, cells: u32) {
+        // Without a limit nothing was ever charged.
+        if self.limit > 0 {
+            self.adjust(Rate { limit: self.limit, period }, now, -i64::from(cells));
+        }
+    }
+
     /// A clock that went backwards drains nothing. A limit that was changed keeps the share that is used.
     fn fill_at(&self, rate: Rate, now: i64) -> i128 {
         let elapsed = i128::from(now.saturating_sub(self.at).max(0));

@@ -312,8 +312,8 @@ fn in_redis(parts: EngineParts<'_>, store: &Store, deps: &Deps, link: Link) -> A
     let EngineParts { policies, months, metrics, .. } = parts;
     let parts =
         Parts { policies, months, clock: deps.clock.clone(), metrics, store: store.clone(), link, ttl_ms };
-    let (shared, doubtful) = Shared::new(parts, shared::PREFIX);
+    let (shared, unused) = Shared::new(parts, shared::PREFIX);
     let engine = Arc::new(Live::Shared(Box::new(shared)));
-    deps.tasks.spawn(shared::take_back(engine.clone(), doubtful, deps.tasks.stopping()));
+    deps.tasks.spawn(shared::take_back(engine.clone(), unused, deps.tasks.stopping()));
     engine
 }

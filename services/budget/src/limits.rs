@@ -107,6 +107,22 @@ impl Counters {
         self.running = self.running.saturating_sub(1);
     }
 
+    /// A request that was let pass at `since` did not run: gives back what its rates were charged, but not where a whole
+    /// period has passed and refilled it. Times are in microseconds.
+    pub(crate) fn give_back(&mut self, tokens: Option<u32>, since: i64, now: i64) {
+        let tokens = tokens.unwrap_or(0);
+        let meters = [
+            (&mut self.second, SECOND, 1),
+            (&mut self.minute, MINUTE, 1),
+            (&mut self.tokens, MINUTE, tokens),
+        ];
+        for (meter, period, cells) in meters {
+            if now.saturating_sub(since) < period {
+                meter.give_back(period, now, cells);
+            }
+        }
+    }
+
     /// Replaces the tokens a request was charged by those it took.
     pub(crate) fn correct(&mut self, limits: &Limits, charged: u32, took: u32, now: i64) {
         if let Some(n) = limits.tokens_per_minute {

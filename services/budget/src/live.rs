@@ -100,6 +100,18 @@ impl Live {
         }
     }
 
+    /// Gives a lease back of which no use was made, whether it is known yet or not.
+    pub(crate) async fn release(&self, id: Uuid, tenant_id: &str) -> Result<(), Failure> {
+        named(tenant_id)?;
+        match self {
+            Self::Memory(engine) => {
+                engine.release(id, tenant_id);
+                Ok(())
+            }
+            Self::Shared(shared) => Box::pin(shared.release(id, tenant_id)).await.map_err(unavailable),
+        }
+    }
+
     /// Records were stored. `changes` says how each row changed the spend, if it did.
     pub(crate) async fn recorded(
         &self,
@@ -160,7 +172,7 @@ impl Live {
     }
 }
 
-/// Counters that lie elsewhere are found by their tenant.
+/// Counters that lie elsewhere, and leases that are not known yet, are found by their tenant.
 fn named(tenant_id: &str) -> Result<(), Failure> {
     if tenant_id.is_empty() {
         return Err(Failure::invalid("tenant_id", "tenant_id is required"));

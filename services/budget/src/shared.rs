@@ -15,9 +15,9 @@ mod home;
 mod link;
 mod names;
 mod reap;
+mod release;
 mod scripts;
 mod seed;
-mod undo;
 
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
@@ -38,8 +38,8 @@ use crate::window::{Months, Window};
 pub(crate) use fault::Fault;
 pub(crate) use link::Link;
 use names::Names;
+pub(crate) use release::{Unused, take_back};
 use scripts::SCRIPTS;
-pub(crate) use undo::{Doubtful, take_back};
 
 /// What every name in Redis begins with.
 pub(crate) const PREFIX: &str = "headgate";
@@ -67,7 +67,7 @@ pub(crate) struct Shared {
     entering: tokio::sync::Mutex<()>,
     /// One tenant at a time is learnt.
     seeding: tokio::sync::Mutex<()>,
-    doubtful: mpsc::Sender<Doubtful>,
+    unused: mpsc::Sender<Unused>,
 }
 
 /// What it is made of.
@@ -82,9 +82,9 @@ pub(crate) struct Parts {
 }
 
 impl Shared {
-    /// The engine, and the queue of leases of which nobody heard whether they were admitted.
-    pub(crate) fn new(parts: Parts, prefix: &str) -> (Self, mpsc::Receiver<Doubtful>) {
-        let (doubtful, queue) = mpsc::channel(undo::QUEUE);
+    /// The engine, and the queue of leases to take back.
+    pub(crate) fn new(parts: Parts, prefix: &str) -> (Self, mpsc::Receiver<Unused>) {
+        let (unused, queue) = mpsc::channel(release::QUEUE);
         let window = Mutex::new(parts.months.at(parts.clock.unix_millis()));
         let Parts { policies, months, clock, metrics, store, link, ttl_ms } = parts;
         let shared = Self {
@@ -100,7 +100,7 @@ impl Shared {
             entered: Cache::new(KEYS_KNOWN),
             entering: tokio::sync::Mutex::default(),
             seeding: tokio::sync::Mutex::default(),
-            doubtful,
+            unused,
         };
         (shared, queue)
     }
@@ -156,7 +156,7 @@ impl Shared {
         answer::account(&values)
     }
 
-    /// How much is left of a tenant's leases and idempotency keys.
+    /// How much is left of a tenant's leases and idempotency keys, but for leases that were given back.
     #[cfg(test)]
     pub(crate) async fn left(&self, tenant_id: &str) -> usize {
         let names = self.names.tenant(tenant_id);
@@ -164,7 +164,16 @@ impl Shared {
         find.arg(format!("{}*", names.prefix()));
         let all: Vec<String> = self.link.command(&find).await.unwrap();
         let kinds = ["l:", "i:", "o"].map(|kind| format!("{}{kind}", names.prefix()));
-        all.iter().filter(|name| kinds.iter().any(|kind| name.starts_with(kind))).count()
+        let mut left = 0;
+        for name in all.iter().filter(|name| kinds.iter().any(|kind| name.starts_with(kind))) {
+            let mut state = redis::cmd("HGET");
+            state.arg(name).arg("s");
+            let is_lease = name.starts_with(&kinds[0]);
+            let state: Option<String> =
+                if is_lease { self.link.command(&state).await.unwrap() } else { None };
+            left += usize::from(state.as_deref() != Some("released"));
+        }
+        left
     }
 
     fn covering(&self, key_id: &str, tenant_id: &str) -> Covering {

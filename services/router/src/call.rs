@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use headgate_kit::conn::{Conn, is_broken_off};
+use headgate_kit::conn::is_broken_off;
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::ids;
 use headgate_kit::request_id::RequestId;
@@ -21,6 +21,7 @@ use crate::attempt::Run;
 use crate::headers::Headers;
 use crate::lease::Lease;
 use crate::models::{Entry, operation_name};
+use crate::release::Pending;
 use crate::router::Parts;
 use crate::subject::Subject;
 use crate::{error, targets};
@@ -93,13 +94,20 @@ impl<'a> Call<'a> {
     ) -> Result<Admission, Failure> {
         let (prepared, request) = self.prepare(asked, digest)?;
         let Some(budget) = &self.parts.remote_budget else {
-            return match self.parts.admission.admit(request).await {
+            let pending = self.pending(&prepared);
+            let answer = self.parts.admission.admit(request).await;
+            pending.answered(&answer);
+            return match answer {
                 Ok(response) => self.decided(prepared, response.into_inner()),
                 Err(status) => Err(Failure::unavailable("admission", status.message())),
             };
         };
         // Boxed: only there it is needed, and larger than all the rest.
-        let answer = Box::pin(admit_anywhere(self.parts, budget, request)).await;
+        let answer = if budget.is_away() {
+            Err(Status::unavailable("no replica of budget answers"))
+        } else {
+            Box::pin(admit_anywhere(self.pending(&prepared), request)).await
+        };
         match answer {
             Ok(response) => self.decided(prepared, response.into_inner()),
             Err(status) if is_broken_off(&status) && self.may_go_on() => {
@@ -108,6 +116,10 @@ impl<'a> Call<'a> {
             }
             Err(status) => Err(Failure::unavailable("admission", status.message())),
         }
+    }
+
+    fn pending(&self, prepared: &Prepared) -> Pending<'_> {
+        Pending::new(self.parts, prepared.subject.id, &self.key.tenant_id)
     }
 
     /// Whether a request may run while budget is away: it is known to have no budget that it could overrun, and brings
@@ -209,24 +221,27 @@ impl<'a> Call<'a> {
 
 /// Asks another replica when one breaks off: the lease id makes that safe.
 async fn admit_anywhere(
-    parts: &Parts,
-    budget: &Conn,
+    mut pending: Pending<'_>,
     request: tonic::Request<AdmitRequest>,
 ) -> Result<tonic::Response<AdmitResponse>, Status> {
-    if budget.is_away() {
-        return Err(Status::unavailable("no replica of budget answers"));
-    }
     let (metadata, _, message) = request.into_parts();
-    for _ in 1..ADMIT_ATTEMPTS {
+    let mut left = ADMIT_ATTEMPTS;
+    loop {
         let again =
             tonic::Request::from_parts(metadata.clone(), tonic::Extensions::default(), message.clone());
-        match parts.admission.admit(again).await {
-            Err(status) if is_broken_off(&status) => tracing::debug!("admission broke off, asking again"),
-            answer => return answer,
+        let answer = pending.admission().admit(again).await;
+        left -= 1;
+        match answer {
+            Err(status) if left > 0 && is_broken_off(&status) => {
+                tracing::debug!("admission broke off, asking again");
+                pending.broke_off();
+            }
+            answer => {
+                pending.answered(&answer);
+                return answer;
+            }
         }
     }
-    let last = tonic::Request::from_parts(metadata, tonic::Extensions::default(), message);
-    parts.admission.admit(last).await
 }
 
 fn refused(parts: &Parts, headers: Headers, failure: Failure) -> Status {

@@ -11,6 +11,7 @@ use prost::Message as _;
 
 use crate::attempt::Attempt;
 use crate::record::{Attempted, Terminal};
+use crate::release::release;
 use crate::router::Parts;
 use crate::settle::settle;
 use crate::subject::Subject;
@@ -38,7 +39,8 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Writes the encoded intent of `subject`; nothing may go upstream before this returns.
+    /// Writes the encoded intent of `subject`; nothing may go upstream before this returns. Where it cannot be written,
+    /// the admission is given back, and nothing is recorded.
     pub(crate) fn open(
         parts: Arc<Parts>,
         subject: Subject,
@@ -46,9 +48,13 @@ impl Lease {
         started: Instant,
         keep_response: bool,
     ) -> Result<Self, Failure> {
-        let begun = parts.spool.begin(subject.id, intent);
+        if let Err(cause) = parts.spool.begin(subject.id, intent) {
+            parts.metrics.lost_intents.inc();
+            release(&parts, subject.id, &subject.key.tenant_id);
+            return Err(Failure::unavailable("the record store", cause));
+        }
         parts.metrics.running.inc();
-        let mut lease = Self {
+        Ok(Self {
             parts,
             subject,
             started,
@@ -61,16 +67,7 @@ impl Lease {
             complete: false,
             replay: keep_response.then(Vec::new),
             ended: false,
-        };
-        match begun {
-            Ok(()) => Ok(lease),
-            Err(cause) => {
-                lease.parts.metrics.lost_intents.inc();
-                let failure = Failure::unavailable("the record store", cause);
-                lease.fail(&failure);
-                Err(failure)
-            }
-        }
+        })
     }
 
     /// What the router is made of.

@@ -27,6 +27,7 @@ mod policies;
 mod price;
 mod record;
 mod recovery;
+mod release;
 mod replay;
 mod router;
 mod settle;

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) lost_intents: IntCounter,
     pub(crate) stale_authentications: IntCounter,
     pub(crate) unlimited_requests: IntCounter,
+    pub(crate) unreleased_admissions: IntCounter,
     pub(crate) running: IntGauge,
 }
 
@@ -69,6 +70,11 @@ impl Metrics {
                 registry,
                 "headgate_router_unlimited_requests_total",
                 "Requests without a budget that went on without limits, because budget was away.",
+            ),
+            unreleased_admissions: counter(
+                registry,
+                "headgate_router_unreleased_admissions_total",
+                "Unused admissions that could not be given back, and hold their share until their leases end.",
             ),
             running: gauge(
                 registry,

@@ -20,6 +20,7 @@ use headgate_proto::inference::v1::inference_service_server::InferenceServiceSer
 use headgate_proto::router::v1::routing_service_server::RoutingServiceServer;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
+use tokio::sync::Semaphore;
 
 use crate::authenticate::Authenticator;
 use crate::config::Config;
@@ -31,7 +32,7 @@ use crate::keys::{Keys, Now};
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::policies::Policies;
-use crate::{kept, recovery};
+use crate::{kept, recovery, release};
 
 /// What the router needs of the process it runs in.
 pub struct Deps {
@@ -80,6 +81,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) rng: Mutex<StdRng>,
     pub(crate) tasks: Tasks,
+    /// One for each admission on its way back.
+    pub(crate) releases: Arc<Semaphore>,
 }
 
 impl Router {
@@ -125,6 +128,7 @@ impl Router {
             clock: deps.clock,
             rng: Mutex::new(deps.rng),
             tasks: deps.tasks,
+            releases: Arc::new(Semaphore::new(release::MOST)),
             config,
         })))
     }

@@ -5,4 +5,5 @@ mod facts;
 mod limits;
 pub(crate) mod peers;
 mod records;
+mod releases;
 mod world;

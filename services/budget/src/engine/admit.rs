@@ -36,7 +36,7 @@ pub(crate) enum Decision {
     Replay(Bytes),
     /// It may not run, and holds nothing.
     Refused(Refusal),
-    /// Its lease was admitted before and has ended.
+    /// Its lease was admitted before and has ended, or was given back.
     Ended,
 }
 
@@ -81,6 +81,9 @@ impl Tenant {
     fn decide(&self, ask: &Ask, covering: &Covering, replays: &Replays, now: Now) -> Result<Terms, Decision> {
         if let Some(lease) = self.leases.get(&ask.lease) {
             return Err(repeated(lease, ask));
+        }
+        if self.released.contains(ask.lease, now.millis) {
+            return Err(Decision::Ended);
         }
         if let Some(decision) = ask.idempotency.as_ref().and_then(|i| self.ran_before(i, replays, now)) {
             return Err(decision);

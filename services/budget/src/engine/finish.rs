@@ -1,4 +1,4 @@
-//! The ends of a lease: settled by its holder, expired, or recorded. They may come in any order, and more than once.
+//! The ends of a lease: settled by its holder, given back, expired, or recorded. They may come in any order, and more than once.
 
 use bytes::Bytes;
 use headgate_proto::record::v1::UsageRecord;
@@ -83,6 +83,19 @@ impl Tenant {
             }
             State::Settled { .. } | State::Expired { .. } => Effect::default(),
         }
+    }
+
+    /// Gives a lease back of which no use was made, whether it is known yet or not. One that has ended stays as it is.
+    pub(crate) fn release(&mut self, id: Uuid, now: Now, ttl_ms: i64) -> Effect {
+        if self.leases.get(&id).is_some_and(|lease| lease.state != State::Open) {
+            return Effect::default();
+        }
+        self.released.insert(id, now.millis, ttl_ms);
+        let Some(mut lease) = self.leases.remove(&id) else { return Effect::default() };
+        let since = lease.expires_at.saturating_sub(ttl_ms).saturating_mul(1000);
+        self.scopes.give_back(&lease, since, now.micros);
+        free_key(&mut self.running, &mut lease);
+        Effect { closed: true, gone: true }
     }
 
     /// A record was stored: ends the lease in whatever state it is, and moves its cost into the spend, in one step.

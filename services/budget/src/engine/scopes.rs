@@ -91,6 +91,15 @@ impl Scopes {
         with_key(&mut self.keys, &lease.intent.key_id, close);
     }
 
+    /// A lease was given back: its slots, its hold, and what its rates were charged at `since`. Times are in microseconds.
+    pub(super) fn give_back(&mut self, lease: &Lease, since: i64, now: i64) {
+        self.close(lease, |account| account.release(lease.hold));
+        self.own.counters.give_back(lease.charged.tenant, since, now);
+        with_key(&mut self.keys, &lease.intent.key_id, |key| {
+            key.counters.give_back(lease.charged.key, since, now);
+        });
+    }
+
     /// Runs `change` on the accounts a lease is held in, unless their window is over.
     pub(super) fn charge(&mut self, lease: &Lease, change: impl Fn(&mut Account)) {
         if lease.window_start == self.window.start {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::engine::lease::Lease;
+use crate::engine::released::Released;
 use crate::engine::scopes::{Scopes, Standing};
 use crate::maps::IdMap;
 use crate::policy::{Budget, Scope};
@@ -20,16 +21,17 @@ pub(crate) struct Tenant {
     pub(super) scopes: Scopes,
     pub(super) leases: IdMap<Uuid, Lease>,
     pub(super) running: Running,
+    pub(super) released: Released,
 }
 
 impl Tenant {
     pub(crate) fn new(window: Window) -> Self {
-        Self { scopes: Scopes::new(window), leases: IdMap::default(), running: Running::new() }
+        Self::of(Scopes::new(window))
     }
 
     /// A tenant of which nothing but its scopes is known.
     pub(crate) fn of(scopes: Scopes) -> Self {
-        Self { scopes, leases: IdMap::default(), running: Running::new() }
+        Self { scopes, leases: IdMap::default(), running: Running::new(), released: Released::default() }
     }
 
     /// Starts the accounts anew once the month is over. A clock that goes backwards changes nothing.

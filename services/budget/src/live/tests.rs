@@ -3,8 +3,8 @@
 mod bench;
 mod same;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -255,6 +255,84 @@ async fn an_idempotency_key_is_in_progress_then_replayed_or_free(on: On) {
     assert!(admitted(&bench.decide(ask(5, 9)).await.decision), "a response over 1 MiB is not kept");
 }
 
+async fn an_unused_admission_gives_back_all_that_it_took(on: On) {
+    let bench = Bench::new(on).await;
+    let one = Limits { requests_per_second: Some(1), requests_per_minute: Some(1), ..Limits::default() };
+    let ten = Limits { tokens_per_minute: Some(10), parallel_requests: Some(1), ..Limits::default() };
+    bench.budget(&key(), CENT);
+    bench.budget(&tenant(), CENT);
+    let ask = |n| Ask { idempotency: Some(idempotency("k", 1)), limit_tokens: 10, ..bench.ask(n, CENT) };
+    for (of_key, of_tenant) in [(one, ten), (ten, one)] {
+        bench.live.policies().set_limits(&key(), of_key);
+        bench.live.policies().set_limits(&tenant(), of_tenant);
+        let from = bench.now_ms().unsigned_abs().into();
+        for n in from..from + 3 {
+            assert!(admitted(&bench.decide(ask(n)).await.decision), "all is free again, and the key too");
+            bench.advance(100);
+            bench.release(n).await;
+            bench.release(n).await;
+            assert_eq!(bench.sums(&key()).await, (0, 0));
+            assert_eq!(bench.sums(&tenant()).await, (0, 0));
+            assert_eq!(bench.decide(ask(n)).await.decision, Decision::Ended, "given back for good");
+            bench.settle(n, CENT, None).await;
+        }
+        bench.advance(60_000);
+    }
+    assert_eq!(bench.left().await, 0);
+    assert_eq!(bench.live.metrics().open_leases.get(), 0);
+    bench.advance(TTL_MS);
+    assert!(bench.overdue().await.is_empty(), "no record comes of it");
+}
+
+async fn an_admission_that_comes_after_it_was_given_back_holds_nothing(on: On) {
+    let bench = Bench::new(on).await;
+    bench.budget(&key(), USD);
+    bench.release(1).await;
+    assert_eq!(bench.admit(1, CENT).await, Decision::Ended);
+    bench.advance(TTL_MS - 1);
+    bench.release(1).await;
+    assert_eq!(bench.admit(1, CENT).await, Decision::Ended);
+    assert_eq!(bench.sums(&key()).await, (0, 0));
+    bench.advance(1);
+    assert!(admitted(&bench.admit(1, CENT).await), "it is remembered for as long as a lease lives");
+    assert!(admitted(&bench.admit(2, CENT).await));
+    assert!(bench.extend(1).await.is_some());
+}
+
+async fn a_lease_that_ended_is_not_given_back(on: On) {
+    let bench = Bench::new(on).await;
+    bench.budget(&key(), USD);
+    bench.live.policies().set_limits(&key(), Limits { requests_per_minute: Some(3), ..Limits::default() });
+    assert_eq!(bench.admit_all(0..3, CENT).await, 3);
+    bench.settle(0, 7, None).await;
+    bench.release(0).await;
+    bench.book(1, 8).await;
+    bench.release(1).await;
+    bench.book(0, 7).await;
+    bench.advance(TTL_MS);
+    let overdue = bench.overdue().await;
+    bench.release(2).await;
+    assert_eq!(bench.overdue().await.len(), 1, "its record is on its way");
+    bench
+        .recorded(&read(&overdue[0].record), Some(Booking { delta: 9, window_start: bench.window_start() }))
+        .await;
+    assert_eq!(bench.sums(&key()).await, (7 + 8 + 9, 0));
+    assert_eq!(bench.live.metrics().open_leases.get(), 0);
+}
+
+async fn rates_that_refilled_are_not_given_back_again(on: On) {
+    let bench = Bench::new(on).await;
+    let two = Limits { requests_per_second: Some(2), ..Limits::default() };
+    bench.live.policies().set_limits(&tenant(), two);
+    assert_eq!(bench.admit_all(0..3, 0).await, 2);
+    bench.advance(1000);
+    assert_eq!(bench.admit_all(3..6, 0).await, 2);
+    bench.release(0).await;
+    assert_eq!(bench.admit_all(6..9, 0).await, 0, "its second is over");
+    bench.release(3).await;
+    assert_eq!(bench.admit_all(9..12, 0).await, 1);
+}
+
 async fn nothing_is_left_of_leases_that_ended(on: On) {
     let bench = Bench::new(on).await;
     for n in 0..100 {
@@ -271,6 +349,7 @@ async fn nothing_is_left_of_leases_that_ended(on: On) {
 enum Step {
     Admit(u128, i64),
     Settle(u128),
+    Release(u128),
     Record(u128),
     Wait(i64),
     Extend(u128),
@@ -280,6 +359,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0u128..40, 0i64..30).prop_map(|(n, hold)| Step::Admit(n, hold)),
         (0u128..40).prop_map(Step::Settle),
+        (0u128..40).prop_map(Step::Release),
         (0u128..40).prop_map(Step::Record),
         (0i64..TTL_MS).prop_map(Step::Wait),
         (0u128..40).prop_map(Step::Extend),
@@ -295,6 +375,7 @@ async fn adds_up(on: On, steps: Vec<Step>) {
     bench.budget(&tenant(), 120);
     let mut costs: HashMap<u128, i64> = HashMap::new();
     let mut records: HashMap<u128, i64> = HashMap::new();
+    let mut ended: HashSet<u128> = HashSet::new();
     for step in steps {
         match step {
             Step::Admit(n, hold) if !records.contains_key(&n) => {
@@ -303,9 +384,19 @@ async fn adds_up(on: On, steps: Vec<Step>) {
                 }
             }
             Step::Admit(..) => {}
-            Step::Settle(n) => bench.settle(n, costs.get(&n).copied().unwrap_or(5), None).await,
+            Step::Settle(n) => {
+                bench.settle(n, costs.get(&n).copied().unwrap_or(5), None).await;
+                ended.extend(costs.get_key_value(&n).map(|(n, _)| *n));
+            }
+            Step::Release(n) => {
+                bench.release(n).await;
+                if !ended.contains(&n) {
+                    costs.remove(&n);
+                }
+            }
             Step::Record(n) => {
                 if let Some(cost) = costs.get(&n) {
+                    ended.insert(n);
                     let delta = cost - records.insert(n, *cost).unwrap_or(0);
                     let window_start = bench.window_start();
                     let changed = (delta != 0).then_some(Booking { delta, window_start });
@@ -316,6 +407,7 @@ async fn adds_up(on: On, steps: Vec<Step>) {
                 bench.advance(ms);
                 for overdue in bench.overdue().await {
                     let (delta, window_start) = (overdue.record.cost_nano_usd, bench.window_start());
+                    ended.insert(overdue.id.as_u128());
                     records.insert(overdue.id.as_u128(), delta);
                     bench.live.written(&overdue).await.unwrap();
                     bench.recorded(&read(&overdue.record), Some(Booking { delta, window_start })).await;
@@ -374,5 +466,9 @@ on_each! {
     a_settled_lease_whose_record_never_comes_is_accounted_for
     a_new_month_starts_from_nothing_and_old_leases_stay_in_theirs
     an_idempotency_key_is_in_progress_then_replayed_or_free
+    an_unused_admission_gives_back_all_that_it_took
+    an_admission_that_comes_after_it_was_given_back_holds_nothing
+    a_lease_that_ended_is_not_given_back
+    rates_that_refilled_are_not_given_back_again
     nothing_is_left_of_leases_that_ended
 }

@@ -62,6 +62,17 @@ impl AdmissionService for Admissions {
         self.0.engine.settle(id, &request.tenant_id, settlement).await?;
         Ok(Response::new(pb::SettleResponse {}))
     }
+
+    async fn release(
+        &self,
+        request: Request<pb::ReleaseRequest>,
+    ) -> Result<Response<pb::ReleaseResponse>, Status> {
+        require_peer(&request, CALLERS)?;
+        let request = request.get_ref();
+        let id = lease_id("lease_id", &request.lease_id)?;
+        self.0.engine.release(id, &request.tenant_id).await?;
+        Ok(Response::new(pb::ReleaseResponse {}))
+    }
 }
 
 impl Admissions {

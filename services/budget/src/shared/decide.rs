@@ -77,7 +77,7 @@ impl Shared {
     fn without_counters(&self, ask: &Ask, covering: &Covering, fault: Fault) -> Result<Answer, Failure> {
         if has_budget(covering) || ask.idempotency.is_some() {
             if fault.is_doubtful() {
-                self.doubt(&ask.intent.tenant_id, ask.lease);
+                self.release_soon(ask.lease, &ask.intent.tenant_id);
             }
             return Err(unavailable(fault));
         }

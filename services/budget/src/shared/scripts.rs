@@ -20,7 +20,7 @@ pub(super) struct Scripts {
     pub(super) reap: Script,
     pub(super) written: Script,
     pub(super) seed: Script,
-    pub(super) undo: Script,
+    pub(super) release: Script,
     pub(super) forget: Script,
 }
 
@@ -36,7 +36,7 @@ impl Scripts {
             reap: leases(include_str!("lua/reap.lua")),
             written: leases(include_str!("lua/written.lua")),
             seed: of(&[BASE, include_str!("lua/seed.lua")]),
-            undo: leases(include_str!("lua/undo.lua")),
+            release: leases(include_str!("lua/release.lua")),
             forget: of(&[BASE, include_str!("lua/forget.lua")]),
         }
     }

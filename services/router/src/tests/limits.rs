@@ -68,4 +68,6 @@ async fn an_admission_is_waited_for_five_seconds() {
     let (tried, failure) = tokio::time::timeout(Duration::from_secs(60), ask(&world)).await.unwrap();
     assert_eq!((tried.len(), failure.unwrap().reason), (0, ErrorReason::Unavailable));
     assert_eq!(begun.elapsed().as_secs(), 5);
+    let seen = world.peers.seen.lock();
+    assert_eq!((seen.releases.len(), seen.settles.len()), (1, 0), "what it may hold is given back");
 }

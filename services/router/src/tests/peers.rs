@@ -46,6 +46,7 @@ pub(super) struct Peers {
 pub(super) struct Seen {
     pub(super) admits: Vec<(budget::AdmitRequest, usize)>,
     pub(super) settles: Vec<(budget::SettleRequest, usize)>,
+    pub(super) releases: Vec<budget::ReleaseRequest>,
     pub(super) chats: Vec<(adapter::ChatRequest, usize)>,
     pub(super) streams: Vec<(adapter::StreamChatRequest, usize)>,
     pub(super) embeds: Vec<(adapter::EmbedRequest, usize)>,
@@ -140,6 +141,11 @@ impl AdmissionService for Peers {
     async fn settle(&self, request: Request<budget::SettleRequest>) -> Answer<budget::SettleResponse> {
         self.seen.lock().settles.push((request.into_inner(), self.spool.open_entries()));
         Ok(Response::new(budget::SettleResponse {}))
+    }
+
+    async fn release(&self, request: Request<budget::ReleaseRequest>) -> Answer<budget::ReleaseResponse> {
+        self.seen.lock().releases.push(request.into_inner());
+        Ok(Response::new(budget::ReleaseResponse {}))
     }
 }
 

@@ -157,14 +157,17 @@ async fn the_intent_lies_in_the_spool_from_admission_to_settlement() {
 
 #[tokio::test]
 async fn nothing_goes_upstream_when_the_intent_cannot_be_written() {
-    let mut world = World::with(Config::default(), 1).await;
+    let world = World::with(Config::default(), 1).await;
     let router = InferenceServiceStub::new(world.router.conn());
     let status = router.chat(request(question())).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    let record = world.record().await;
-    assert_eq!((record.outcome(), record.attempts.len()), (Outcome::Failed, 0));
+    assert_eq!(world.unread(), 0, "nothing ran, so nothing is recorded");
     let seen = world.peers.seen.lock();
-    assert_eq!((seen.chats.len(), seen.settles.len()), (0, 1), "and its slot is free again");
+    assert_eq!((seen.chats.len(), seen.settles.len()), (0, 0));
+    let admitted = seen.admits[0].0.intent.as_ref().unwrap();
+    let released = &seen.releases[..];
+    assert_eq!(released.len(), 1, "and all that it took is free again");
+    assert_eq!((&released[0].lease_id, &released[0].tenant_id), (&admitted.lease_id, &admitted.tenant_id));
 }
 
 #[tokio::test]

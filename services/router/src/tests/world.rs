@@ -74,6 +74,11 @@ impl World {
         Self { router, peers, registry, records, _dir: dir }
     }
 
+    /// How many records no consumer has got yet.
+    pub(super) fn unread(&self) -> u64 {
+        self.records.lag()
+    }
+
     /// The next terminal record that consumers of the spool get.
     pub(super) async fn record(&mut self) -> UsageRecord {
         let (records, _) = self.records.next(1).await.unwrap();

@@ -121,6 +121,10 @@ impl Bench {
         self.live.settle(Uuid::from_u128(n), "tenant", settlement).await.unwrap();
     }
 
+    pub(super) async fn release(&self, n: u128) {
+        self.live.release(Uuid::from_u128(n), "tenant").await.unwrap();
+    }
+
     pub(super) fn record(&self, n: u128, cost: i64, outcome: Outcome) -> Ended {
         read(&UsageRecord {
             lease_id: Uuid::from_u128(n).to_string(),

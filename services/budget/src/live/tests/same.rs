@@ -14,6 +14,7 @@ enum Step {
     Admit { n: u128, hold: i64, tokens: u32, terms: Option<(i64, i64)>, again: Option<(u8, u8)> },
     Settle { n: u128, cost: i64, tokens: u32, response: bool },
     Record { n: u128, cost: i64, abandoned: bool },
+    Release(u128),
     Extend(u128),
     Wait(i64),
     Reap,
@@ -41,6 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(n, cost, tokens, response)| Step::Settle { n, cost, tokens, response }),
         2 => (0u128..30, 0i64..1000, any::<bool>())
             .prop_map(|(n, cost, abandoned)| Step::Record { n, cost, abandoned }),
+        2 => (0u128..30).prop_map(Step::Release),
         1 => (0u128..30).prop_map(Step::Extend),
         2 => prop_oneof![0i64..2000, 0i64..TTL_MS, Just(40 * 86_400_000)].prop_map(Step::Wait),
         1 => Just(Step::Reap),
@@ -73,6 +75,10 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
             let outcome = if *abandoned { Outcome::Abandoned } else { Outcome::Succeeded };
             let booking = Booking { delta: *cost, window_start: bench.window_start() };
             bench.recorded(&bench.record(*n, *cost, outcome), Some(booking)).await;
+            String::new()
+        }
+        Step::Release(n) => {
+            bench.release(*n).await;
             String::new()
         }
         Step::Extend(n) => format!("{:?}", bench.extend(*n).await),

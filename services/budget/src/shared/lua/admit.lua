@@ -24,7 +24,8 @@ if (key_budget ~= '' or own_budget ~= '') and ms < tonumber(own[6]) then
 end
 
 local before = call('HMGET', KEYS[5], 's', 'k', 'x', 'c')
-if before[1] then
+local was_released = before[1] == 'released' and tonumber(before[3]) <= ms
+if before[1] and not was_released then
   if before[1] == 'open' and before[2] == key_id then
     return answer('again', before[3], before[4])
   end
@@ -168,6 +169,9 @@ if KEYS[7] then
   also('i', KEYS[7])
   also('q', T[13])
   call('SET', KEYS[7], 'R' .. T[13])
+end
+if was_released then
+  call('DEL', KEYS[5])
 end
 call('HSET', KEYS[5], unpack(lease))
 call('ZADD', KEYS[6], expires, id)

@@ -19,7 +19,7 @@ end
 for at = 4, 3 + 3 * count, 3 do
   local id, abandoned = ARGV[at], ARGV[at + 2] == '1'
   local lease = lease_of(P, id)
-  if lease and lease.s ~= 'undone' then
+  if lease and lease.s ~= 'released' then
     local waits = lease.i and not abandoned
     if lease.s == 'open' then
       free_slots(P, lease)

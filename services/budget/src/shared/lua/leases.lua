@@ -13,7 +13,7 @@ end
 
 local FIELDS = { 's', 'k', 'h', 'w', 'tt', 'tk', 'i', 'q', 'z', 'p', 'n', 'x', 'c' }
 
--- A lease by field, or nothing: s state (open, settled, expired, recorded), k key, h hold, w window, tt and tk tokens
+-- A lease by field, or nothing: s state (open, settled, expired, recorded, released), k key, h hold, w window, tt and tk tokens
 -- charged to tenant and key, i idempotency key, q request's SHA-256, z cost, p estimate, n intent, x expiry, c cap.
 local function lease_of(P, id)
   local values = call('HMGET', lease_key(P, id), unpack(FIELDS))
@@ -48,19 +48,25 @@ local function free_slots(P, lease)
   end
 end
 
--- Replaces the tokens a lease was charged by those it took, under the limit that was counted with last.
-local function correct(P, lease, took, now)
-  local function adjust(counters, charged)
-    local text = charged and call('HGET', counters, 'm3')
-    if not text then
-      return
-    end
+-- Charges a meter more, or less, under the limit that was counted with last.
+local function adjust(counters, field, period, by, now)
+  local text = call('HGET', counters, field)
+  if text then
     local _, _, _, limit = meter(text)
-    local cells, parts, at = fill(text, limit, MINUTE, now)
-    call('HSET', counters, 'm3', metered(cells + took - tonumber(charged), parts, at, limit))
+    local cells, parts, at = fill(text, limit, period, now)
+    call('HSET', counters, field, metered(cells + by, parts, at, limit))
   end
-  adjust(own_counters(P), lease.tt)
-  adjust(key_counters(P, lease.k), lease.tk)
+end
+
+-- Replaces the tokens a lease was charged by those it took.
+local function correct(P, lease, took, now)
+  local function replace(counters, charged)
+    if charged then
+      adjust(counters, 'm3', MINUTE, took - tonumber(charged), now)
+    end
+  end
+  replace(own_counters(P), lease.tt)
+  replace(key_counters(P, lease.k), lease.tk)
 end
 
 local function free_idempotency(lease)
