@@ -14,6 +14,7 @@ mod deploy;
 mod errors;
 mod fire;
 mod fleet;
+mod hang_ups;
 mod health;
 mod idempotency;
 mod image;
