@@ -1,11 +1,11 @@
 #!/bin/sh
-# Collects what the image holds: deploy/rootfs.sh BINARY FOLDER makes FOLDER/root, the root of its file system, and
+# Collects what the image holds: deploy/rootfs.sh BINARY FOLDER makes FOLDER/rootfs, the root of its file system, and
 # FOLDER/data, the empty data folder. Certificates of public authorities are in the binary.
 set -eu
 
 binary=$1
 folder=$2
-root=$folder/root
+root=$folder/rootfs
 
 mkdir -p "$root/usr/local/bin" "$root/usr/share" "$root/etc" "$folder/data"
 cp "$binary" "$root/usr/local/bin/headgate"
