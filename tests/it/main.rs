@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod llama;
 mod models;
+mod mutual_tls;
 mod passthrough;
 mod proto_lint;
 mod records_nats;

@@ -10,12 +10,12 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Endpoint;
-use tonic::{Code, Request};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 /// Answer services of the deployment only.
-const INTERNAL: [&str; 6] = [
+pub(crate) const INTERNAL: [&str; 6] = [
     "headgate.adapter.v1.AdapterService",
     "headgate.auth.v1.AuthenticationService",
     "headgate.budget.v1.AdmissionService",
@@ -26,15 +26,15 @@ const INTERNAL: [&str; 6] = [
 /// Answers consumers.
 const CONSUMERS: &str = "headgate.inference.v1.InferenceService";
 /// In the order in which the harness starts them.
-const SERVICES: [&str; 7] = ["auth", "catalog", "budget", "usage", "runtime", "adapter", "router"];
+pub(crate) const SERVICES: [&str; 7] = ["auth", "catalog", "budget", "usage", "runtime", "adapter", "router"];
 
-struct Method {
-    service: String,
+pub(crate) struct Method {
+    pub(crate) service: String,
     path: String,
 }
 
 /// Every method of the contract.
-fn methods() -> Vec<Method> {
+pub(crate) fn methods() -> Vec<Method> {
     let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
     let ours = set.file.iter().filter(|file| file.package().starts_with("headgate."));
     let services = ours.flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
@@ -56,26 +56,30 @@ async fn answers(headgate: &Headgate, method: &Method, metadata: &[(&'static str
     for service in SERVICES {
         let address = headgate.node(service).grpc();
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        let mut request = Request::new(());
-        for (name, value) in metadata {
-            let value: MetadataValue<Ascii> = value.parse().unwrap();
-            request.metadata_mut().insert(*name, value);
-        }
-        let mut client = Grpc::new(channel);
-        client.ready().await.unwrap();
-        let path = PathAndQuery::try_from(&method.path).unwrap();
-        let answer = client.server_streaming(request, path, ProstCodec::<(), ()>::default()).await;
-        let code = match answer {
-            Err(status) => status.code(),
-            Ok(response) => {
-                response.into_inner().message().await.map_or_else(|status| status.code(), |_| Code::Ok)
-            }
-        };
+        let code = answer(channel, method, metadata).await.map_or_else(|status| status.code(), |()| Code::Ok);
         if code != Code::Unimplemented && !codes.contains(&code) {
             codes.push(code);
         }
     }
     codes
+}
+
+/// What an empty message is answered with at the other end of a connection.
+pub(crate) async fn answer(
+    channel: Channel,
+    method: &Method,
+    metadata: &[(&'static str, &str)],
+) -> Result<(), Status> {
+    let mut request = Request::new(());
+    for (name, value) in metadata {
+        let value: MetadataValue<Ascii> = value.parse().unwrap();
+        request.metadata_mut().insert(*name, value);
+    }
+    let mut client = Grpc::new(channel);
+    client.ready().await.map_err(|cause| Status::from_error(Box::new(cause)))?;
+    let path = PathAndQuery::try_from(&method.path).unwrap();
+    let answer = client.server_streaming(request, path, ProstCodec::<(), ()>::default()).await?;
+    answer.into_inner().message().await.map(|_| ())
 }
 
 #[tokio::test]

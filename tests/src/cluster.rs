@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::authority::{Authority, files};
 use crate::engines::Engines;
 use crate::http::Client;
 use crate::node::{Invocation, config_file, data_dir};
 pub use crate::node::{Node, run_to_end, run_to_end_with};
-use crate::operator::{Authorized, authorized};
+use crate::operator::{Authorized, authorized, bearing};
 use crate::setup::{KEY, Setup};
 use crate::topology::Topology;
 
@@ -29,8 +30,38 @@ pub struct Headgate {
     /// Further processes, each with the position of the group whose services it runs.
     replicas: Vec<(usize, Node)>,
     engines: Option<Engines>,
+    proof: Proof,
     // After what runs in it.
     folder: TempDir,
+}
+
+/// By what the processes of one deployment know each other.
+pub enum Proof {
+    /// Service tokens, in clear text.
+    Tokens,
+    /// Certificates.
+    Certificates(Authority),
+    /// Both.
+    Both(Authority),
+}
+
+impl Proof {
+    /// Who signs certificates, if there are any.
+    fn authority(&self) -> Option<&Authority> {
+        match self {
+            Self::Tokens => None,
+            Self::Certificates(authority) | Self::Both(authority) => Some(authority),
+        }
+    }
+
+    /// The section `identity` of a process with this folder.
+    fn section(&self, folder: &Path) -> Value {
+        match self {
+            Self::Tokens => json!({"token_key": TOKEN_KEY}),
+            Self::Certificates(_) => json!({"tls": files(folder)}),
+            Self::Both(_) => json!({"token_key": TOKEN_KEY, "tls": files(folder)}),
+        }
+    }
 }
 
 /// Where a gate listens.
@@ -58,7 +89,15 @@ impl Headgate {
     /// # Panics
     /// When it isn't built, or ends or stays unready.
     pub async fn start_on(topology: Topology, setup: &Setup) -> Self {
-        let gate = Self::launch_on(topology, setup).await;
+        Self::start_knowing(Proof::Tokens, topology, setup).await
+    }
+
+    /// The same, whose processes know each other by `proof`.
+    ///
+    /// # Panics
+    /// When it isn't built, or ends or stays unready.
+    pub async fn start_knowing(proof: Proof, topology: Topology, setup: &Setup) -> Self {
+        let gate = Self::launch_on(topology, setup, proof).await;
         gate.ready().await;
         gate
     }
@@ -68,16 +107,17 @@ impl Headgate {
     /// # Panics
     /// When it isn't built, or ends.
     pub async fn launch(setup: &Setup) -> Self {
-        Self::launch_on(Topology::AllInOne, setup).await
+        Self::launch_on(Topology::AllInOne, setup, Proof::Tokens).await
     }
 
-    async fn launch_on(topology: Topology, setup: &Setup) -> Self {
+    async fn launch_on(topology: Topology, setup: &Setup, proof: Proof) -> Self {
         let engines = Engines::of(topology).await;
-        let mut gate =
-            Self { topology, nodes: Vec::new(), replicas: Vec::new(), engines, folder: new_folder() };
+        let (nodes, replicas) = (Vec::new(), Vec::new());
+        let mut gate = Self { topology, nodes, replicas, engines, proof, folder: new_folder() };
         for services in topology.groups() {
             let folder = gate.folder_of(services);
             fs::create_dir_all(&folder).unwrap();
+            gate.write_certificates(&folder, services);
             gate.write_config(setup, services);
             let node = Node::launch(folder.clone(), gate.invocation(&folder, services)).await;
             gate.nodes.push(node);
@@ -115,7 +155,8 @@ impl Headgate {
         let invocation = Invocation { arguments: vec!["serve".into()], environment };
         let node = Node::launch(folder.path().to_owned(), invocation).await;
         node.ready().await;
-        Self { topology: Topology::AllInOne, nodes: vec![node], replicas: Vec::new(), engines: None, folder }
+        let (topology, proof) = (Topology::AllInOne, Proof::Tokens);
+        Self { topology, nodes: vec![node], replicas: Vec::new(), engines: None, proof, folder }
     }
 
     /// Starts another replica of the process that runs `service`, waits until it is ready, and tells its number. Those
@@ -129,7 +170,8 @@ impl Headgate {
         let number = self.replicas.len();
         let folder = self.folder.path().join(format!("{}-{number}", services.join("-")));
         fs::create_dir_all(&folder).unwrap();
-        fs::write(config_file(&folder), self.configured(setup).render(&data_dir(&folder))).unwrap();
+        self.write_certificates(&folder, services);
+        fs::write(config_file(&folder), self.configured(setup, &folder).render(&data_dir(&folder))).unwrap();
         let node = Node::launch(folder.clone(), self.invocation(&folder, services)).await;
         node.ready().await;
         self.replicas.push((position, node));
@@ -169,31 +211,63 @@ impl Headgate {
 
     fn write_config(&self, setup: &Setup, services: &[&str]) {
         let folder = self.folder_of(services);
-        let mut setup = self.configured(setup);
+        let mut setup = self.configured(setup, &folder);
         if let (Some(_), Some(node)) = (&self.engines, self.nodes.get(self.position(services[0]))) {
             setup = setup.section("grpc", &json!({"listen": node.grpc()}));
         }
         fs::write(config_file(&folder), setup.render(&data_dir(&folder))).unwrap();
     }
 
-    /// A configuration with what all processes of the deployment have in common.
-    fn configured(&self, setup: &Setup) -> Setup {
+    fn write_certificates(&self, folder: &Path, services: &[&str]) {
+        if let Some(authority) = self.proof.authority() {
+            authority.write(folder, services);
+        }
+    }
+
+    /// Who signed the certificates of its processes.
+    ///
+    /// # Panics
+    /// When they have none.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        self.proof.authority().expect("its processes have certificates")
+    }
+
+    /// Writes a certificate of another authority for every process, which it is to believe alone from then on. Returns
+    /// the one before.
+    ///
+    /// # Panics
+    /// When its processes have none.
+    pub fn renew_certificates(&mut self, authority: Authority) -> Authority {
+        let before = match &mut self.proof {
+            Proof::Tokens => panic!("its processes have no certificates"),
+            Proof::Certificates(present) | Proof::Both(present) => std::mem::replace(present, authority),
+        };
+        for services in self.topology.groups() {
+            self.write_certificates(&self.folder_of(services), services);
+        }
+        before
+    }
+
+    /// A configuration with what all processes of the deployment have in common, for the one with this folder.
+    fn configured(&self, setup: &Setup, folder: &Path) -> Setup {
         let Some(engines) = &self.engines else { return setup.clone() };
         engines
             .configure(setup.clone())
             .set("operator_token", OPERATOR_TOKEN)
             .set_unless_set("master_key", MASTER_KEY)
-            .section("identity", &json!({"token_key": TOKEN_KEY}))
+            .section("identity", &self.proof.section(folder))
             .set("peers", self.peers())
     }
 
     /// Where those are that run already.
     fn peers(&self) -> Value {
+        let scheme = if self.proof.authority().is_some() { "https" } else { "http" };
         let mut places = BTreeMap::<_, Vec<_>>::new();
         let first = self.nodes.iter().enumerate();
         for (position, node) in first.chain(self.replicas.iter().map(|(position, node)| (*position, node))) {
             for service in self.topology.groups()[position].iter().filter(|service| **service != "edge") {
-                places.entry(*service).or_default().push(format!("http://{}", node.grpc()));
+                places.entry(*service).or_default().push(format!("{scheme}://{}", node.grpc()));
             }
         }
         json!(places.into_iter().map(|(service, at)| (service, at.join(","))).collect::<BTreeMap<_, _>>())
@@ -335,7 +409,13 @@ impl Headgate {
 
     /// A gRPC connection to the process of a service that presents `credential`.
     pub async fn grpc_of(&self, service: &str, credential: &str) -> Authorized {
-        authorized(self.node(service).grpc(), credential).await
+        let address = self.node(service).grpc();
+        match self.proof.authority() {
+            None => authorized(address, credential).await,
+            Some(authority) => {
+                bearing(authority.connect(address, None).await.expect("gRPC is served"), credential)
+            }
+        }
     }
 
     /// The operator token.

@@ -5,6 +5,7 @@
 //! the kernel's choice, and that a step that cannot be done fails the test with a reason.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
 
+pub mod authority;
 pub mod cluster;
 pub mod engines;
 pub mod gguf;

@@ -41,6 +41,15 @@ impl Interceptor for Bearer {
 pub async fn authorized(address: SocketAddr, credential: &str) -> Authorized {
     let channel =
         Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.expect("gRPC is served");
+    bearing(channel, credential)
+}
+
+/// The same over a connection that is there.
+///
+/// # Panics
+/// When the credential is not ASCII.
+#[must_use]
+pub fn bearing(channel: Channel, credential: &str) -> Authorized {
     let bearer = format!("Bearer {credential}").parse().expect("a credential of ASCII");
     InterceptedService::new(channel, Bearer(bearer))
 }
