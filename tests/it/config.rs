@@ -59,6 +59,42 @@ no_such_section: {}
 }
 
 #[tokio::test]
+async fn what_cannot_work_together_is_listed_at_once_too() {
+    let config = "
+data_dir: DATA
+identity:
+  token_key: short
+  tls: {certificate_file: no-such.crt, key_file: no-such.key, ca_file: bad.yaml}
+peers:
+  auth: http://auth:50051
+  catalog: https://catalog:50051
+  budget: http://budget:50051,http://other:50051
+redis: {cluster: true}
+nats: {credentials_file: bad.yaml}
+database: {urls: {nobody: 'postgres://u:planted@host/db'}}
+";
+    let only = ["--only", "router,edge"];
+    let output = refused_by(&[&["config", "check"], &only[..]].concat(), config).await;
+    assert_eq!(refused_by(&[&["serve"], &only[..]].concat(), config).await, output);
+    let faults = output.lines().filter_map(|line| line.strip_prefix("  ")?.split(": ").next());
+    let wanted = [
+        "database.urls.nobody",
+        "identity.tls.ca_file",
+        "identity.tls.certificate_file",
+        "identity.tls.key_file",
+        "identity.token_key",
+        "nats.credentials_file",
+        "nats.url",
+        "peers.adapter",
+        "peers.auth",
+        "peers.budget",
+        "redis.cluster",
+    ];
+    assert_eq!(faults.collect::<Vec<_>>(), wanted, "{output}");
+    assert!(!output.contains("planted"), "{output}");
+}
+
+#[tokio::test]
 async fn what_is_no_yaml_and_what_is_no_file_are_refused_alike() {
     let output = refused("edge: [unclosed").await;
     assert!(output.contains("YAML"), "{output}");

@@ -148,6 +148,11 @@ impl Peers {
             Some(Ok(address)) if address.is_tls() && !tls => {
                 Some((service.name(), "https needs identity.tls".to_owned()))
             }
+            Some(Ok(address)) if !address.is_tls() && tls => Some((
+                service.name(),
+                "must be https: with identity.tls, services speak to each other by certificates only"
+                    .to_owned(),
+            )),
             None if needs.contains(service) => Some((
                 service.name(),
                 "must be set, since that service does not run in this process".to_owned(),
@@ -183,7 +188,8 @@ mod tests {
         let named =
             |here: &Here, tls| peers.problems(here, tls).into_iter().map(|(f, _)| f).collect::<Vec<_>>();
         assert_eq!(named(&Here::all(), false), ["auth", "catalog"]);
-        assert_eq!(named(&Here::only(&[Service::Edge]), true), ["auth"]);
-        assert_eq!(named(&Here::only(&[Service::Router]), true), ["adapter", "auth", "budget"]);
+        assert_eq!(named(&Here::only(&[Service::Edge]), false), ["auth", "catalog"]);
+        assert_eq!(named(&Here::only(&[Service::Edge]), true), ["router", "auth"]);
+        assert_eq!(named(&Here::only(&[Service::Router]), true), ["router", "adapter", "auth", "budget"]);
     }
 }

@@ -133,6 +133,22 @@ impl Server {
     }
 }
 
+#[test]
+fn files_that_cannot_be_used_are_named_by_their_fields() {
+    let ours = Authority::new();
+    let told = |tls: &Tls| {
+        let problems = config(None, Some(tls.clone())).problems();
+        problems.into_iter().map(|(field, _)| field).collect::<Vec<_>>()
+    };
+    let (one, other) = (ours.files("one", &["one"]), ours.files("other", &["other"]));
+    assert!(told(&one).is_empty());
+    assert_eq!(told(&Tls { key_file: None, ..one.clone() }), ["tls"]);
+    assert_eq!(told(&Tls { key_file: other.key_file, ..one.clone() }), ["tls"], "another's key");
+    let (missing, no_key) = (Some("/no/such".into()), one.ca_file.clone());
+    let bad = Tls { certificate_file: missing.clone(), key_file: no_key, ca_file: missing };
+    assert_eq!(told(&bad), ["tls.certificate_file", "tls.key_file", "tls.ca_file"]);
+}
+
 #[tokio::test]
 async fn a_service_token_makes_a_peer_of_the_services_it_names() {
     let server = serve(&config(Some("a1"), None)).await;

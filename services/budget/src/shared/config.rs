@@ -36,13 +36,29 @@ impl RedisConfig {
             None if self.cluster => problems.push(("cluster", "needs redis.url".to_owned())),
             None => {}
             Some(url) => {
-                let bad = self.nodes(url.expose_secret()).is_none();
-                // The reason is left out: it might quote a password.
-                let text = "must be redis://[user:password@]host[:port][/database], or rediss:// for TLS";
-                problems.extend(bad.then(|| ("url", text.to_owned())));
+                let bad = self.url_problem(url.expose_secret());
+                problems.extend(bad.map(|text| ("url", text.to_owned())));
             }
         }
         problems
+    }
+
+    /// The reason of a client is left out: it might quote a password.
+    fn url_problem(&self, url: &str) -> Option<&'static str> {
+        if !self.cluster && url.split(',').nth(1).is_some_and(|second| second.contains("://")) {
+            return Some("names several servers: redis.cluster must be true");
+        }
+        let Some(nodes) = self.nodes(url) else {
+            return Some("must be redis://[user:password@]host[:port][/database], or rediss:// for TLS");
+        };
+        if !self.cluster {
+            return None;
+        }
+        if nodes.iter().any(|node| node.redis_settings().db() != 0) {
+            return Some("a cluster has the database 0 only");
+        }
+        let fits = redis::cluster::ClusterClientBuilder::new(nodes).build().is_ok();
+        (!fits).then_some("the nodes of a cluster must have the same scheme, user and password")
     }
 
     /// The nodes to connect to; `None` where there are none or one cannot be read.
@@ -77,5 +93,19 @@ mod tests {
         assert_eq!(problems(Some("redis://a:1,nonsense"), true), ["url"]);
         let hasty = RedisConfig { response_timeout_ms: 9, ..RedisConfig::default() };
         assert_eq!(hasty.problems()[0].0, "response_timeout_ms");
+    }
+
+    #[test]
+    fn what_one_server_or_a_cluster_cannot_be_is_told() {
+        let told = |url: &str, cluster| {
+            let url = Some(url.to_owned().into());
+            let config = RedisConfig { url, cluster, ..RedisConfig::default() };
+            config.problems().into_iter().map(|(field, text)| format!("{field}: {text}")).collect::<String>()
+        };
+        assert!(told("redis://a:1,redis://b:2", false).contains("redis.cluster"));
+        assert!(told("redis://a:1/2,redis://b:2", true).contains("database 0"));
+        assert!(told("redis://a:1,rediss://b:2", true).contains("scheme"));
+        assert!(told("redis://u:hunter2@a:1,redis://u:hunter3@b:2", true).contains("password"));
+        assert_eq!(told("rediss://u:hunter2@a:1,rediss://u:hunter2@b:2", true), "");
     }
 }

@@ -86,6 +86,23 @@ impl Certificates {
     }
 }
 
+/// What is wrong with the files, by field.
+pub(super) fn problems(files: Files<'_>) -> Vec<(&'static str, String)> {
+    let read = [
+        ("tls.certificate_file", certificates(files.certificate).err()),
+        ("tls.key_file", private_key(files.key).err()),
+        ("tls.ca_file", certificates(files.ca).err()),
+    ];
+    let unread = read.into_iter().filter_map(|(field, cause)| Some((field, cause?.to_string())));
+    let mut problems: Vec<_> = unread.collect();
+    if problems.is_empty()
+        && let Err(cause) = Certificates::load(files)
+    {
+        problems.push(("tls", cause.to_string()));
+    }
+    problems
+}
+
 fn changed(paths: &[PathBuf]) -> Vec<Option<SystemTime>> {
     paths.iter().map(|path| path.metadata().and_then(|m| m.modified()).ok()).collect()
 }
@@ -96,19 +113,23 @@ impl Loaded {
         let changed = changed(paths);
         let [certificate, key, ca] = paths;
         let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_file(key)
-            .map_err(|e| CertificateError::File(key.clone(), e.to_string()))?;
+        let key = private_key(key)?;
         let mut roots = RootCertStore::empty();
         for root in certificates(ca)? {
             roots.add(root)?;
         }
-        let roots = Arc::new(roots);
-        let verifier = WebPkiClientVerifier::builder(roots.clone()).allow_unauthenticated().build()?;
-        let mut server = ServerConfig::builder()
+        let (roots, ring) = (Arc::new(roots), Arc::new(rustls::crypto::ring::default_provider()));
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), ring.clone())
+            .allow_unauthenticated()
+            .build()?;
+        let mut server = ServerConfig::builder_with_provider(ring.clone())
+            .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain.clone(), key.clone_key())?;
-        let mut client =
-            ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+        let mut client = ClientConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)?;
         server.alpn_protocols = vec![b"h2".to_vec()];
         client.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self { changed, server: Arc::new(server), client: Arc::new(client) })
@@ -120,6 +141,10 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Certificate
     let read = CertificateDer::pem_file_iter(file).map_err(|e| fail(e.to_string()))?;
     let found = read.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))?;
     if found.is_empty() { Err(fail("holds no certificate".to_owned())) } else { Ok(found) }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|e| CertificateError::File(file.to_owned(), e.to_string()))
 }
 
 /// The services that a certificate vouches for: the first labels of its DNS names.

@@ -53,6 +53,7 @@ impl Config {
             let message = "certificate_file, key_file and ca_file must be set together".to_owned();
             problems.push(("tls", message));
         }
+        problems.extend(self.tls.files().map(super::certificates::problems).unwrap_or_default());
         problems
     }
 

@@ -38,6 +38,9 @@ impl Config {
             problems.push(("url", (*problem).to_owned()));
         }
         if let Some(file) = &self.credentials_file {
+            if self.url.is_none() {
+                problems.push(("credentials_file", "needs nats.url".to_owned()));
+            }
             if !file.is_file() {
                 problems.push(("credentials_file", "is no file".to_owned()));
             }
@@ -72,9 +75,26 @@ impl Servers {
         for url in urls.split(',') {
             let (address, its_login) = parse(url.trim())?;
             addresses.push(address);
+            if login.is_some() && its_login.is_some() && !same(&login, &its_login) {
+                return Err(
+                    "has other credentials for one server than for another: one client has one of them",
+                );
+            }
             login = login.or(its_login);
         }
         Ok(Self { addresses, login })
+    }
+}
+
+fn same(one: &Option<Login>, other: &Option<Login>) -> bool {
+    match (one, other) {
+        (Some(Login::Password(one, first)), Some(Login::Password(other, second))) => {
+            one == other && first.expose_secret() == second.expose_secret()
+        }
+        (Some(Login::Token(first)), Some(Login::Token(second))) => {
+            first.expose_secret() == second.expose_secret()
+        }
+        _ => false,
     }
 }
 
@@ -128,14 +148,23 @@ mod tests {
     #[test]
     fn bad_values_are_named_and_not_shown() {
         assert!(Config::default().problems().is_empty());
-        for bad in
-            ["", "planted", "http://planted@host", "nats://", "nats://a,planted", "nats://planted:x:y@@"]
-        {
+        for bad in [
+            "",
+            "planted",
+            "http://planted@host",
+            "nats://",
+            "nats://a,planted",
+            "nats://planted:x:y@@",
+            "nats://u:planted@a,nats://u:b@b",
+        ] {
             let problems = config(bad).problems();
             assert_eq!(problems.len(), 1, "{bad}");
             assert_eq!(problems[0].0, "url");
             assert!(!problems[0].1.contains("planted"), "{problems:?}");
         }
+        assert!(config("nats://u:planted@a,nats://u:planted@b,nats://c").problems().is_empty());
+        let alone = Config { credentials_file: Some("/proc/self/cmdline".into()), ..Config::default() };
+        assert_eq!(alone.problems(), [("credentials_file", "needs nats.url".to_owned())]);
         let bad = Config { replicas: 6, credentials_file: Some("/no/such".into()), ..config("nats://u:p@h") };
         let fields: Vec<_> = bad.problems().into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["credentials_file", "credentials_file", "replicas"]);
