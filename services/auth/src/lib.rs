@@ -80,6 +80,12 @@ pub enum BuildError {
     Pepper(#[from] PepperError),
 }
 
+impl BuildError {
+    fn database(&self) -> Option<&db::Error> {
+        if let Self::Database(cause) = self { Some(cause) } else { None }
+    }
+}
+
 /// The service. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Auth {
@@ -96,17 +102,20 @@ impl Auth {
     /// When either cannot be opened, the pepper is missing although there are keys, which it alone can verify, or the
     /// database belongs to another pepper.
     pub async fn build(config: Config, deps: Deps) -> Result<Self, BuildError> {
-        let store = Store(deps.database.open(&MIGRATIONS).await?);
-        let directory = store.load().await?;
+        let source = &deps.database;
+        let store = Store(source.open(&MIGRATIONS).await?);
+        let directory = source.read(async || store.load().await, BuildError::database).await?;
+        let known_check =
+            async |ours| source.read(async || store.pepper_check(ours).await, |e| Some(e)).await;
         let pepper = match config.pepper {
             Some(pepper) => Pepper::parse(pepper.expose_secret())?,
             None => {
-                let is_new = !directory.has_keys() && store.pepper_check(None).await?.is_none();
+                let is_new = !directory.has_keys() && known_check(None).await?.is_none();
                 Pepper::open(&deps.data_dir.join("auth.pepper"), is_new)?
             }
         };
         let check = pepper.check();
-        if store.pepper_check(Some(&check)).await?.is_some_and(|known| known != check) {
+        if known_check(Some(&check)).await?.is_some_and(|known| known != check) {
             return Err(PepperError::Another.into());
         }
         let metrics = Metrics::new(&deps.registry);

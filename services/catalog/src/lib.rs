@@ -80,6 +80,12 @@ pub enum BuildError {
     Corrupt(String),
 }
 
+impl BuildError {
+    fn database(&self) -> Option<&db::Error> {
+        if let Self::Database(cause) = self { Some(cause) } else { None }
+    }
+}
+
 /// The service. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Catalog {
@@ -94,7 +100,7 @@ impl Catalog {
     /// When the database cannot be opened or understood.
     pub async fn build(_config: Config, deps: Deps) -> Result<Self, BuildError> {
         let store = Store(deps.database.open(&MIGRATIONS).await?);
-        let state = store.load().await?;
+        let state = deps.database.read(async || store.load().await, BuildError::database).await?;
         let metrics = Metrics::new(&deps.registry);
         let registry = Registry::new(store, state, deps.master_key, deps.clock, deps.tasks, metrics);
         let registry = Arc::new(registry);

@@ -97,26 +97,47 @@ impl Source {
     /// When a file cannot be opened, or the schema is none of this program's: a migration is not what it was when it
     /// was applied, one fails, or, in a file, one is not known here.
     pub async fn open(&self, migrations: &Migrator) -> Result<Db, Error> {
-        let mut pause = FIRST_RETRY_PAUSE;
+        let mut pauses = Pauses::default();
         loop {
-            let missing = match self.try_open(migrations).await {
+            match self.try_open(migrations).await {
                 Ok(Opened::Ready(db)) => {
                     self.report(None);
                     return Ok(db);
                 }
                 Ok(Opened::Behind(versions)) => {
                     tracing::warn!(part = self.parts.migrations, ?versions, "waiting for migrations");
-                    self.parts.migrations
+                    self.report(Some(self.parts.migrations));
                 }
-                Err(cause) if self.may_pass(&cause) => {
-                    tracing::warn!(part = self.parts.database, %cause, "a database is away, trying again");
-                    self.parts.database
-                }
+                Err(cause) if self.may_pass(&cause) => self.report_away(&cause),
                 Err(cause) => return Err(cause),
-            };
-            self.report(Some(missing));
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_RETRY_PAUSE);
+            }
+            pauses.next().await;
+        }
+    }
+
+    /// Reads what a start needs of a database that was opened. One that vanished meanwhile is waited for as
+    /// [`Source::open`] does: `read` is called again. `database` tells which of its errors are the database's.
+    ///
+    /// # Errors
+    /// Whatever `read` fails with that trying again does not help.
+    pub async fn read<T, E>(
+        &self,
+        read: impl AsyncFn() -> Result<T, E>,
+        database: impl Fn(&E) -> Option<&Error>,
+    ) -> Result<T, E> {
+        let mut pauses = Pauses::default();
+        loop {
+            match read().await {
+                Ok(found) => {
+                    self.report(None);
+                    return Ok(found);
+                }
+                Err(failed) => match database(&failed).filter(|cause| self.may_pass(cause)) {
+                    Some(cause) => self.report_away(cause),
+                    None => return Err(failed),
+                },
+            }
+            pauses.next().await;
         }
     }
 
@@ -143,6 +164,11 @@ impl Source {
         matches!(self.place, Engine::Postgres(_)) && server::may_pass(cause)
     }
 
+    fn report_away(&self, cause: &Error) {
+        tracing::warn!(part = self.parts.database, %cause, "a database is away, trying again");
+        self.report(Some(self.parts.database));
+    }
+
     fn report(&self, missing: Option<&'static str>) {
         for part in [self.parts.database, self.parts.migrations] {
             self.ready.release(part);
@@ -150,5 +176,21 @@ impl Source {
                 self.ready.latch(part);
             }
         }
+    }
+}
+
+/// Between tries: doubling up to a longest.
+struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(FIRST_RETRY_PAUSE)
+    }
+}
+
+impl Pauses {
+    async fn next(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_RETRY_PAUSE);
     }
 }

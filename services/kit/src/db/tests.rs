@@ -200,6 +200,43 @@ async fn a_start_waits_for_a_server_that_is_away() {
 }
 
 #[tokio::test]
+async fn a_server_that_vanishes_before_it_is_read_is_waited_for() {
+    let db = TestDb::postgres().await;
+    let ready = Readiness::default();
+    let source = db.source("room").reported(&ready, PARTS);
+    let opened = source.open(&first()).await.unwrap();
+    put(&opened, "a", 1).await.unwrap();
+    db.cut_off().await;
+    let count = async move || {
+        let sql = "SELECT COUNT(*) FROM things";
+        Ok(crate::fetch!(opened.read(), pool => sqlx::query_scalar::<_, i64>(sql).fetch_one(pool))?)
+    };
+    let task = tokio::spawn(async move { source.read(count, |e| Some(e)).await.map_err(|e| e.to_string()) });
+    until(async || ready.missing() == ["room: database"]).await;
+    db.let_in().await;
+    let count = tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap().unwrap();
+    assert_eq!((count, ready.missing().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_no_waiting_mends_ends_the_start() {
+    let db = TestDb::postgres().await;
+    let source = db.source("room");
+    let opened = source.open(&first()).await.unwrap();
+    let tries = std::cell::Cell::new(0);
+    let nonsense = async || {
+        tries.set(tries.get() + 1);
+        let sql = "DELETE FROM nothing";
+        Ok(crate::execute!(opened.write(), pool => sqlx::query(sql).execute(pool))?)
+    };
+    let failed = source.read(nonsense, |e| Some(e)).await;
+    assert!(matches!(failed, Err(Error::Sql(_))), "{failed:?}");
+    assert_eq!(tries.get(), 1);
+    let other = source.read(async || Err::<(), _>("not the database's"), |_| None).await;
+    assert_eq!(other, Err("not the database's"));
+}
+
+#[tokio::test]
 async fn a_server_that_went_away_is_found_again() {
     let db = TestDb::postgres().await;
     let opened = db.source("room").open(&first()).await.unwrap();
