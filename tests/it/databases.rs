@@ -104,6 +104,23 @@ async fn a_start_waits_for_a_database_that_is_away_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_start_waits_for_a_database_that_vanishes_before_it_is_read() {
+    let (upstream, postgres) = (Upstream::start().await, Postgres::start().await);
+    let url = postgres.database();
+    let mut headgate = start(&setup(&upstream, &json!({"url": url}))).await;
+    headgate.kill();
+    // There to be opened, and not to be read.
+    let lock = postgres.lock(&url, "auth.meta, catalog.meta, budget.policy_revision");
+    headgate.node_mut("auth").restart().await;
+    until_readyz_says(&headgate, "auth: database, budget: database, catalog: database, starting").await;
+    drop(lock);
+    headgate.ready().await;
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    headgate.rows(1).await;
+    assert!(!headgate.logs().contains(PASSWORD), "{}", headgate.logs());
+}
+
+#[tokio::test]
 async fn where_a_start_does_not_migrate_it_waits_until_somebody_else_did() {
     let (upstream, postgres) = (Upstream::start().await, Postgres::start().await);
     let url = postgres.database();

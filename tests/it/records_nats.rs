@@ -6,11 +6,13 @@ use headgate_proto::record::v1::Outcome;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::servers::nats::Nats;
-use headgate_tests::setup::Setup;
+use headgate_tests::setup::{OTHER_KEY, Setup, TENANT};
 use headgate_tests::topology::Topology;
 use headgate_tests::upstream::{Answer, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::json;
+
+use crate::budget::{cent_model, cent_request};
 
 const SUBJECT: &str = "headgate.records.v1.by-hand";
 
@@ -84,27 +86,43 @@ async fn rows_are_written_once_with_the_broker_killed_in_between() {
 }
 
 #[tokio::test]
-async fn a_start_without_the_broker_serves_when_it_comes() {
+async fn a_start_without_the_broker_serves_whom_no_budget_covers_and_then_everybody() {
     let (upstream, mut nats) = (Upstream::start().await, Nats::start().await);
-    let mut headgate = Headgate::start_on(Topology::AllInOne, &setup(&upstream, &nats)).await;
-    upstream.script("m", Answer::paced(100, Duration::from_millis(25)));
-    let mut stream = headgate.client().stream(&prompts::stream("m")).await;
-    stream.read_content(20).await;
+    let setup = cent_model(&upstream)
+        .section("nats", &json!({"url": nats.url()}))
+        .budget(json!({"tenant_id": TENANT, "limit_usd": "0.02"}));
+    let mut headgate = Headgate::start_on(Topology::AllInOne, &setup).await;
+    upstream.script("m", Answer { chunks: 100, ..Answer::default() });
+    headgate.client().chat(&cent_request()).await.expect(200);
+    headgate.rows(1).await;
     nats.kill();
+    // The last cent: of it nobody but the spool knows.
+    headgate.client().chat(&cent_request()).await.expect(200);
+    upstream.script("m", Answer::paced(100, Duration::from_millis(25)));
+    let unlimited = headgate.anonymous().with_key(OTHER_KEY);
+    let mut stream = unlimited.stream(&prompts::stream("m")).await;
+    stream.read_content(20).await;
     headgate.kill();
     drop(stream);
+    upstream.script("m", Answer::default());
 
-    // Counters in memory are not to be trusted before budget has read what the broker and the spool hold.
-    let restart = tokio::spawn(async move {
-        headgate.restart().await;
-        headgate
-    });
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!restart.is_finished(), "it is ready without having read its records");
+    headgate.restart().await;
+    let unlimited = headgate.anonymous().with_key(OTHER_KEY);
+    for _ in 0..5 {
+        unlimited.chat(&prompts::chat("m")).await.expect(200);
+        let refused = headgate.client().chat(&cent_request()).await.expect(503);
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
     nats.restart().await;
-    let headgate = restart.await.unwrap();
-    let row = headgate.only_row().await;
-    assert_eq!(row.outcome(), Outcome::Abandoned);
+    let refused = eventually(Duration::from_secs(20), "what was spent to be known", || async {
+        let answer = headgate.client().chat(&cent_request()).await;
+        assert_ne!(answer.status, 200, "the budget is spent");
+        (answer.status == 403).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.error_code(), "budget_exceeded");
+    let rows = headgate.rows(8).await;
+    assert_eq!(rows.iter().filter(|row| row.outcome() == Outcome::Abandoned).count(), 1);
 }
 
 #[tokio::test]

@@ -231,6 +231,11 @@ impl Engine {
         }
     }
 
+    /// Whether any budget covers a request.
+    pub(crate) fn is_covered(&self, ask: &Ask) -> bool {
+        self.covering(&ask.intent.key_id, &ask.intent.tenant_id).has_budget()
+    }
+
     fn covering(&self, key_id: &str, tenant_id: &str) -> Covering {
         Covering { key: self.policies.of_key(key_id), tenant: self.policies.of_tenant(tenant_id) }
     }

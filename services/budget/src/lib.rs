@@ -40,9 +40,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn};
-use headgate_kit::db::Source;
+use headgate_kit::db::{self, Source};
 use headgate_kit::identity::OperatorGuard;
-use headgate_kit::records::RecordSource;
+use headgate_kit::records::{CaughtUp, RecordSource};
 use headgate_kit::spool::Spool;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::budget::v1::DirectAdmissionService;
@@ -102,12 +102,9 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The database cannot be opened.
+    /// The database cannot be opened or read.
     #[error(transparent)]
-    Database(#[from] headgate_kit::db::Error),
-    /// The database cannot be read.
-    #[error("database: {0}")]
-    Sql(#[from] sqlx::Error),
+    Database(#[from] db::Error),
     /// Redis cannot be used at all.
     #[error("redis: the client cannot be made")]
     Redis,
@@ -126,12 +123,14 @@ pub struct Budget {
     operator: OperatorGuard,
     tasks: Tasks,
     behind: Arc<AtomicUsize>,
+    /// Of every source, whether it was read up to where it stood at the start.
+    backlogs: Arc<parking_lot::Mutex<Vec<CaughtUp>>>,
     warning_percent: u32,
 }
 
 impl Budget {
-    /// Opens the database, restores what the present window has cost and what may be replayed, and starts what runs
-    /// beside the requests.
+    /// Opens the database, waiting for a server that is away, restores what the present window has cost and what may be
+    /// replayed, and starts what runs beside the requests.
     ///
     /// # Errors
     /// When the configuration is wrong or the database cannot be used.
@@ -143,16 +142,17 @@ impl Budget {
             .map_err(|e| BuildError::Config { field: "time_zone", problem: e.to_string() })?;
         let metrics = Metrics::new(&deps.registry)?;
         let store = Store::open(&deps.database).await?;
-        let now_ms = deps.clock.unix_millis();
 
         let policies = Policies::new(config.default_key_limits, config.default_tenant_limits);
-        let revision = store.policy_revision().await?;
-        policies.replace(store.load_policies().await?);
-        let parts = EngineParts { config: &config, policies, months, metrics };
+        let load = async || Ok((store.policy_revision().await?, store.load_policies().await?));
+        let (revision, known) = deps.database.read(load, |e| Some(e)).await?;
+        policies.replace(known);
+        let behind = Arc::<AtomicUsize>::default();
+        let parts = EngineParts { config: &config, policies, months, metrics, behind: behind.clone() };
         let (tasks, stop) = (&deps.tasks, deps.tasks.stopping());
         let policies = Arc::default();
         let engine = match &deps.redis.url {
-            None => in_memory(parts, &store, &deps, now_ms).await?,
+            None => in_memory(parts, &store, &deps).await?,
             Some(url) => {
                 let link = Link::open(&deps.redis, url).map_err(|_| BuildError::Redis)?;
                 let engine = in_redis(parts, &store, &deps, link);
@@ -169,7 +169,8 @@ impl Budget {
             policies,
             operator: deps.operator,
             tasks: deps.tasks,
-            behind: Arc::new(AtomicUsize::new(0)),
+            behind,
+            backlogs: Arc::default(),
             warning_percent: config.warning_percent,
         })
     }
@@ -200,17 +201,25 @@ impl Budget {
         PolicyWatchServiceServer::new(PolicyWatch(self.clone()))
     }
 
-    /// Books the records of a source from now on, until the process stops. Nothing is admitted before every source
-    /// was read up to where it stood when it was handed in, so hand in all of them before serving.
+    /// Books the records of a source from now on, until the process stops. Nothing that a budget covers is admitted
+    /// before every source was read up to where it stood when it was handed in, so hand in all of them before serving.
     pub fn consume(&self, source: RecordSource) {
         self.behind.fetch_add(1, Ordering::AcqRel);
+        self.backlogs.lock().push(source.caught_up());
         self.tasks.spawn(self.consumer().run(source, self.tasks.stopping()));
     }
 
-    /// Whether admission is open: every source was read up to where it stood at the start.
+    /// Whether admission is open to everybody: every source was read up to where it stood at the start.
     #[must_use]
     pub fn ready(&self) -> bool {
         self.behind.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether there is nothing to wait for before requests are let in: admission is open to everybody, or what keeps
+    /// it from those with a budget is away, so that nobody can tell when it will be.
+    #[must_use]
+    pub fn can_serve(&self) -> bool {
+        self.ready() || self.backlogs.lock().iter().any(CaughtUp::is_held_up)
     }
 
     /// Sets what a configuration seeds. Idempotent.
@@ -276,6 +285,7 @@ struct EngineParts<'a> {
     policies: Policies,
     months: Months,
     metrics: Metrics,
+    behind: Arc<AtomicUsize>,
 }
 
 impl EngineParts<'_> {
@@ -285,18 +295,17 @@ impl EngineParts<'_> {
 }
 
 /// Restores what the present window has cost and what may be replayed.
-async fn in_memory(
-    parts: EngineParts<'_>,
-    store: &Store,
-    deps: &Deps,
-    now_ms: i64,
-) -> Result<Arc<Live>, BuildError> {
+async fn in_memory(parts: EngineParts<'_>, store: &Store, deps: &Deps) -> Result<Arc<Live>, BuildError> {
     let ttl_ms = parts.ttl_ms();
     let EngineParts { policies, months, metrics, .. } = parts;
     let given_up = metrics.unpersisted_responses.clone();
     let (replays, entries) = Replays::new(given_up.clone());
-    store.load_replays(now_ms, |entry| replays.restore(entry)).await?;
-    let spent = store.load_spend(months.at(now_ms).start).await?;
+    let load = async || {
+        let now_ms = deps.clock.unix_millis();
+        store.load_replays(now_ms, |entry| replays.restore(entry)).await?;
+        Ok(store.load_spend(months.at(now_ms).start).await?)
+    };
+    let spent = deps.database.read(load, |e| Some(e)).await?;
     let engine = Engine::new(policies, months, deps.clock.clone(), metrics, replays, ttl_ms);
     for (tenant_id, scope, nano_usd) in spent {
         engine.restore(&tenant_id, &scope, nano_usd);
@@ -309,9 +318,9 @@ async fn in_memory(
 /// Waits for nothing: what is not there when it is needed is learnt then.
 fn in_redis(parts: EngineParts<'_>, store: &Store, deps: &Deps, link: Link) -> Arc<Live> {
     let ttl_ms = parts.ttl_ms();
-    let EngineParts { policies, months, metrics, .. } = parts;
-    let parts =
-        Parts { policies, months, clock: deps.clock.clone(), metrics, store: store.clone(), link, ttl_ms };
+    let EngineParts { policies, months, metrics, behind, .. } = parts;
+    let (clock, store) = (deps.clock.clone(), store.clone());
+    let parts = Parts { policies, months, clock, metrics, store, link, ttl_ms, behind };
     let (shared, unused) = Shared::new(parts, shared::PREFIX);
     let engine = Arc::new(Live::Shared(Box::new(shared)));
     deps.tasks.spawn(shared::take_back(engine.clone(), unused, deps.tasks.stopping()));

@@ -130,12 +130,12 @@ impl Live {
         }
     }
 
-    /// Whether a request cannot be decided before the records are booked that waited at the start. In Redis, what they
-    /// cost counts until then, unless it was lost; and what no budget covers needs no spend.
+    /// Whether a request cannot be decided before the records are booked that waited at the start: where a budget covers
+    /// it, what they cost counts. Redis has it, and sees to it itself where it was lost.
     pub(crate) fn needs_backlog(&self, ask: &Ask) -> bool {
         match self {
-            Self::Memory(_) => true,
-            Self::Shared(shared) => shared.is_covered(ask),
+            Self::Memory(engine) => engine.is_covered(ask),
+            Self::Shared(_) => false,
         }
     }
 

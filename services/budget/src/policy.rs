@@ -122,6 +122,13 @@ pub(crate) struct Covering {
     pub(crate) tenant: Policy,
 }
 
+impl Covering {
+    /// Whether any budget covers the request.
+    pub(crate) fn has_budget(&self) -> bool {
+        self.key.budget.is_some() || self.tenant.budget.is_some()
+    }
+}
+
 /// Every scope's policy, as set.
 #[derive(Debug)]
 pub(crate) struct Policies {

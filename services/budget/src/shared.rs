@@ -19,6 +19,9 @@ mod release;
 mod scripts;
 mod seed;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use moka::sync::Cache;
@@ -68,6 +71,7 @@ pub(crate) struct Shared {
     /// One tenant at a time is learnt.
     seeding: tokio::sync::Mutex<()>,
     unused: mpsc::Sender<Unused>,
+    behind: Arc<AtomicUsize>,
 }
 
 /// What it is made of.
@@ -79,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) link: Link,
     pub(crate) ttl_ms: i64,
+    /// Sources of records that were not yet read up to where they stood at the start.
+    pub(crate) behind: Arc<AtomicUsize>,
 }
 
 impl Shared {
@@ -86,7 +92,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts, prefix: &str) -> (Self, mpsc::Receiver<Unused>) {
         let (unused, queue) = mpsc::channel(release::QUEUE);
         let window = Mutex::new(parts.months.at(parts.clock.unix_millis()));
-        let Parts { policies, months, clock, metrics, store, link, ttl_ms } = parts;
+        let Parts { policies, months, clock, metrics, store, link, ttl_ms, behind } = parts;
         let shared = Self {
             policies,
             months,
@@ -101,6 +107,7 @@ impl Shared {
             entering: tokio::sync::Mutex::default(),
             seeding: tokio::sync::Mutex::default(),
             unused,
+            behind,
         };
         (shared, queue)
     }

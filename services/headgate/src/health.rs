@@ -58,7 +58,7 @@ pub(crate) fn watch(
         parts.push(("router", Box::new(move || inference.is_up())));
     }
     if let Some(budget) = services.budget.clone() {
-        parts.push(("budget", Box::new(move || budget.ready())));
+        parts.push(("budget", Box::new(move || can_serve(&budget))));
     }
     for (part, _) in &parts {
         ready.latch(part);
@@ -83,4 +83,12 @@ pub(crate) fn watch(
             }
         }
     });
+}
+
+fn can_serve(budget: &headgate_budget::Budget) -> bool {
+    let can_serve = budget.can_serve();
+    if can_serve && !budget.ready() {
+        tracing::warn!("what was spent is not known while nats is away: requests with a budget have to wait");
+    }
+    can_serve
 }

@@ -1,7 +1,7 @@
 //! Where consumers read records from: a spool of this process, in place, or a broker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -168,21 +168,34 @@ impl Lag {
 
 /// Whether a reader has come to where its source stood at the start. Clones tell the same. Once reached, it stays so.
 #[derive(Clone, Debug, Default)]
-pub struct CaughtUp(CancellationToken);
+pub struct CaughtUp {
+    reached: CancellationToken,
+    held_up: Arc<AtomicBool>,
+}
 
 impl CaughtUp {
     pub(crate) fn reach(&self) {
-        self.0.cancel();
+        self.reached.cancel();
+    }
+
+    pub(crate) fn hold_up(&self, held_up: bool) {
+        self.held_up.store(held_up, Ordering::Relaxed);
     }
 
     /// Whether it has.
     #[must_use]
     pub fn is_reached(&self) -> bool {
-        self.0.is_cancelled()
+        self.reached.is_cancelled()
+    }
+
+    /// Whether it has not, and nobody can tell when: the broker that holds the records is away.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        !self.is_reached() && self.held_up.load(Ordering::Relaxed)
     }
 
     /// Waits until it has.
     pub async fn reached(&self) {
-        self.0.cancelled().await;
+        self.reached.cancelled().await;
     }
 }

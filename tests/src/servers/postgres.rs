@@ -1,7 +1,8 @@
 //! A PostgreSQL of a test's own.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
@@ -20,6 +21,17 @@ pub struct Postgres {
     port: u16,
     databases: AtomicU32,
     _folder: TempDir,
+}
+
+/// A session that holds tables locked.
+pub struct Lock(Child);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 impl Postgres {
@@ -83,6 +95,23 @@ impl Postgres {
         let mut psql = Command::new(bin("psql"));
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1"]);
         run(psql.arg(url).args(["-c", statement])).trim_end().to_owned()
+    }
+
+    /// Keeps everybody from tables, until what is returned is dropped.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn lock(&self, url: &str, tables: &str) -> Lock {
+        let mut psql = Command::new(bin("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", url]);
+        let mut session = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql starts");
+        let statement = format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;\n\\echo locked\n");
+        session.stdin.as_mut().expect("a pipe").write_all(statement.as_bytes()).expect("psql reads");
+        let mut said = String::new();
+        BufReader::new(session.stdout.as_mut().expect("a pipe")).read_line(&mut said).expect("psql answers");
+        assert_eq!(said, "locked\n", "see what psql printed");
+        Lock(session)
     }
 
     /// Everything that a database holds, as statements.

@@ -1,5 +1,7 @@
 //! `AdmissionService`: translates between the wire and the engine.
 
+use std::time::Duration;
+
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::identity::require_peer;
@@ -21,6 +23,9 @@ const CALLERS: &[&str] = &["router"];
 /// The longest idempotency key, in bytes.
 const KEY_MAX_BYTES: usize = 255;
 
+/// When to come back while the backlog of a start is read.
+const BEHIND_RETRY: Duration = Duration::from_secs(1);
+
 /// The server of `AdmissionService`.
 #[derive(Clone, Debug)]
 pub struct Admissions(pub(crate) Budget);
@@ -31,7 +36,7 @@ impl AdmissionService for Admissions {
         require_peer(&request, CALLERS)?;
         let ask = ask(request.into_inner())?;
         if !self.0.ready() && self.0.engine.needs_backlog(&ask) {
-            return Err(Failure::unavailable("admission", "spend is not yet rebuilt after the start").into());
+            return Err(behind().into());
         }
         let answer = self.0.engine.admit(ask).await?;
         self.count(&answer.decision);
@@ -87,6 +92,12 @@ impl Admissions {
         metrics.refused(refused_for);
         tracing::debug!(reason = refused_for.as_str_name(), "request not admitted");
     }
+}
+
+/// Said of every request until then, so it is no warning in the log.
+fn behind() -> Failure {
+    Failure::new(ErrorReason::Unavailable, "what was spent is not known yet after a start, try again shortly")
+        .retry_after(BEHIND_RETRY)
 }
 
 fn ask(request: pb::AdmitRequest) -> Result<Ask, Failure> {

@@ -22,11 +22,6 @@ impl Shared {
         }
     }
 
-    /// Whether any budget covers a request.
-    pub(crate) fn is_covered(&self, ask: &Ask) -> bool {
-        has_budget(&self.covering(&ask.intent.key_id, &ask.intent.tenant_id))
-    }
-
     async fn decide(&self, ask: &Ask, covering: &Covering) -> Result<Answer, Fault> {
         self.enter(&ask.intent.key_id, &ask.intent.tenant_id).await?;
         let mut window = self.window_at(self.now_ms());
@@ -75,7 +70,7 @@ impl Shared {
     /// What holds when the counters cannot be asked: a request that no budget covers goes on without limits, unless it
     /// wants to run once only, which nobody could promise. Any other has to wait.
     fn without_counters(&self, ask: &Ask, covering: &Covering, fault: Fault) -> Result<Answer, Failure> {
-        if has_budget(covering) || ask.idempotency.is_some() {
+        if covering.has_budget() || ask.idempotency.is_some() {
             if fault.is_doubtful() {
                 self.release_soon(ask.lease, &ask.intent.tenant_id);
             }
@@ -86,10 +81,6 @@ impl Shared {
         let expires_at = self.now_ms().saturating_add(self.ttl_ms);
         Ok(Answer { decision: Decision::Admitted { expires_at, cap: None, is_new: true }, budget: None })
     }
-}
-
-fn has_budget(covering: &Covering) -> bool {
-    covering.key.budget.is_some() || covering.tenant.budget.is_some()
 }
 
 /// Limits and budget as the script takes them; what is unset is empty.

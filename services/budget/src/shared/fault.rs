@@ -18,6 +18,9 @@ pub(crate) enum Fault {
         /// When admission opens.
         opens_at_ms: i64,
     },
+    /// What is spent is not known before the records are booked that waited at the start.
+    #[error("counters are rebuilt when the records that waited at the start are booked")]
+    Behind,
     /// What is spent cannot be read.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),

@@ -1,5 +1,6 @@
 //! A tenant that Redis knows nothing of: new, or lost with the server's memory.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -23,7 +24,8 @@ impl Shared {
     /// Makes sure that Redis knows what a tenant's window has cost.
     ///
     /// The database remembers which tenants were ever counted in Redis. One that was, and is not there, was lost: what
-    /// its running requests hold is not known, so its budgets stay closed for the time to live of a lease.
+    /// its running requests hold is not known, so its budgets stay closed for the time to live of a lease. Nothing is
+    /// told from a database that lacks what waited at the start.
     pub(super) async fn know(&self, tenant_id: &str, window: Window) -> Result<(), Fault> {
         let names = self.names.tenant(tenant_id);
         if self.is_known(&names).await? {
@@ -32,6 +34,9 @@ impl Shared {
         let _one_at_a_time = self.seeding.lock().await;
         if self.is_known(&names).await? {
             return Ok(());
+        }
+        if self.behind.load(Ordering::Acquire) > 0 {
+            return Err(Fault::Behind);
         }
         let since = self.store.begin_counting(tenant_id, self.now_ms()).await?;
         if let Some(since) = since

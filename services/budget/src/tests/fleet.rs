@@ -1,5 +1,7 @@
 //! Several replicas of the service over one Redis and one database.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::servers::{self, RedisServer};
 use crate::store::spend::{self, LeaseSpend};
@@ -15,6 +17,7 @@ on_both_engines!(
     scripts_that_the_server_forgot_are_sent_again,
     counters_that_are_lost_are_rebuilt_and_budgets_stay_closed_for_one_lease,
     a_tenant_that_is_new_need_not_wait,
+    a_replica_that_has_a_backlog_rebuilds_nothing_and_goes_on_with_what_redis_knows,
     while_redis_is_away_only_keys_without_a_budget_go_on_and_nothing_is_lost,
     a_request_that_nobody_answered_in_time_holds_nothing_afterwards,
 );
@@ -321,4 +324,33 @@ async fn a_request_that_nobody_answered_in_time_holds_nothing_afterwards(db: Tes
     until(async || sums_if_known(service).await == Some((0, CENT))).await;
     let again = failure(service, service.request(2, CENT)).await;
     assert_eq!(again.reason, ErrorReason::Conflict, "the lease was taken back for good");
+}
+
+async fn a_replica_that_has_a_backlog_rebuilds_nothing_and_goes_on_with_what_redis_knows(db: TestDb) {
+    let mut redis = RedisServer::start(&[]);
+    let fleet = Fleet::start(&db, redis.config(), 1).await;
+    let one = fleet.one();
+    fleet.set_budget(tenant(), USD).await;
+    assert!(is_admitted(&one.admit(one.request(1, CENT)).await));
+
+    one.budget.behind.store(1, Ordering::Release);
+    assert!(is_admitted(&one.admit(one.request(2, CENT)).await), "redis has what was spent");
+    redis.kill();
+    redis.restart();
+    // Redis is let rest for a moment after a failure.
+    until(async || {
+        let early = failure(one, one.request(3, CENT)).await;
+        early.reason == ErrorReason::Unavailable && redis.run(&["dbsize"]).starts_with('0')
+    })
+    .await;
+    let uncovered = of_key(one.request(4, CENT), "k", "another");
+    assert!(is_admitted(&one.admit(uncovered).await), "it goes on without limits");
+    assert_eq!(one.budget.engine.metrics().rebuilt_tenants.get(), 0);
+
+    one.budget.behind.store(0, Ordering::Release);
+    until(async || {
+        one.admission().admit(one.request(5, CENT)).await.is_err()
+            && one.budget.engine.metrics().rebuilt_tenants.get() == 1
+    })
+    .await;
 }

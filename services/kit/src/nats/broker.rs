@@ -160,6 +160,11 @@ impl Broker {
         self.0.client.get().is_some_and(|client| client.connection_state() == State::Connected)
     }
 
+    /// Whether there is none, and a try to make one has failed.
+    pub(super) fn is_away(&self) -> bool {
+        !self.is_connected() && !self.0.fault.lock().is_empty()
+    }
+
     /// Waits until what was sent is on its way, a moment at most.
     pub(super) async fn flush(&self) {
         if let Some(client) = self.0.client.get().filter(|_| self.is_connected())

@@ -30,6 +30,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(1500);
 /// How often the lag is looked up; before the consumer has caught up, because somebody waits for that, and after.
 const LOOK_OFTEN: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_secs(1);
+/// After how many looks in a row that failed the broker counts as away, though it is connected.
+const FAILURES: u32 = 5;
 
 const _: () =
     assert!(PROGRESS_EVERY.as_millis() * 3 < ACK_WAIT.as_millis(), "a message in hand must stay ours");
@@ -185,7 +187,7 @@ impl Puller {
 
     /// Keeps the lag up to date.
     async fn watch(&self, spools: Vec<Forwarding>) {
-        let (mut goal, mut fault) = (None, String::new());
+        let (mut goal, mut fault, mut failures) = (None, String::new(), 0);
         loop {
             let may = spools.iter().all(|spool| spool.caught_up.is_reached());
             let looked = self.look(&mut goal, may).await;
@@ -193,12 +195,14 @@ impl Puller {
             match looked {
                 Ok(pending) => {
                     fault.clear();
+                    failures = 0;
                     self.shared.pending.store(pending, Ordering::Relaxed);
                     let gauge = self.broker.metrics().pending.with_label_values(&[self.consumer]);
                     gauge.set(i64::try_from(pending).unwrap_or(i64::MAX));
                 }
                 Err(Error::Away) => {}
                 Err(cause) => {
+                    failures += 1;
                     // Asked every second, told once.
                     let cause = cause.to_string();
                     if fault != cause {
@@ -208,6 +212,7 @@ impl Puller {
                     self.broker.doubt().await;
                 }
             }
+            self.shared.caught_up.hold_up(self.broker.is_away() || failures >= FAILURES);
             tokio::time::sleep(if soon { LOOK_OFTEN } else { LOOK }).await;
         }
     }

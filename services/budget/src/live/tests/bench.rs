@@ -67,7 +67,16 @@ impl Bench {
             On::Cluster => servers::cluster(),
         };
         let link = Link::open(&config, config.url.as_ref().unwrap()).unwrap();
-        let parts = Parts { policies, months, clock, metrics, store: store.clone(), link, ttl_ms: TTL_MS };
+        let parts = Parts {
+            policies,
+            months,
+            clock,
+            metrics,
+            store: store.clone(),
+            link,
+            ttl_ms: TTL_MS,
+            behind: std::sync::Arc::default(),
+        };
         let (shared, _) = Shared::new(parts, &Uuid::now_v7().to_string());
         Self { live: Live::Shared(Box::new(shared)), store, _dir: dir }
     }
