@@ -10,20 +10,34 @@ ADMITTED = re.compile(rb"^headgate_router_requests_total\{[^}]*\} (\S+)$", re.M)
 SUCCEEDED = 1
 
 
+SUMS = ("SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), coalesce(sum(cost_nano_usd), 0),"
+        f" count(*) FILTER (WHERE estimated OR outcome <> {SUCCEEDED}) FROM ")
+
+
+def in_file(path):
+    """Reads the sums of a ledger in SQLite."""
+    def sums():
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return connection.execute(SUMS + "usage_records").fetchone()
+        finally:
+            connection.close()
+    return sums
+
+
+def in_postgres(postgres):
+    """Reads the sums of a ledger in PostgreSQL."""
+    return lambda: [int(column) for column in postgres.sql(SUMS + "usage.usage_records")]
+
+
 def counts(ops_url, ledger):
-    """What Headgate says it has done since its start, by its metrics and by the rows of its ledger."""
+    """What Headgate says it has done since its start, by its metrics and by the sums of its ledger."""
     status, metrics = http(f"{ops_url}/metrics")
     if status != 200:
         raise BenchError(f"{ops_url}/metrics answers {status}")
-    connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
-    try:
-        rows = connection.execute(
-            "SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), coalesce(sum(cost_nano_usd), 0),"
-            " coalesce(sum(estimated OR outcome <> ?), 0) FROM usage_records", (SUCCEEDED,)).fetchone()
-    finally:
-        connection.close()
     admitted = sum(float(value) for value in ADMITTED.findall(metrics))
-    return {"admitted": int(admitted), "rows": rows[0], "tokens": rows[1], "cost_nano_usd": rows[2], "inexact": rows[3]}
+    rows, tokens, cost, inexact = ledger()
+    return {"admitted": int(admitted), "rows": rows, "tokens": tokens, "cost_nano_usd": cost, "inexact": inexact}
 
 
 def faults(load, upstream, own=None):

@@ -3,11 +3,12 @@
 import json
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Optional
 
 import audit
+import engines
 from harness import ROOT, RUN, BenchError, free_port
 
 # The binary; run.py may name another.
@@ -28,6 +29,8 @@ class Gateway:
     headers: list = field(default_factory=list)
     # Reads the gateway's own counts, where it keeps any.
     counts: Optional[Callable] = None
+    # Removes what it leaves elsewhere, once it has ended.
+    clean_up: Optional[Callable] = None
 
     @property
     def log(self):
@@ -63,7 +66,7 @@ def headgate(mock):
     ops_url = f"http://127.0.0.1:{ops}"
     return Gateway(
         "headgate", chat(edge), [f"{ops_url}/readyz"], [HEADGATE, "serve", "--config", config],
-        [f"authorization: Bearer {KEY}"], lambda: audit.counts(ops_url, folder / "data/usage.db"))
+        [f"authorization: Bearer {KEY}"], lambda: audit.counts(ops_url, audit.in_file(folder / "data/usage.db")))
 
 
 def headgate_config(mock, edge, grpc, ops, data_dir):
@@ -99,27 +102,49 @@ SERVICES = {name: [name] for name in ["auth", "catalog", "budget", "usage", "run
 
 
 def planes(mock):
-    """The data plane and the control plane, over TCP."""
+    """The data plane and the control plane, over TCP, on files, memory and NATS."""
     return fleet("planes", mock, PLANES)
 
 
 def split(mock):
-    """A process for each service, over TCP."""
+    """A process for each service, over TCP, on files, memory and NATS."""
     return fleet("split", mock, SERVICES)
 
 
-def fleet(name, mock, groups):
-    """Several processes, with a NATS server for their records."""
+def planes_engines(mock):
+    """The data plane and the control plane on PostgreSQL, Redis and NATS."""
+    return fleet_on_engines("planes-engines", mock, PLANES)
+
+
+def split_engines(mock):
+    """A process for each service on PostgreSQL, Redis and NATS."""
+    return fleet_on_engines("split-engines", mock, SERVICES)
+
+
+def fleet_on_engines(name, mock, groups):
+    """Several processes with all of their state in servers."""
+    postgres, redis = engines.Postgres(), free_port()
+    folder = fresh(f"{name}-redis")
+    gateway = fleet(name, mock, groups, postgres, {"redis": {"url": f"redis://127.0.0.1:{redis}"}},
+                    [postgres.command, engines.redis(redis, folder)])
+    return replace(gateway, clean_up=postgres.remove)
+
+
+def fleet(name, mock, groups, postgres=None, more=None, servers=()):
+    """Several processes, with a NATS server for their records and, perhaps, their tables in PostgreSQL. `more` goes into
+    their configuration; `servers` are the commands of what else they stand on."""
     folder, edge, nats = fresh(name), free_port(), free_port()
     ports = {group: (free_port(), free_port()) for group in groups}
     peers = {service: f"http://127.0.0.1:{ports[group][0]}" for group, services in groups.items()
              for service in services if service != "edge"}
-    commands = [[nats_program(), "-a", "127.0.0.1", "-p", str(nats), "-js", "-sd", str(folder / "nats")]]
+    common = {"peers": peers, "nats": {"url": f"nats://127.0.0.1:{nats}"}, "operator_token": "the bench's operator",
+              "identity": {"token_key": "be" * 32}, "master_key": "7a" * 32, **(more or {})}
+    if postgres:
+        common["database"] = {"url": postgres.url}
+    commands = [engines.nats(nats, folder / "nats"), *servers]
     for group, services in groups.items():
         grpc, ops = ports[group]
-        config = headgate_config(mock, edge, grpc, ops, folder / group)
-        config |= {"peers": peers, "nats": {"url": f"nats://127.0.0.1:{nats}"}, "operator_token": "the bench's operator",
-                   "identity": {"token_key": "be" * 32}, "master_key": "7a" * 32}
+        config = headgate_config(mock, edge, grpc, ops, folder / group) | common
         file = folder / f"{group}.yaml"
         file.write_text(json.dumps(config, indent=1))
         commands.append([str(HEADGATE), "serve", "--config", str(file), "--only", ",".join(services)])
@@ -128,19 +153,13 @@ def fleet(name, mock, groups):
     def ops_of(service):
         return next(ports[group][1] for group, services in groups.items() if service in services)
 
-    ledger = next(folder / group / "usage.db" for group, services in groups.items() if "usage" in services)
+    file = next(folder / group / "usage.db" for group, services in groups.items() if "usage" in services)
+    ledger = audit.in_postgres(postgres) if postgres else audit.in_file(file)
     return Gateway(
         name, chat(edge), [f"http://127.0.0.1:{ops}/readyz" for _, ops in ports.values()],
         [sys.executable, Path(__file__).parent / "fleet.py", folder / "commands.json"],
         [f"authorization: Bearer {KEY}"],
         lambda: audit.counts(f"http://127.0.0.1:{ops_of('router')}", ledger))
-
-
-def nats_program():
-    program = shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
-        raise BenchError("nats-server is not installed; tests/tools/install.sh installs it")
-    return program
 
 
 def chat(port):
@@ -155,6 +174,10 @@ def fresh(name):
     return folder
 
 
-ALL = {"direct": direct, "nginx": nginx, "headgate": headgate, "planes": planes, "split": split}
+ALL = {"direct": direct, "nginx": nginx, "headgate": headgate, "planes": planes, "split": split,
+       "planes-engines": planes_engines, "split-engines": split_engines}
+# What a run measures unless it is told otherwise, and what it measures beside when asked to.
+USUAL = ["direct", "nginx", "headgate", "planes", "split"]
+ON_ENGINES = ["planes-engines", "split-engines"]
 # Those that run the binary.
-OURS = ["headgate", "planes", "split"]
+OURS = ["headgate", "planes", "split", *ON_ENGINES]

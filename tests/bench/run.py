@@ -30,13 +30,16 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help="turns of each gateway (3; quick: 1)")
     parser.add_argument("--quick", action="store_true", help="a few seconds a piece of work: to try, not to quote")
-    parser.add_argument("--gateways", default=",".join(gateways.ALL), help="those to run (%(default)s)")
+    parser.add_argument("--gateways", default=",".join(gateways.USUAL),
+                        help=f"those to run (%(default)s), of {', '.join(gateways.ALL)}")
+    parser.add_argument("--engines", action="store_true",
+                        help="also several processes on PostgreSQL, Redis and NATS: " + ", ".join(gateways.ON_ENGINES))
     parser.add_argument("--profile", nargs="?", const="headgate", metavar="GATEWAY",
                         help=f"have perf watch a gateway (headgate) at A; writes {profiler.REPORT.relative_to(ROOT)}")
     parser.add_argument("--headgate", type=Path, metavar="FILE", help="measure this binary instead of building one")
     parser.add_argument("--out", type=Path, default=OUT / "results.json", help="where the readings go")
     args = parser.parse_args()
-    args.gateways = args.gateways.split(",")
+    args.gateways = args.gateways.split(",") + (gateways.ON_ENGINES if args.engines else [])
     unknown = set(args.gateways) - set(gateways.ALL)
     if unknown:
         parser.error(f"unknown gateways: {', '.join(sorted(unknown))}")

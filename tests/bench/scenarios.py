@@ -24,7 +24,7 @@ def measure(make_gateway, quick, profile):
     mock_port = harness.free_port()
     mock_log = RUN / "mock-upstream.log"
     mock = harness.spawn([TOOLS / "mock-upstream", "--port", mock_port], mock_log)
-    process = None
+    process, gateway = None, None
     try:
         harness.wait_ready(mock, f"http://127.0.0.1:{mock_port}/stats", mock_log)
         gateway = make_gateway(mock_port)
@@ -41,6 +41,8 @@ def measure(make_gateway, quick, profile):
     finally:
         harness.stop(process)
         harness.stop(mock)
+        if gateway and gateway.clean_up:
+            gateway.clean_up()
 
 
 def start(gateway):
