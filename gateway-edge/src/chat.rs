@@ -59,7 +59,7 @@ async fn stream(shared: &Shared, headers: &HeaderMap, id: &RequestId, request: C
     let request = metadata::request(headers, id, StreamChatRequest { request: Some(request) });
     let (metadata, messages, _) = shared.inference.stream_chat(request).await?.into_parts();
     let events = EventStream::new(messages, shared.config.keep_alive(), id.clone());
-    let mut response = Response::new(Body::Events(Box::new(InRequest::new(id.clone(), events))));
+    let mut response = Response::new(Body::Events(Box::new(InRequest::carried(events))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENT_STREAM);
     headers.insert(CACHE_CONTROL, NO_CACHE);

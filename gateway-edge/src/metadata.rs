@@ -5,7 +5,6 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -13,7 +12,7 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// Response metadata that clients may see begins with `x-` and one of these.
 const PUBLIC_PREFIXES: [&str; 3] = ["budget-", "ratelimit-", "headgate-"];
 /// The most that a call carries.
-const REQUEST_HEADERS: usize = 4;
+const REQUEST_HEADERS: usize = 3;
 
 /// A call that says as much of the client as the router may know.
 pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T) -> tonic::Request<T> {
@@ -22,10 +21,8 @@ pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T
     if let Some(credential) = credential(headers) {
         metadata.insert(AUTHORIZATION, credential);
     }
-    for name in [TRACEPARENT, IDEMPOTENCY_KEY] {
-        if let Some(value) = headers.get(&name) {
-            metadata.insert(name, value.clone());
-        }
+    if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
+        metadata.insert(IDEMPOTENCY_KEY, key.clone());
     }
     tonic::Request::from_parts(MetadataMap::from_headers(metadata), Extensions::new(), message)
 }
@@ -79,14 +76,16 @@ mod tests {
         let sent = [
             ("authorization", "Bearer sk-a.b"),
             ("x-request-id", "r-1"),
-            ("traceparent", "00-1-2-01"),
             ("idempotency-key", "k"),
+            // The connection's to tell, with this process as the parent.
+            ("traceparent", "00-1-2-01"),
+            ("tracestate", "a=1"),
             ("cookie", "session=1"),
             ("grpc-timeout", "1n"),
         ];
         let carried = carried(&sent);
-        assert_eq!(carried.len(), 4);
-        for (name, value) in &sent[..4] {
+        assert_eq!(carried.len(), 3);
+        for (name, value) in &sent[..3] {
             assert_eq!(carried[*name], *value);
         }
         assert!(carried["authorization"].is_sensitive());

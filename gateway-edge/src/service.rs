@@ -1,4 +1,4 @@
-//! What all requests have in common: id, headers, measurement, the choice of the operation.
+//! What all requests have in common: id, trace, headers, measurement, the choice of the operation.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
-use headgate_kit::scope::within;
+use headgate_kit::scope::{RequestContext, within};
 use headgate_proto::inference::v1::DialectBody;
 use headgate_proto::router::v1::CheckKeyRequest;
 use http::header::{CONTENT_TYPE, EXPECT, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
@@ -47,8 +47,9 @@ struct Call<'a> {
 impl Shared {
     /// Answers one request, whatever it is.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let id = RequestId::of(request.headers(), &self.clock);
-        within(id.clone(), self.answer_as(&id, request)).await
+        let context = RequestContext::of(request.headers(), &self.clock);
+        let id = context.id.clone();
+        within(context, self.answer_as(&id, request)).await
     }
 
     async fn answer_as(&self, id: &RequestId, request: Request<Incoming>) -> Response<Body> {

@@ -33,5 +33,6 @@ mod secrets;
 mod servers;
 mod strangers;
 mod streaming;
+mod trace_context;
 mod upstream_errors;
 mod usage;

@@ -15,6 +15,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::scope;
 use headgate_kit::tasks::Tasks;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
@@ -99,9 +100,10 @@ impl Driver {
 
     async fn send(
         &self,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         watch: &mut Watch,
     ) -> Result<Response<AnswerBody>, Failure> {
+        scope::with_current(|context| context.trace.tell(request.headers_mut()));
         let outgoing = Outgoing::new(request)?;
         let limit = watch.limit(Phase::Connect);
         let connection = within(watch, pin!(self.client.connection(&outgoing, limit))).await?;

@@ -22,3 +22,9 @@ pub fn uuid_at(unix_ms: i64) -> Uuid {
 pub fn prefixed(kind: &str, clock: &Clock) -> String {
     format!("{kind}_{}", uuid(clock).simple())
 }
+
+/// What ids that do not sort are made of.
+#[must_use]
+pub fn random() -> u64 {
+    rand::random()
+}

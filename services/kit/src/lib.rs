@@ -25,6 +25,7 @@ pub mod snapshot;
 pub mod spool;
 pub mod tasks;
 pub mod telemetry;
+pub mod trace;
 pub mod watch;
 pub mod workers;
 

@@ -1,61 +1,99 @@
-//! Whose request the work at hand is for, so that every log line can say so.
+//! Whose request the work at hand is for, so that every log line and every call to elsewhere can say so.
 //!
-//! The id lies in a thread-local while the work is polled or dropped, and beside the work meanwhile: entering and
+//! The context lies in a thread-local while the work is polled or dropped, and beside the work meanwhile: entering and
 //! leaving swap a few words, whether a line is written or not. Nothing is counted, locked or allocated.
 
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::request_id::RequestId;
+use crate::clock::Clock;
+use crate::ids;
+use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::trace::TraceContext;
 
 thread_local! {
-    static CURRENT: RefCell<Option<RequestId>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<RequestContext>> = const { RefCell::new(None) };
+}
+
+/// Which request a piece of work is for. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The request's name.
+    pub id: RequestId,
+    /// The trace that it is part of.
+    pub trace: TraceContext,
+}
+
+impl RequestContext {
+    /// As the request's headers or metadata tell, and anew where they tell nothing sane.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, clock: &Clock) -> Self {
+        Self { id: RequestId::of(headers, clock), trace: TraceContext::of(headers, ids::random) }
+    }
+
+    /// Tells a service of the deployment which request a call is for.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        headers.entry(X_REQUEST_ID).or_insert_with(|| self.id.header());
+        self.trace.tell(headers);
+    }
 }
 
 /// The request that this thread works for now.
 #[must_use]
-pub fn current() -> Option<RequestId> {
-    // Neither a thread that ends nor a line written in the middle of a swap has one.
-    CURRENT.try_with(|current| current.try_borrow().ok()?.clone()).ok()?
+pub fn current() -> Option<RequestContext> {
+    with_current(RequestContext::clone)
 }
 
-/// Work for a request. Lines written while it runs in [`InRequest::with`], or is dropped, carry the request's id.
+/// Shows the request that this thread works for now, if there is one.
+pub fn with_current<R>(show: impl FnOnce(&RequestContext) -> R) -> Option<R> {
+    // Neither a thread that ends nor a line written in the middle of a swap has one.
+    CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(show)).ok()?
+}
+
+/// Work for a request. Lines written while it runs in [`InRequest::with`], or is dropped, carry the request's id and
+/// its trace's.
 #[derive(Debug)]
 pub struct InRequest<T> {
-    id: Option<RequestId>,
+    context: Option<RequestContext>,
     /// `None` only once it is being dropped.
     work: Option<T>,
 }
 
 impl<T> InRequest<T> {
-    /// Work for the request `id`.
-    pub fn new(id: RequestId, work: T) -> Self {
-        Self { id: Some(id), work: Some(work) }
+    /// Work for a request.
+    pub fn new(context: RequestContext, work: T) -> Self {
+        Self { context: Some(context), work: Some(work) }
+    }
+
+    /// Work for the request that this thread works for now, wherever it will run.
+    pub fn carried(work: T) -> Self {
+        Self { context: current(), work: Some(work) }
     }
 
     /// Runs a step of the work. `None` only while it is being dropped.
     pub fn with<R>(&mut self, step: impl FnOnce(&mut T) -> R) -> Option<R> {
         let work = self.work.as_mut()?;
-        let _entered = Entered::new(&mut self.id);
+        let _entered = Entered::new(&mut self.context);
         Some(step(work))
     }
 }
 
 impl<T> Drop for InRequest<T> {
     fn drop(&mut self) {
-        let _entered = Entered::new(&mut self.id);
+        let _entered = Entered::new(&mut self.context);
         self.work = None;
     }
 }
 
 /// While it lives, the thread works for the request that was in the slot, and the slot keeps the one before.
-struct Entered<'a>(&'a mut Option<RequestId>);
+struct Entered<'a>(&'a mut Option<RequestContext>);
 
 impl<'a> Entered<'a> {
-    fn new(slot: &'a mut Option<RequestId>) -> Self {
+    fn new(slot: &'a mut Option<RequestContext>) -> Self {
         swap(slot);
         Self(slot)
     }
@@ -67,7 +105,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-fn swap(slot: &mut Option<RequestId>) {
+fn swap(slot: &mut Option<RequestContext>) {
     // Fails only on a thread that ends, and none ends with a request's work.
     let _ = CURRENT.try_with(|current| {
         if let Ok(mut current) = current.try_borrow_mut() {
@@ -104,19 +142,15 @@ impl<B: Body + Unpin> Body for InRequest<B> {
     }
 }
 
-/// Works for the request `id`.
-pub async fn within<F: Future>(id: RequestId, work: F) -> F::Output {
+/// Works for a request, where there is one.
+pub async fn within<F: Future>(context: impl Into<Option<RequestContext>>, work: F) -> F::Output {
     let place = pin!(Some(work));
-    InRequest::new(id, Placed(place)).await
+    InRequest { context: context.into(), work: Some(Placed(place)) }.await
 }
 
 /// The same work, for the request that this thread works for now, wherever it will run.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    let id = current();
-    async move {
-        let place = pin!(Some(work));
-        InRequest { id, work: Some(Placed(place)) }.await
-    }
+    within(current(), work)
 }
 
 /// A future that cannot move, and ends where it lies.
@@ -146,12 +180,13 @@ mod tests {
 
     use super::*;
 
-    fn id(text: &'static str) -> RequestId {
-        RequestId::given(&HeaderValue::from_static(text)).unwrap()
+    fn request(id: &'static str) -> RequestContext {
+        let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_static(id))]);
+        RequestContext::of(&headers, &Clock::manual(0))
     }
 
-    fn assert_current(text: Option<&str>) {
-        assert_eq!(current().as_ref().map(RequestId::as_str), text);
+    fn assert_current(id: Option<&str>) {
+        assert_eq!(current().as_ref().map(|context| context.id.as_str()), id);
     }
 
     /// Asserts whose it is when it is dropped.
@@ -171,22 +206,22 @@ mod tests {
                 assert_current(Some(text));
                 yield_now().await;
             }
-            within(id("inner"), async { assert_current(Some("inner")) }).await;
+            within(request("inner"), async { assert_current(Some("inner")) }).await;
             assert_current(Some(text));
         };
-        tokio::join!(within(id("a"), work("a")), within(id("b"), work("b")));
+        tokio::join!(within(request("a"), work("a")), within(request("b"), work("b")));
         assert_current(None);
     }
 
     #[tokio::test]
     async fn work_that_is_cut_off_ends_in_its_request() {
-        let mut work = Box::pin(within(id("a"), async {
+        let mut work = Box::pin(within(request("a"), async {
             let _probe = Probe("a");
             std::future::pending::<()>().await;
         }));
         assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(work);
-        drop(InRequest::new(id("b"), Probe("b")));
+        drop(InRequest::new(request("b"), Probe("b")));
         assert_current(None);
     }
 
@@ -196,14 +231,14 @@ mod tests {
             yield_now().await;
             assert_current(Some("a"));
         };
-        let task = InRequest::new(id("a"), ()).with(|()| tokio::spawn(carried(left))).unwrap();
+        let task = InRequest::new(request("a"), ()).with(|()| tokio::spawn(carried(left))).unwrap();
         task.await.unwrap();
         carried(async { assert_current(None) }).await;
     }
 
     #[test]
     fn a_panic_leaves_the_thread_as_it_was() {
-        let mut work = InRequest::new(id("a"), Probe("a"));
+        let mut work = InRequest::new(request("a"), Probe("a"));
         let panicked = catch_unwind(AssertUnwindSafe(|| work.with(|_| panic!("on purpose"))));
         assert!(panicked.is_err());
         assert_current(None);

@@ -1,4 +1,5 @@
-//! Logs: one JSON object a line on standard error. A line that is written for a request carries its `request_id`.
+//! Logs: one JSON object a line on standard error. A line that is written for a request carries its `request_id` and
+//! `trace_id`.
 
 use std::fmt;
 
@@ -10,8 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::request_id::RequestId;
-use crate::scope;
+use crate::scope::{self, RequestContext};
 
 /// What is logged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub fn init(config: &Config) {
     }
 }
 
-/// One JSON object a line, `request_id` its last member.
+/// One JSON object a line, `request_id` and `trace_id` its last members.
 struct JsonLines(Lines<Json>);
 
 impl JsonLines {
@@ -81,45 +81,52 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let Some(id) = scope::current() else { return self.0.format_event(ctx, to, event) };
+        let Some(context) = scope::current() else { return self.0.format_event(ctx, to, event) };
         let mut line = String::new();
         self.0.format_event(ctx, Writer::new(&mut line), event)?;
-        to.write_str(&with_request_id(line, &id))
+        to.write_str(&with_context(line, &context))
     }
 }
 
-fn with_request_id(mut line: String, id: &RequestId) -> String {
+fn with_context(mut line: String, RequestContext { id, trace }: &RequestContext) -> String {
     if let Some(end) = line.rfind('}') {
         // Of visible ASCII, these two alone are not themselves in JSON.
         let id = id.as_str().replace('\\', r"\\").replace('"', r#"\""#);
-        line.insert_str(end, &format!(r#","request_id":"{id}""#));
+        line.insert_str(end, &format!(r#","request_id":"{id}","trace_id":"{}""#, trace.id()));
     }
     line
 }
 
-/// What a line of text begins with.
+/// What a line of text begins with: the time, and for a request its id and its trace's.
 struct TimeAndRequest;
 
 impl FormatTime for TimeAndRequest {
     fn format_time(&self, to: &mut Writer<'_>) -> fmt::Result {
         SystemTime.format_time(to)?;
-        scope::current().map_or(Ok(()), |id| write!(to, " {}", id.as_str()))
+        let named = |context: &RequestContext| write!(to, " {} {}", context.id.as_str(), context.trace.id());
+        scope::with_current(named).unwrap_or(Ok(()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
+    use crate::clock::Clock;
+    use crate::request_id::X_REQUEST_ID;
+    use crate::trace::TRACEPARENT;
 
     #[test]
     fn a_line_stays_one_json_object_whatever_the_id() {
-        let given = r#"a"b\c},{"#;
-        let id = RequestId::given(&HeaderValue::from_static(given)).unwrap();
-        let line = with_request_id("{\"message\":\"}\"}\n".into(), &id);
+        let (given, trace) = (r#"a"b\c},{"#, "0af7651916cd43dd8448eb211c80319c");
+        let parent = HeaderValue::try_from(format!("00-{trace}-b7ad6b7169203331-01")).unwrap();
+        let headers =
+            HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_static(given)), (TRACEPARENT, parent)]);
+        let context = RequestContext::of(&headers, &Clock::manual(0));
+        let line = with_context("{\"message\":\"}\"}\n".into(), &context);
         assert!(line.ends_with("}\n"));
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(read, serde_json::json!({"message": "}", "request_id": given}));
+        assert_eq!(read, serde_json::json!({"message": "}", "request_id": given, "trace_id": trace}));
     }
 }

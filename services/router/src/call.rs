@@ -176,7 +176,7 @@ impl<'a> Call<'a> {
         let key = subject.key.clone();
         let lease = Lease::open(self.parts.clone(), subject, &intent, self.started, keep_response)?;
         if let Some(admitted) = admitted {
-            self.parts.keeper.hold(id, key, self.request_id.clone(), now, admitted.expires_at_unix_ms);
+            self.parts.keeper.hold(id, key, now, admitted.expires_at_unix_ms);
         }
         let output_token_cap = admitted.and_then(|admitted| admitted.output_token_cap);
         if let Some(cap) = output_token_cap {

@@ -7,8 +7,7 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
-use headgate_kit::request_id::RequestId;
-use headgate_kit::scope::within;
+use headgate_kit::scope::{self, RequestContext, within};
 use headgate_kit::tasks::Tasks;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::budget::v1::{AdmissionServiceStub, ExtendRequest};
@@ -24,21 +23,16 @@ pub(crate) struct Keeper(DashMap<Uuid, Held, RandomState>);
 struct Held {
     /// Who asked.
     key: Arc<KeyRecord>,
-    request_id: RequestId,
+    request: Option<RequestContext>,
     since_unix_ms: i64,
     until_unix_ms: i64,
 }
 
 impl Keeper {
-    pub(crate) fn hold(
-        &self,
-        lease: Uuid,
-        key: Arc<KeyRecord>,
-        request_id: RequestId,
-        now_unix_ms: i64,
-        until_unix_ms: i64,
-    ) {
-        self.0.insert(lease, Held { key, request_id, since_unix_ms: now_unix_ms, until_unix_ms });
+    /// Holds a lease of the request that is worked for now.
+    pub(crate) fn hold(&self, lease: Uuid, key: Arc<KeyRecord>, now_unix_ms: i64, until_unix_ms: i64) {
+        let request = scope::current();
+        self.0.insert(lease, Held { key, request, since_unix_ms: now_unix_ms, until_unix_ms });
     }
 
     pub(crate) fn release(&self, lease: Uuid) {
@@ -46,12 +40,12 @@ impl Keeper {
     }
 
     /// Leases half of whose time is over.
-    fn due(&self, now_unix_ms: i64) -> Vec<(Uuid, Arc<KeyRecord>, RequestId)> {
+    fn due(&self, now_unix_ms: i64) -> Vec<(Uuid, Arc<KeyRecord>, Option<RequestContext>)> {
         let half_over = |h: &Held| now_unix_ms - h.since_unix_ms >= (h.until_unix_ms - h.since_unix_ms) / 2;
         self.0
             .iter()
             .filter(|held| half_over(held.value()))
-            .map(|held| (*held.key(), held.value().key.clone(), held.request_id.clone()))
+            .map(|held| (*held.key(), held.value().key.clone(), held.request.clone()))
             .collect()
     }
 
@@ -64,8 +58,8 @@ impl Keeper {
                     () = stopping.cancelled() => return,
                     () = tokio::time::sleep(TICK) => {}
                 }
-                for (lease, key, request_id) in self.due(clock.unix_millis()) {
-                    within(request_id, self.extend(&admission, lease, &key.tenant_id, &clock)).await;
+                for (lease, key, request) in self.due(clock.unix_millis()) {
+                    within(request, self.extend(&admission, lease, &key.tenant_id, &clock)).await;
                 }
             }
         });
@@ -96,18 +90,20 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use headgate_kit::scope::InRequest;
+    use http::HeaderMap;
 
     use super::*;
 
     #[test]
     fn a_lease_is_due_when_half_of_its_time_is_over() {
         let (keeper, lease) = (Keeper::default(), Uuid::from_u128(7));
-        let request_id = RequestId::given(&HeaderValue::from_static("r")).unwrap();
+        let request = RequestContext::of(&HeaderMap::new(), &Clock::manual(0));
         let key = Arc::new(KeyRecord::default());
-        keeper.hold(lease, key.clone(), request_id.clone(), 1_000, 3_000);
+        let hold = || keeper.hold(lease, key.clone(), 1_000, 3_000);
+        InRequest::new(request.clone(), hold).with(|hold| hold()).unwrap();
         assert!(keeper.due(1_999).is_empty());
-        assert_eq!(keeper.due(2_000), [(lease, key, request_id)]);
+        assert_eq!(keeper.due(2_000), [(lease, key.clone(), Some(request))]);
         keeper.release(lease);
         assert!(keeper.due(9_000).is_empty());
     }

@@ -25,7 +25,6 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::dial::Dial;
 use crate::identity::{Identity, Issuer, X_SERVICE_TOKEN};
-use crate::request_id::X_REQUEST_ID;
 use crate::scope;
 
 /// How often the name is looked up and its addresses are asked, and how long either may take.
@@ -263,11 +262,7 @@ fn present(request: &mut http::Request<Body>, issuer: Option<&Issuer>) {
     if let Some(token) = issuer.and_then(Issuer::token) {
         headers.insert(X_SERVICE_TOKEN, token);
     }
-    if !headers.contains_key(X_REQUEST_ID)
-        && let Some(id) = scope::current()
-    {
-        headers.insert(X_REQUEST_ID, id.header());
-    }
+    scope::with_current(|context| context.tell(headers));
 }
 
 /// The deadline passed: the replica need not be at fault.

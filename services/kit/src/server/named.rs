@@ -1,4 +1,4 @@
-//! Gives every gRPC call its request id.
+//! Gives every gRPC call its request id and its place in a trace.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,11 +7,11 @@ use http::{Request, Response};
 use tower::{Layer, Service};
 
 use crate::clock::Clock;
-use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::scope::{InRequest, within};
+use crate::request_id::X_REQUEST_ID;
+use crate::scope::{InRequest, RequestContext, within};
 
 /// Names calls as their callers do, or else anew: the server sees the name as metadata, the caller in the answer's,
-/// and every log line of the call carries it.
+/// and every log line of the call carries it. The caller's trace is continued.
 #[derive(Clone, Debug)]
 pub(super) struct Naming(pub(super) Clock);
 
@@ -43,13 +43,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let id = RequestId::of(request.headers(), &self.clock);
-        request.headers_mut().insert(X_REQUEST_ID, id.header());
-        let answer = within(id.clone(), self.server.call(request));
+        let context = RequestContext::of(request.headers(), &self.clock);
+        request.headers_mut().insert(X_REQUEST_ID, context.id.header());
+        let answer = within(context.clone(), self.server.call(request));
         Box::pin(async move {
             let mut response = answer.await?;
-            response.headers_mut().entry(X_REQUEST_ID).or_insert_with(|| id.header());
-            Ok(response.map(|body| InRequest::new(id, body)))
+            response.headers_mut().entry(X_REQUEST_ID).or_insert_with(|| context.id.header());
+            Ok(response.map(|body| InRequest::new(context, body)))
         })
     }
 }
