@@ -313,12 +313,13 @@ async fn while_redis_is_away_only_keys_without_a_budget_go_on_and_nothing_is_los
 
 async fn a_request_that_nobody_answered_in_time_holds_nothing_afterwards(db: TestDb) {
     let server = RedisServer::start(&[]);
-    let fleet = Fleet::start(&db, server.config(), 1).await;
+    let hasty = RedisConfig { response_timeout_ms: 1500, ..server.config() };
+    let fleet = Fleet::start(&db, hasty, 1).await;
     let service = fleet.one();
     fleet.set_budget(key(), USD).await;
     assert!(is_admitted(&service.admit(service.request(1, CENT)).await));
     // The server takes the request, and answers it long after it was given up.
-    server.run(&["client", "pause", "900", "ALL"]);
+    server.run(&["client", "pause", "4000", "ALL"]);
     assert_eq!(failure(service, service.request(2, CENT)).await.reason, ErrorReason::Unavailable);
     until(async || sums_if_known(service).await.is_some()).await;
     until(async || sums_if_known(service).await == Some((0, CENT))).await;
