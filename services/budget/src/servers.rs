@@ -48,6 +48,19 @@ impl RedisServer {
         self.guardian = spawn(self.port, &self.dir, &self.extra);
     }
 
+    /// What it would write to disk now.
+    pub(crate) fn copy(&self) -> Vec<u8> {
+        assert_eq!(self.run(&["save"]).trim(), "OK");
+        std::fs::read(self.dir.path().join("dump.rdb")).unwrap()
+    }
+
+    /// Starts it again on the same port, knowing what a copy says.
+    pub(crate) fn restart_from(&mut self, copy: &[u8]) {
+        std::fs::create_dir_all(self.dir.path()).unwrap();
+        std::fs::write(self.dir.path().join("dump.rdb"), copy).unwrap();
+        self.restart();
+    }
+
     /// Sends it a command by its own client and returns what it says.
     pub(crate) fn run(&self, words: &[&str]) -> String {
         client(&[&["-p", &self.port.to_string()], words].concat())

@@ -1,9 +1,12 @@
-//! A tenant that Redis knows nothing of: new, or lost with the server's memory.
+//! A tenant that Redis knows nothing of, or nothing sure: new, or lost with the server's memory.
+//!
+//! A server that was started again may have read an old file, and one that was promoted may lack the last writes;
+//! neither can prove that it has everything. So counters are believed only by the run of the server that kept them, which
+//! every decision compares; whatever came from elsewhere counts as lost. Leases of an old copy stay as they are: those
+//! that run are extended, and the others expire into records, which change nothing where a lease has one already.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use uuid::Uuid;
 
 use super::names::{TenantNames, account_suffix};
 use super::{Fault, SCRIPTS, Shared};
@@ -23,9 +26,9 @@ const LOOKS: usize = 100;
 impl Shared {
     /// Makes sure that Redis knows what a tenant's window has cost.
     ///
-    /// The database remembers which tenants were ever counted in Redis. One that was, and is not there, was lost: what
-    /// its running requests hold is not known, so its budgets stay closed for the time to live of a lease. Nothing is
-    /// told from a database that lacks what waited at the start.
+    /// The database remembers which tenants were ever counted in Redis. One that was, and is not there (or not sure to
+    /// be there as it was), was lost: what its running requests hold is not known, so its budgets stay closed for the
+    /// time to live of a lease. Nothing is told from a database that lacks what waited at the start.
     pub(super) async fn know(&self, tenant_id: &str, window: Window) -> Result<(), Fault> {
         let names = self.names.tenant(tenant_id);
         if self.is_known(&names).await? {
@@ -48,10 +51,10 @@ impl Shared {
         let is_new = since.is_none();
         let totals = self.store.totals_of_tenant(tenant_id, window.start).await?;
         for totals in totals.chunks(ACCOUNTS) {
-            self.seed(&names, window, totals, "", 0).await?;
+            self.seed(&names, window, totals, true, 0).await?;
         }
         let pause_ms = if is_new { 0 } else { self.ttl_ms };
-        let is_first = self.seed(&names, window, &[], &Uuid::now_v7().to_string(), pause_ms).await?;
+        let is_first = self.seed(&names, window, &[], false, pause_ms).await?;
         if is_first && !is_new {
             self.metrics.rebuilt_tenants.inc();
             tracing::warn!(tenant_id, pause_ms, "counters were lost and are rebuilt from what is stored");
@@ -71,9 +74,9 @@ impl Shared {
     }
 
     async fn is_known(&self, names: &TenantNames) -> Result<bool, Fault> {
-        let mut ask = redis::cmd("HEXISTS");
-        ask.arg(names.counters(None)).arg("epoch");
-        self.link.command(&ask).await
+        let mut call = SCRIPTS.known.prepare_invoke();
+        call.key(names.counters(None));
+        self.link.call(&call).await
     }
 
     async fn seed(
@@ -81,12 +84,12 @@ impl Shared {
         names: &TenantNames,
         window: Window,
         totals: &[Total],
-        epoch: &str,
+        more_come: bool,
         pause_ms: i64,
     ) -> Result<bool, Fault> {
         let mut call = SCRIPTS.seed.prepare_invoke();
         call.key(names.counters(None));
-        call.arg(self.time()).arg(names.prefix()).arg(epoch).arg(pause_ms);
+        call.arg(self.time()).arg(names.prefix()).arg(u8::from(more_come)).arg(pause_ms);
         for total in totals {
             let key_id = match &total.scope {
                 Scope::Key(id) => Some(id.as_str()),

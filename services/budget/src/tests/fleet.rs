@@ -16,6 +16,7 @@ on_both_engines!(
     a_policy_that_is_deleted_is_gone_everywhere,
     scripts_that_the_server_forgot_are_sent_again,
     counters_that_are_lost_are_rebuilt_and_budgets_stay_closed_for_one_lease,
+    an_old_copy_of_the_counters_is_as_good_as_none,
     a_tenant_that_is_new_need_not_wait,
     a_replica_that_has_a_backlog_rebuilds_nothing_and_goes_on_with_what_redis_knows,
     while_redis_is_away_only_keys_without_a_budget_go_on_and_nothing_is_lost,
@@ -260,6 +261,48 @@ async fn counters_that_are_lost_are_rebuilt_and_budgets_stay_closed_for_one_leas
         b.budget.engine.metrics().rebuilt_tenants.get() + a.budget.engine.metrics().rebuilt_tenants.get(),
         2
     );
+}
+
+async fn an_old_copy_of_the_counters_is_as_good_as_none(db: TestDb) {
+    let mut server = RedisServer::start(&[]);
+    let fleet = Fleet::start(&db, server.config(), 2).await;
+    fleet.set_budget(key(), USD).await;
+    let (a, b) = (&*fleet.replicas[0], &*fleet.replicas[1]);
+    assert_eq!(fleet.admit_at_once(0..40, CENT).await, 40);
+    let old = server.copy();
+    assert_eq!(fleet.admit_at_once(40..200, CENT).await, 60);
+    server.kill();
+    server.restart_from(&old);
+
+    // It says that 60 cents are left, which are held.
+    until(async || sums_if_known(b).await == Some((0, 40 * CENT))).await;
+    for replica in &fleet.replicas {
+        let refused = failure(replica, replica.request(200, CENT)).await;
+        assert_eq!((refused.reason, refused.retry_after.is_some()), (ErrorReason::Unavailable, true));
+    }
+    fleet.clock.advance(Duration::from_secs(60));
+    // Ten leases that the copy has run on, and five of those that it lacks died.
+    for n in 30..40 {
+        let extend = pb::ExtendRequest { lease_id: id(n), tenant_id: "tenant".into() };
+        a.admission().extend(extend).await.unwrap();
+    }
+    let ended = (0..30).chain(40..95).map(|n| a.record(n, CENT, Outcome::Succeeded));
+    a.apply(&ended.collect::<Vec<_>>()).await;
+    assert_eq!(failure(b, b.request(201, CENT)).await.reason, ErrorReason::Unavailable);
+    fleet.clock.advance(Duration::from_secs(60));
+    assert_eq!(fleet.admit_at_once(300..400, CENT).await, 5);
+    assert_eq!(sums(&b.status(key()).await), (85 * CENT, 15 * CENT));
+
+    // What the present run of the server has kept is sure.
+    fleet.clock.advance(Duration::from_secs(1));
+    assert_eq!(refusal(a, a.request(500, CENT)).await, ErrorReason::BudgetExceeded);
+}
+
+async fn refusal(service: &Service, request: pb::AdmitRequest) -> ErrorReason {
+    match service.admit(request).await {
+        Decision::Refused(refused) => refused.reason(),
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn sums_if_known(service: &Service) -> Option<(i64, i64)> {

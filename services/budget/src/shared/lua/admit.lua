@@ -15,7 +15,7 @@ end
 if ms < tonumber(T[2]) or ms >= tonumber(T[3]) then
   return answer('window')
 end
-if not own[5] then
+if own[5] ~= run_of_server() then
   return answer('unknown')
 end
 local key_budget, own_budget = T[18], T[23]

@@ -15,6 +15,12 @@ local function time(given)
   return now[1] * 1000000 + now[2]
 end
 
+-- Which run of which server this is. What a tenant's counters were kept by is in their field `epoch`: another one has
+-- them from a file or from another server, and they may be older than what was answered.
+local function run_of_server()
+  return call('INFO', 'server'):match('run_id:(%x+)') or ''
+end
+
 local function millis(micros)
   return (micros - fmod(micros, 1000)) / 1000
 end
