@@ -5,14 +5,17 @@
 
 pub(crate) mod admit;
 pub(crate) mod finish;
+pub(crate) mod journal;
 pub(crate) mod lease;
 pub(crate) mod released;
 pub(crate) mod scopes;
 pub(crate) mod tenant;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use headgate_kit::clock::Clock;
+use headgate_kit::spool::SpoolError;
 use headgate_proto::record::v1::UsageRecord;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -25,6 +28,8 @@ use crate::replays::Replays;
 use crate::window::Months;
 use admit::{Answer, Ask, Decision, Now};
 use finish::{Booking, Due, Effect, Settlement};
+use journal::Journal;
+use lease::{Lease, State};
 use scopes::Standing;
 use tenant::Tenant;
 
@@ -38,6 +43,7 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     replays: Replays,
+    journal: Journal,
     ttl_ms: i64,
     tenants: SharedIdMap<String, Cell>,
     /// Whose tenant a key is.
@@ -50,6 +56,8 @@ pub(crate) struct Engine {
 struct Slot {
     cell: Cell,
     look_at: i64,
+    /// Whether it is written down.
+    in_journal: bool,
 }
 
 /// A lease whose end nobody reported, and the record that says so.
@@ -66,6 +74,7 @@ impl Engine {
         clock: Clock,
         metrics: Metrics,
         replays: Replays,
+        journal: Journal,
         ttl_ms: i64,
     ) -> Self {
         Self {
@@ -74,6 +83,7 @@ impl Engine {
             clock,
             metrics,
             replays,
+            journal,
             ttl_ms,
             tenants: SharedIdMap::default(),
             homes: SharedIdMap::default(),
@@ -90,12 +100,28 @@ impl Engine {
         }
     }
 
-    /// Decides a request, and holds what it may take.
-    pub(crate) fn admit(&self, ask: Ask) -> Answer {
-        let (id, now) = (ask.lease, self.now());
+    /// Takes over a lease that an earlier process wrote down, unless it is among those whose spend is counted.
+    pub(crate) fn resume(&self, lease: Lease, counted: &HashSet<Uuid>) {
+        let (id, look_at) = (lease.id, lease.deadline());
+        if counted.contains(&id) {
+            return self.journal.end(id);
+        }
+        let cell = self.cell(&lease.intent.tenant_id);
+        self.homes.insert(lease.intent.key_id.clone(), cell.clone());
+        if lease.state == State::Open {
+            self.metrics.open_leases.inc();
+        }
+        let mut tenant = cell.lock();
+        tenant.resume(lease);
+        self.leases.insert(id, Slot { cell: cell.clone(), look_at, in_journal: true });
+    }
+
+    /// Decides a request, and holds what it may take. Fails where that cannot be written down, and must be.
+    pub(crate) fn admit(&self, ask: Ask) -> Result<Answer, SpoolError> {
+        let (id, in_journal, now) = (ask.lease, ask.from_elsewhere, self.now());
         let cell = self.cell(&ask.intent.tenant_id);
         if self.leases.get(&id).is_some_and(|slot| !Arc::ptr_eq(&slot.cell, &cell)) {
-            return Answer { decision: Decision::Ended, budget: None };
+            return Ok(Answer { decision: Decision::Ended, budget: None });
         }
         let mut tenant = cell.lock();
         tenant.roll(now.millis, &self.months);
@@ -108,10 +134,18 @@ impl Engine {
             {
                 self.homes.insert(key_id.to_owned(), cell.clone());
             }
-            self.leases.insert(id, Slot { cell: cell.clone(), look_at: expires_at });
+            self.leases.insert(id, Slot { cell: cell.clone(), look_at: expires_at, in_journal });
             self.metrics.open_leases.inc();
+            if in_journal
+                && let Some(lease) = tenant.lease(id)
+                && let Err(cause) = self.journal.begin(lease)
+            {
+                let effect = tenant.release(id, now, self.ttl_ms);
+                self.follow(Some(id), effect);
+                return Err(cause);
+            }
         }
-        answer
+        Ok(answer)
     }
 
     /// Keeps a lease alive and tells until when; `None` when it has ended or expired.
@@ -122,11 +156,16 @@ impl Engine {
 
     /// Ends a lease as its holder reports. One that is not known is no error.
     pub(crate) fn settle(&self, id: Uuid, settlement: Settlement) {
-        let Some(cell) = self.home(id) else { return };
+        let found = self.leases.get(&id).map(|slot| (slot.cell.clone(), slot.in_journal));
+        let Some((cell, in_journal)) = found else { return };
         let now = self.now();
         let mut tenant = cell.lock();
         tenant.roll(now.millis, &self.months);
+        let cost = settlement.cost;
         let effect = tenant.settle(id, settlement, &self.policies, &self.replays, now);
+        if effect.closed && in_journal {
+            self.journal.settled(id, cost);
+        }
         self.follow(Some(id), effect);
     }
 
@@ -220,8 +259,10 @@ impl Engine {
         if effect.closed {
             self.metrics.open_leases.dec();
         }
-        if let Some(id) = id.filter(|_| effect.gone) {
-            self.leases.remove(&id);
+        if let Some((id, slot)) = id.filter(|_| effect.gone).and_then(|id| self.leases.remove(&id))
+            && slot.in_journal
+        {
+            self.journal.end(id);
         }
     }
 

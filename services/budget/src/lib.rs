@@ -43,7 +43,7 @@ use headgate_kit::conn::{self, Conn};
 use headgate_kit::db::{self, Source};
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::{CaughtUp, RecordSource};
-use headgate_kit::spool::Spool;
+use headgate_kit::spool::{OpenEntry, Spool};
 use headgate_kit::tasks::Tasks;
 use headgate_proto::budget::v1::DirectAdmissionService;
 use headgate_proto::budget::v1::admission_service_server::AdmissionServiceServer;
@@ -60,6 +60,7 @@ pub use shared::config::RedisConfig;
 
 use consumer::Consumer;
 use engine::Engine;
+use engine::journal::Journal;
 use live::Live;
 use metrics::Metrics;
 use policy::{Limits, Policies, Scope};
@@ -87,6 +88,8 @@ pub struct Deps {
     /// Takes the records of expired leases. It must be among the sources that are handed to [`Budget::consume`] and to
     /// the ledger.
     pub outbox: Spool,
+    /// What an earlier process left open in the outbox: leases of holders in other processes.
+    pub unfinished: Vec<OpenEntry>,
     /// Where the live counters are kept.
     pub redis: RedisConfig,
 }
@@ -154,6 +157,7 @@ impl Budget {
         let engine = match &deps.redis.url {
             None => in_memory(parts, &store, &deps).await?,
             Some(url) => {
+                forget_journal(&deps);
                 let link = Link::open(&deps.redis, url).map_err(|_| BuildError::Redis)?;
                 let engine = in_redis(parts, &store, &deps, link);
                 let follower = upkeep::Follower::new(&engine, &store, &policies, revision);
@@ -300,19 +304,33 @@ async fn in_memory(parts: EngineParts<'_>, store: &Store, deps: &Deps) -> Result
     let EngineParts { policies, months, metrics, .. } = parts;
     let given_up = metrics.unpersisted_responses.clone();
     let (replays, entries) = Replays::new(given_up.clone());
+    let journal = Journal::new(deps.outbox.clone());
+    let leases = journal.read(&deps.unfinished, deps.clock.unix_millis(), ttl_ms);
     let load = async || {
         let now_ms = deps.clock.unix_millis();
         store.load_replays(now_ms, |entry| replays.restore(entry)).await?;
-        Ok(store.load_spend(months.at(now_ms).start).await?)
+        let spent = store.load_spend(months.at(now_ms).start).await?;
+        Ok((spent, store.counted(leases.iter().map(|lease| lease.id).collect()).await?))
     };
-    let spent = deps.database.read(load, |e| Some(e)).await?;
-    let engine = Engine::new(policies, months, deps.clock.clone(), metrics, replays, ttl_ms);
+    let (spent, counted) = deps.database.read(load, |e| Some(e)).await?;
+    let engine = Engine::new(policies, months, deps.clock.clone(), metrics, replays, journal, ttl_ms);
     for (tenant_id, scope, nano_usd) in spent {
         engine.restore(&tenant_id, &scope, nano_usd);
+    }
+    for lease in leases {
+        engine.resume(lease, &counted);
     }
     let stop = deps.tasks.stopping();
     deps.tasks.spawn(upkeep::write_behind(store.clone(), entries, given_up, stop));
     Ok(Arc::new(Live::Memory(Box::new(engine))))
+}
+
+/// What was counted in memory is not known to Redis; requests that ran then end without it.
+fn forget_journal(deps: &Deps) {
+    let journal = Journal::new(deps.outbox.clone());
+    for entry in &deps.unfinished {
+        journal.end(entry.key);
+    }
 }
 
 /// Waits for nothing: what is not there when it is needed is learnt then.

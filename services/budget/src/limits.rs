@@ -102,6 +102,11 @@ impl Counters {
         limits.tokens_per_minute.map(|n| self.tokens.take(per_minute(n), now, tokens))
     }
 
+    /// A request runs that was let pass by an earlier process.
+    pub(crate) fn resume(&mut self) {
+        self.running += 1;
+    }
+
     /// A request ended.
     pub(crate) fn finish(&mut self) {
         self.running = self.running.saturating_sub(1);

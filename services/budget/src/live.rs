@@ -65,7 +65,9 @@ impl Live {
     /// Decides a request, and holds what it may take.
     pub(crate) async fn admit(&self, ask: Ask) -> Result<Answer, Failure> {
         match self {
-            Self::Memory(engine) => Ok(engine.admit(ask)),
+            Self::Memory(engine) => {
+                engine.admit(ask).map_err(|cause| Failure::unavailable("the journal of leases", cause))
+            }
             Self::Shared(shared) => Box::pin(shared.admit(ask)).await,
         }
     }

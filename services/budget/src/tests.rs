@@ -1,6 +1,7 @@
 //! The whole service, over its own connection, with a real database and a real spool.
 
 mod fleet;
+mod restart;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Service {
             cap_bytes: 1 << 24,
             consumers: vec!["budget".into()],
         };
-        let (outbox, _) = Spool::open(options).unwrap();
+        let (outbox, unfinished) = Spool::open(options).unwrap();
         let tasks = Tasks::new();
         let deps = Deps {
             clock: clock.clone(),
@@ -80,6 +81,7 @@ impl Service {
             registry: prometheus::Registry::new(),
             operator: OperatorGuard::new("operator".to_owned().into()),
             outbox: outbox.clone(),
+            unfinished,
             redis,
         };
         let budget = Budget::build(Config::default(), deps).await.unwrap();

@@ -142,11 +142,11 @@ impl Services {
                 false => None,
             })
         };
-        let outbox = self.records.outbox.clone();
+        let (outbox, unfinished) = (self.records.outbox.clone(), self.records.unfinished_leases.clone());
         let budget = async {
             Ok::<_, ComposeError>(match outbox {
                 Some(outbox) => {
-                    let deps = context.budget(settings, source(Service::Budget)?, outbox);
+                    let deps = context.budget(settings, source(Service::Budget)?, outbox, unfinished);
                     Some(headgate_budget::Budget::build(settings.budget.clone(), deps).await?)
                 }
                 None => None,
@@ -254,6 +254,7 @@ impl Context {
         settings: &Settings,
         database: Source,
         outbox: headgate_kit::spool::Spool,
+        unfinished: Vec<headgate_kit::spool::OpenEntry>,
     ) -> headgate_budget::Deps {
         headgate_budget::Deps {
             clock: self.clock.clone(),
@@ -262,6 +263,7 @@ impl Context {
             registry: self.registry.clone(),
             operator: self.operator.clone(),
             outbox,
+            unfinished,
             redis: settings.redis.clone(),
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Records {
     pub(crate) unfinished: Vec<OpenEntry>,
     /// `None` without budget.
     pub(crate) outbox: Option<Spool>,
+    /// What an earlier budget left open there.
+    pub(crate) unfinished_leases: Vec<OpenEntry>,
     /// Where they go; `None` when budget and usage of this process read the spools.
     broker: Option<Broker>,
 }
@@ -47,9 +49,10 @@ impl Records {
             context.here.runs(owner).then(|| Spool::open(options)).transpose()
         };
         let (router, unfinished) = open("router", Service::Router)?.unzip();
-        // Budget writes ends only, so nothing there can be unfinished.
-        let (outbox, _) = open("budget", Service::Budget)?.unzip();
-        let records = Self { router, unfinished: unfinished.unwrap_or_default(), outbox, broker };
+        let (outbox, unfinished_leases) = open("budget", Service::Budget)?.unzip();
+        let (unfinished, unfinished_leases) =
+            (unfinished.unwrap_or_default(), unfinished_leases.unwrap_or_default());
+        let records = Self { router, unfinished, outbox, unfinished_leases, broker };
         for (_, spool) in records.spools() {
             context.storage.spawn(spool.clone().run(context.storage.stopping()));
         }

@@ -16,7 +16,7 @@ pub use certificates::{CertificateError, Certificates};
 pub use config::{Config, Tls};
 pub use operator::{OperatorGuard, bearer};
 pub(crate) use peer::Presented;
-pub use peer::{Peer, is_peer, require_peer};
+pub use peer::{Peer, is_from_elsewhere, is_peer, require_peer};
 pub use token::{Issuer, TokenKey, X_SERVICE_TOKEN};
 
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! A crash-safe store of records between the one who writes them and the ones who consume them.
 //!
 //! A piece of work is an *entry*: [`Spool::begin`] writes down the intent before the work starts, [`Spool::note`]
-//! its progress, [`Spool::end`] its outcome. Only outcomes are delivered, to every consumer named in [`Options`], at
-//! least once and in the order they were written. What was begun and not ended when the process died is handed to
-//! the owner by the next [`Spool::open`], so nothing that was begun is ever forgotten.
+//! its progress, [`Spool::end`] its outcome, or [`Spool::cancel`] that it came to nothing. Only outcomes are delivered,
+//! to every consumer named in [`Options`], at least once and in the order they were written. What was begun and not
+//! ended when the process died is handed to the owner by the next [`Spool::open`], so nothing that was begun is ever
+//! forgotten.
 //!
 //! Promises: a record is in the page cache when the call that wrote it returns, so it survives `kill -9`; while
 //! [`Spool::run`] runs, it is on the disk at most 100 ms (and one sync) later, so it survives power loss. The size on
@@ -150,6 +151,15 @@ impl Spool {
     /// [`SpoolError::TooLarge`] or [`SpoolError::Io`]. The entry stays as it was then.
     pub fn end(&self, key: Uuid, record: &[u8]) -> Result<(), SpoolError> {
         self.0.append(Kind::End, key, record)
+    }
+
+    /// Ends an entry that came to nothing: consumers get nothing of it. Accepted over the cap; does nothing for an entry
+    /// that is not open.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`]. The entry stays open then.
+    pub fn cancel(&self, key: Uuid) -> Result<(), SpoolError> {
+        self.0.append(Kind::Cancel, key, &[])
     }
 
     /// A reader that starts after the last record this consumer acknowledged. Meant to be one at a time per consumer:

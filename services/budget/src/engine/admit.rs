@@ -25,6 +25,8 @@ pub(crate) struct Ask {
     /// Set where a shorter answer may be agreed on.
     pub(crate) cap_terms: Option<CapTerms>,
     pub(crate) idempotency: Option<Idempotency>,
+    /// Whether whoever asks is another process, which may outlive this one.
+    pub(crate) from_elsewhere: bool,
 }
 
 /// What was decided.

@@ -2,7 +2,7 @@
 
 use crate::account::Account;
 use crate::engine::admit::Ask;
-use crate::engine::lease::{Charged, Lease};
+use crate::engine::lease::{Charged, Lease, State};
 use crate::limits::Counters;
 use crate::maps::IdMap;
 use crate::policy::{Budget, Covering, Policies, Policy, Scope};
@@ -76,6 +76,23 @@ impl Scopes {
             tenant: take(&mut self.own, &covering.tenant),
             key: with_key(&mut self.keys, &ask.intent.key_id, |key| take(key, &covering.key)),
         }
+    }
+
+    /// Takes what a lease of an earlier process holds, or has cost.
+    pub(super) fn resume(&mut self, lease: &Lease) {
+        let pays = lease.window_start == self.window.start;
+        let resume = |scope: &mut ScopeState| match lease.state {
+            State::Settled { cost, .. } if pays => scope.account.settle(0, cost),
+            State::Open => {
+                scope.counters.resume();
+                if pays {
+                    scope.account.hold(lease.hold);
+                }
+            }
+            _ => {}
+        };
+        resume(&mut self.own);
+        with_key(&mut self.keys, &lease.intent.key_id, resume);
     }
 
     /// Frees the slots of a lease, and changes the accounts it is held in as `charge` does.

@@ -44,6 +44,20 @@ impl Tenant {
         self.scopes.restore(scope, spent);
     }
 
+    /// Takes over a lease of an earlier process.
+    pub(crate) fn resume(&mut self, lease: Lease) {
+        self.scopes.resume(&lease);
+        if let Some(idempotency) = &lease.idempotency {
+            self.running.insert(idempotency.key.clone(), (lease.id, idempotency.request_sha256));
+        }
+        self.leases.insert(lease.id, lease);
+    }
+
+    /// A lease.
+    pub(crate) fn lease(&self, id: Uuid) -> Option<&Lease> {
+        self.leases.get(&id)
+    }
+
     /// How many keys it has. Grows by one when a key is seen for the first time.
     pub(crate) fn keys(&self) -> usize {
         self.scopes.keys.len()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
-use headgate_kit::identity::require_peer;
+use headgate_kit::identity::{is_from_elsewhere, require_peer};
 use headgate_proto::budget::v1 as pb;
 use headgate_proto::budget::v1::admission_service_server::AdmissionService;
 use tonic::{Request, Response, Status};
@@ -34,7 +34,8 @@ pub struct Admissions(pub(crate) Budget);
 impl AdmissionService for Admissions {
     async fn admit(&self, request: Request<pb::AdmitRequest>) -> Result<Response<pb::AdmitResponse>, Status> {
         require_peer(&request, CALLERS)?;
-        let ask = ask(request.into_inner())?;
+        let from_elsewhere = is_from_elsewhere(&request);
+        let ask = ask(request.into_inner(), from_elsewhere)?;
         if !self.0.ready() && self.0.engine.needs_backlog(&ask) {
             return Err(behind().into());
         }
@@ -100,7 +101,7 @@ fn behind() -> Failure {
         .retry_after(BEHIND_RETRY)
 }
 
-fn ask(request: pb::AdmitRequest) -> Result<Ask, Failure> {
+fn ask(request: pb::AdmitRequest, from_elsewhere: bool) -> Result<Ask, Failure> {
     let intent = request.intent.ok_or_else(|| Failure::invalid("intent", "intent is required"))?;
     let lease = lease_id("intent.lease_id", &intent.lease_id)?;
     not_negative("intent.hold_nano_usd", intent.hold_nano_usd)?;
@@ -121,6 +122,7 @@ fn ask(request: pb::AdmitRequest) -> Result<Ask, Failure> {
         limit_tokens: request.limit_tokens,
         cap_terms: request.cap_terms,
         idempotency,
+        from_elsewhere,
     })
 }
 

@@ -48,6 +48,11 @@ impl Peer {
     }
 }
 
+/// Whether a request comes from another process.
+pub fn is_from_elsewhere<T>(request: &Request<T>) -> bool {
+    request.extensions().get::<Peer>() != Some(&Peer::same())
+}
+
 /// Refuses everyone but the named services of this deployment.
 ///
 /// # Errors
@@ -89,5 +94,9 @@ mod tests {
         assert_eq!(code(Some(runs(&[]))), Err(tonic::Code::PermissionDenied));
         assert_eq!(code(Some(runs(&["usage", "edge"]))), Ok(()));
         assert_eq!(code(Some(Peer::same())), Ok(()));
+        let mut request = Request::new(());
+        assert!(is_from_elsewhere(&request));
+        request.extensions_mut().insert(Peer::same());
+        assert!(!is_from_elsewhere(&request));
     }
 }

@@ -21,11 +21,12 @@ pub(super) enum Kind {
     Begin = 1,
     Note = 2,
     End = 3,
+    Cancel = 4,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Begin, Self::Note, Self::End].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Begin, Self::Note, Self::End, Self::Cancel].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

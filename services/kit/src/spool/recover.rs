@@ -92,6 +92,9 @@ impl Recovered {
                 segment.ends += 1;
                 self.entries.remove(&frame.key);
             }
+            Kind::Cancel => {
+                self.entries.remove(&frame.key);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::Source;
 use headgate_kit::execute;
+use headgate_kit::spool::{Options, Spool};
 use headgate_proto::catalog::v1::Price;
 use headgate_proto::record::v1::{IntentRecord, Outcome, UsageRecord};
 use prometheus::Registry;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::engine::admit::{Answer, Ask, Decision};
 use crate::engine::finish::{Booking, Settlement};
+use crate::engine::journal::Journal;
 use crate::engine::lease::Idempotency;
 use crate::engine::{Engine, Overdue};
 use crate::limits::Refusal;
@@ -60,7 +62,7 @@ impl Bench {
             On::Memory => {
                 // Without its reader the queue is closed: nothing is written behind here.
                 let (replays, _) = Replays::new(metrics.unpersisted_responses.clone());
-                let engine = Engine::new(policies, months, clock, metrics, replays, TTL_MS);
+                let engine = Engine::new(policies, months, clock, metrics, replays, journal(&dir), TTL_MS);
                 return Self { live: Live::Memory(Box::new(engine)), store, _dir: dir };
             }
             On::Redis => servers::common(),
@@ -97,7 +99,9 @@ impl Bench {
             ..IntentRecord::default()
         };
         let intent = Box::new(intent);
-        Ask { lease: Uuid::from_u128(n), intent, limit_tokens: 0, cap_terms: None, idempotency: None }
+        let (cap_terms, idempotency, from_elsewhere) = (None, None, true);
+        let lease = Uuid::from_u128(n);
+        Ask { lease, intent, limit_tokens: 0, cap_terms, idempotency, from_elsewhere }
     }
 
     pub(super) async fn decide(&self, ask: Ask) -> Answer {
@@ -222,6 +226,16 @@ impl Bench {
             Live::Shared(shared) => shared.left("tenant").await,
         }
     }
+}
+
+fn journal(dir: &TempDir) -> Journal {
+    let options = Options {
+        dir: dir.path().join("outbox"),
+        segment_bytes: 1 << 20,
+        cap_bytes: 1 << 24,
+        consumers: Vec::new(),
+    };
+    Journal::new(Spool::open(options).unwrap().0)
 }
 
 pub(super) fn key() -> Scope {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use headgate_kit::db::{Engine, Tx, within};
 use headgate_kit::{execute, fetch};
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 use super::{Change, LeaseSpend, postgres, sqlite};
 use crate::record::Ended;
@@ -57,6 +57,20 @@ pub(super) async fn supersede(tx: &mut Tx, ended: &Ended) -> Result<Option<Chang
 }
 
 impl Store {
+    /// Those leases that are counted already.
+    pub(crate) async fn counted(&self, ids: Vec<Uuid>) -> Result<HashSet<Uuid>, sqlx::Error> {
+        let mut counted = HashSet::new();
+        for id in ids {
+            let found: Option<String> = fetch!(self.db.read(), pool => {
+                sqlx::query_scalar("SELECT lease_id FROM lease_spend WHERE lease_id = $1")
+                    .bind(id.to_string())
+                    .fetch_optional(pool)
+            })?;
+            counted.extend(found.map(|_| id));
+        }
+        Ok(counted)
+    }
+
     /// Forgets leases whose records cannot come again. Lease ids sort by the time at which their requests came, which
     /// is before they are counted: what was counted long ago is among the smallest ids.
     pub(crate) async fn prune_leases(&self, now_ms: i64) -> Result<(), sqlx::Error> {

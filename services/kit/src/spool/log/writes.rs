@@ -18,8 +18,8 @@ impl Log {
         self.tail.is_open()
     }
 
-    /// Gives a record its place, which the caller has to write and then to report by `finished`. None for a note that
-    /// nobody needs.
+    /// Gives a record its place, which the caller has to write and then to report by `finished`. None for a note or a
+    /// cancellation that nobody needs.
     pub(in crate::spool) fn accept(
         &mut self,
         kind: Kind,
@@ -28,11 +28,12 @@ impl Log {
     ) -> Result<Option<Place>, SpoolError> {
         match kind {
             Kind::Begin if self.opens(key) => return Err(SpoolError::AlreadyOpen(key)),
-            Kind::Note if !self.opens(key) => return Ok(None),
+            Kind::Note | Kind::Cancel if !self.opens(key) => return Ok(None),
             _ => {}
         }
         let size = frame.len() as u64;
-        if kind != Kind::End && self.size + self.tail.len() + size > self.limits.cap {
+        let may_wait = matches!(kind, Kind::Begin | Kind::Note);
+        if may_wait && self.size + self.tail.len() + size > self.limits.cap {
             return Err(SpoolError::Full);
         }
         self.make_room(size);
@@ -110,8 +111,8 @@ impl Log {
                 self.open.insert(record.key, self.current.number);
             }
             Kind::Note => {}
-            Kind::End => {
-                self.current.ends += 1;
+            Kind::End | Kind::Cancel => {
+                self.current.ends += u64::from(record.kind == Kind::End);
                 let began = self.open.remove(&record.key);
                 if let Some(segment) = began.and_then(|number| self.segment_mut(number)) {
                     segment.open = segment.open.saturating_sub(1);

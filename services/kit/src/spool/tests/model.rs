@@ -11,6 +11,7 @@ enum Op {
     Begin(u128, usize),
     Note(u128, usize),
     End(u128, usize),
+    Cancel(u128),
     Read { consumer: usize, max: usize },
     Ack { consumer: usize },
     Reopen,
@@ -21,7 +22,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (key.clone(), size.clone()).prop_map(|(k, s)| Op::Begin(k, s)),
         3 => (key.clone(), size.clone()).prop_map(|(k, s)| Op::Note(k, s)),
-        6 => (key, size).prop_map(|(k, s)| Op::End(k, s)),
+        6 => (key.clone(), size).prop_map(|(k, s)| Op::End(k, s)),
+        3 => key.prop_map(Op::Cancel),
         4 => (0..2_usize, 1..9_usize).prop_map(|(consumer, max)| Op::Read { consumer, max }),
         3 => (0..2_usize).prop_map(|consumer| Op::Ack { consumer }),
         1 => Just(Op::Reopen),
@@ -83,6 +85,10 @@ impl Run {
                 self.spool.end(key(n), &record).unwrap();
                 self.model.open.retain(|entry| entry.key != key(n));
                 self.model.outcomes.push(record);
+            }
+            Op::Cancel(n) => {
+                self.spool.cancel(key(n)).unwrap();
+                self.model.open.retain(|entry| entry.key != key(n));
             }
             Op::Read { consumer, max } => self.read(consumer, max),
             Op::Ack { consumer } => {

@@ -21,7 +21,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let kind = prop_oneof![3 => Just(Kind::Begin), 1 => Just(Kind::Note), 3 => Just(Kind::End)];
+    let kind = prop_oneof![3 => Just(Kind::Begin), 1 => Just(Kind::Note), 3 => Just(Kind::End), 1 => Just(Kind::Cancel)];
     let who = 0..4_usize;
     prop_oneof![
         8 => (kind, 0..5_u128, 0..90_usize).prop_map(|(kind, n, size)| Op::Accept(kind, n, size)),
@@ -67,6 +67,7 @@ fn replay(records: &[Record]) -> (Vec<Bytes>, Vec<Uuid>) {
         match record.kind {
             Kind::Begin => open.push(record.key),
             Kind::Note => {}
+            Kind::Cancel => open.retain(|key| *key != record.key),
             Kind::End => {
                 open.retain(|key| *key != record.key);
                 outcomes.push(record.payload.clone());
@@ -113,12 +114,12 @@ impl Run {
         let is_open = replay(&self.accepted).1.contains(&key);
         match log.accept(kind, key, &frame) {
             Ok(Some(place)) => {
-                assert!(kind == Kind::End || is_open == (kind == Kind::Note));
+                assert!(kind == Kind::End || is_open != (kind == Kind::Begin));
                 let index = self.accepted.len();
                 self.writers.push(Writer { place, frame, index, written: false, failed: false });
                 self.accepted.push(Record { kind, key, payload: payload.into() });
             }
-            Ok(None) => assert!(kind == Kind::Note && !is_open),
+            Ok(None) => assert!(matches!(kind, Kind::Note | Kind::Cancel) && !is_open),
             Err(SpoolError::AlreadyOpen(_)) => assert!(kind == Kind::Begin && is_open),
             Err(other) => panic!("{other}"),
         }
