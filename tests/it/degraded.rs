@@ -9,9 +9,11 @@ use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY, KEY_ID, OTHER_KEY, Setup, TENANT};
 use headgate_tests::topology::Topology;
-use headgate_tests::upstream::Upstream;
+use headgate_tests::upstream::{Answer, Behaviour, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::json;
+
+use crate::budget::{CENT, USD, cent_model, cent_request, status as budget_status, tenant_scope};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -151,4 +153,45 @@ async fn without_budget_keys_without_one_go_on_and_others_are_503() {
         let rows = headgate.rows(8).await;
         assert!(rows.iter().all(|row| row.outcome() == Outcome::Succeeded));
     }
+}
+
+#[tokio::test]
+async fn a_budget_that_restarts_alone_knows_what_routers_hold() {
+    const RUNNING: usize = 100;
+    let upstream = Upstream::start().await;
+    upstream.script("m", Behaviour::HangBeforeHead);
+    let setup = cent_model(&upstream).budget(json!({"tenant_id": TENANT, "limit_usd": "1.00"}));
+    let mut headgate = Headgate::start_on(Topology::Planes, &setup).await;
+    let mut running = Vec::new();
+    for _ in 0..RUNNING {
+        let client = headgate.client();
+        running.push(tokio::spawn(async move { client.chat(&cent_request()).await }));
+    }
+    eventually(SOON, "all to be under way", || async { (upstream.journal().len() == RUNNING).then_some(()) })
+        .await;
+    headgate.node_mut("budget").kill();
+    headgate.node_mut("budget").restart().await;
+    headgate.node("budget").ready().await;
+    let full = budget_status(&headgate, &tenant_scope()).await;
+    assert_eq!((full.spent_nano_usd, full.held_nano_usd), (0, USD));
+    let verdict = async || {
+        eventually(SOON, "a verdict", || async {
+            Some(headgate.client().chat(&cent_request()).await.status).filter(|status| *status != 503)
+        })
+        .await
+    };
+    assert_eq!(verdict().await, 403, "nothing is left, and that is known at once");
+
+    upstream.script("m", Answer { chunks: 100, ..Answer::default() });
+    running.drain(..3).for_each(|call| call.abort());
+    eventually(SOON, "three of the holds to be back", || async {
+        let held = budget_status(&headgate, &tenant_scope()).await.held_nano_usd;
+        (held == USD - 3 * CENT).then_some(())
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(verdict().await, 200);
+    }
+    assert_eq!(verdict().await, 403);
+    running.iter().for_each(tokio::task::JoinHandle::abort);
 }

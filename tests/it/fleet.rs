@@ -177,8 +177,7 @@ async fn over_four_routers_and_two_budgets_on_redis_exactly_100_pass_too() {
     }
     // The first one knows one router only, this one all.
     headgate.add(&setup, "edge").await;
-    // In waves: 17 processes on a small machine, built for tests, have no time for 500 at once, and a hold whose
-    // answer came too late is held until its lease ends.
+    // In waves: 17 processes on a small machine, built for tests, have no time for 500 at once.
     let (mut passed, mut refused) = (0, 0);
     for _ in 0..10 {
         for (status, count) in flood(&headgate, 50, &cent_request()).await {

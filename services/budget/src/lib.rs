@@ -7,7 +7,9 @@
 //! - A decision reads no database and waits for nothing but its tenant's lock; where several replicas share their
 //!   counters, for one call of Redis.
 //! - Spend comes from records only, once per lease, in whatever order records and settlements arrive.
-//! - A hold outlives its holder by the lease's time to live at most, and then ends in a record, never silently.
+//! - A hold outlives its holder by the lease's time to live at most, and then ends in a record, never silently. An
+//!   admission that was not used is given back whole, and ends in none.
+//! - A restart of this process alone forgets no hold of a process elsewhere.
 
 pub mod bootstrap;
 pub mod config;

@@ -84,7 +84,6 @@ pub(crate) fn release(parts: &Arc<Parts>, lease: Uuid, tenant_id: &str) {
 async fn tell(parts: &Parts, message: ReleaseRequest) {
     let (since, stopping) = (Instant::now(), parts.tasks.stopping());
     loop {
-        let is_last = stopping.is_cancelled() || since.elapsed() > PATIENCE;
         if !parts.remote_budget.as_ref().is_some_and(Conn::is_away) {
             let mut request = Request::new(message.clone());
             request.set_timeout(CALL_DEADLINE);
@@ -93,7 +92,7 @@ async fn tell(parts: &Parts, message: ReleaseRequest) {
                 Err(status) => tracing::debug!(cause = status.message(), "admission not given back yet"),
             }
         }
-        if is_last {
+        if stopping.is_cancelled() || since.elapsed() > PATIENCE {
             parts.metrics.unreleased_admissions.inc();
             return;
         }
