@@ -85,11 +85,16 @@ def headgate_config(mock, edge, grpc, ops, data_dir):
             "tenants": [{"id": "bench", "name": "Bench"}],
             "api_keys": [{"tenant_id": "bench", "name": "bench", "key": KEY}],
             "providers": [{"id": "mock", "name": "mock", "kind": "openai", "api_key": "sk-mock-upstream",
-                           "base_url": f"http://127.0.0.1:{mock}/v1"}],
+                           "base_url": f"http://127.0.0.1:{mock}/v1"},
+                          {"id": "echo", "name": "echo", "kind": "echo"}],
             "models": [{
                 "name": "mock-model", "operations": ["chat"],
                 "price": {"input_usd_per_1m_tokens": "0.15", "output_usd_per_1m_tokens": "0.60"},
                 "targets": [{"provider": "mock", "upstream_model": "mock-model"}],
+                "max_output_tokens": 4096, "context_tokens": 131_072}, {
+                "name": "echo", "operations": ["chat"],
+                "price": {"input_usd_per_1m_tokens": "0.15", "output_usd_per_1m_tokens": "0.60"},
+                "targets": [{"provider": "echo", "upstream_model": "echo"}],
                 "max_output_tokens": 4096, "context_tokens": 131_072}],
             "limits": [{"key_id": "key_bench", **high}, {"tenant_id": "bench", **high}],
             "budgets": [{"key_id": "key_bench", **budget}, {"tenant_id": "bench", **budget}],

@@ -93,7 +93,7 @@ def about(args):
         "commit": commit.stdout.strip() or "unknown",
         "cpu": cpu.group(1) if cpu else platform.machine(), "cores": os.cpu_count(),
         "kernel": platform.release(), "load_average_before": round(os.getloadavg()[0], 2),
-        "quick": args.quick, "profiled": args.profile,
+        "quick": getattr(args, "quick", False), "profiled": args.profile,
     }
 
 

@@ -27,6 +27,7 @@ mod models;
 mod mutual_tls;
 mod passthrough;
 mod proto_lint;
+mod records_load;
 mod records_nats;
 mod request_ids;
 mod secrets;

@@ -139,6 +139,12 @@ impl Postgres {
         self.wait().await;
     }
 
+    /// All that it printed, in every run.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.all_log()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
