@@ -10,6 +10,7 @@ use headgate_kit::identity::bearer;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use headgate_proto::auth::v1::{KeyRecord, VerifyApiKeyRequest};
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
@@ -17,10 +18,17 @@ use tonic::metadata::MetadataMap;
 use crate::error;
 use crate::keys::{Keys, Lookup, Now, is_live, split, tenant_is_active};
 
+#[cfg(test)]
+mod tests;
+
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
 /// A made-up key is asked for once in a while, not once a request. Short, so that a new key works at once.
 const REFUSED_FOR: Duration = Duration::from_millis(500);
 const REFUSED_AT_MOST: u64 = 10_000;
+
+/// How long auth need not be asked again after it could not tell: while its database is away, it cannot tell of any key,
+/// and no request should pay for that. Much shorter than a second, within which revocations count.
+const CANNOT_TELL_FOR: Duration = Duration::from_millis(250);
 
 /// Verifies keys by the snapshot, and by call where the snapshot cannot say.
 pub(crate) struct Authenticator {
@@ -30,6 +38,8 @@ pub(crate) struct Authenticator {
     /// Requests of keys that only a stale snapshot knows.
     stale: IntCounter,
     refused: Cache<[u8; 32], ()>,
+    /// When auth last answered that it cannot tell.
+    could_not_tell: Mutex<Option<Instant>>,
     clock: Clock,
 }
 
@@ -43,7 +53,7 @@ impl Authenticator {
         clock: Clock,
     ) -> Self {
         let refused = Cache::builder().max_capacity(REFUSED_AT_MOST).time_to_live(REFUSED_FOR).build();
-        Self { keys, auth, max_age, stale, refused, clock }
+        Self { keys, auth, max_age, stale, refused, could_not_tell: Mutex::default(), clock }
     }
 
     /// The key a request came with.
@@ -60,7 +70,11 @@ impl Authenticator {
             Lookup::Wrong => return Err(error::invalid_key()),
             // Boxed: seldom needed, and larger than all the rest of a request on its way in.
             Lookup::Unknown => Box::pin(self.verify(presented)).await?,
-            Lookup::Stale(known) => Box::pin(self.verify_or(presented, known)).await?,
+            Lookup::Stale(Some(key)) if self.is_away(now.instant) => {
+                self.stale.inc();
+                key
+            }
+            Lookup::Stale(known) => Box::pin(self.verify_or(presented, known, now.instant)).await?,
         };
         if !is_live(&key, now.unix_ms) {
             return Err(error::invalid_key());
@@ -76,18 +90,23 @@ impl Authenticator {
         &self,
         api_key: &str,
         known: Option<Arc<KeyRecord>>,
+        now: Instant,
     ) -> Result<Arc<KeyRecord>, Failure> {
-        if let Some(known) = known.as_ref().filter(|_| self.auth.is_away()) {
-            self.stale.inc();
-            return Ok(known.clone());
-        }
         match (self.verify(api_key).await, known) {
             (Err(failure), Some(known)) if failure.reason == ErrorReason::Unavailable => {
+                *self.could_not_tell.lock() = Some(now);
                 self.stale.inc();
                 Ok(known)
             }
             (verified, _) => verified,
         }
+    }
+
+    /// Whether auth need not be asked, as it cannot answer.
+    fn is_away(&self, now: Instant) -> bool {
+        let could_not_tell = *self.could_not_tell.lock();
+        let recently = |at| now.saturating_duration_since(at) < CANNOT_TELL_FOR;
+        could_not_tell.is_some_and(recently) || self.auth.is_away()
     }
 
     async fn verify(&self, api_key: &str) -> Result<Arc<KeyRecord>, Failure> {

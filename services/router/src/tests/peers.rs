@@ -24,7 +24,7 @@ use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
 /// The one key there is.
-pub(super) const KEY: &str = "sk-demo.secret";
+pub(crate) const KEY: &str = "sk-demo.secret";
 const PEPPER: &[u8] = b"pepper";
 const NANO: i64 = 1_000_000_000;
 
@@ -161,14 +161,13 @@ impl AuthenticationService for Peers {
     }
 
     async fn watch_keys(&self, _: Request<auth::WatchKeysRequest>) -> Answer<Self::WatchKeysStream> {
-        let snapshot = auth::WatchKeysResponse {
-            snapshot: true,
-            keys: vec![key()],
-            pepper: PEPPER.into(),
-            ..Default::default()
-        };
-        self.watch(snapshot, auth::WatchKeysResponse::default())
+        self.watch(keys(), auth::WatchKeysResponse::default())
     }
+}
+
+/// Every key: the only one.
+pub(crate) fn keys() -> auth::WatchKeysResponse {
+    auth::WatchKeysResponse { snapshot: true, keys: vec![key()], pepper: PEPPER.into(), ..Default::default() }
 }
 
 /// The key that [`KEY`] stands for.
