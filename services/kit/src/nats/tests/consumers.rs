@@ -157,3 +157,24 @@ async fn a_password_is_presented() {
     assert_eq!(process.lag(), 1);
     process.stop().await;
 }
+
+#[tokio::test]
+async fn a_source_knows_that_its_broker_is_away_and_when_it_has_come() {
+    let (mut nats, dir) = (Nats::start().await, TempDir::new().unwrap());
+    // Accepted by the kernel, and then nothing.
+    nats.pause();
+    let process = Process::start(&nats.url(), dir.path());
+    let source = process.source("budget");
+    let caught_up = source.caught_up();
+    until("silence to be taken for absence", async || caught_up.is_held_up()).await;
+    nats.kill();
+    nats.restart().await;
+    until("the backlog to be read", async || caught_up.is_reached()).await;
+    assert!(!caught_up.is_held_up());
+
+    nats.kill();
+    let other = process.source("usage");
+    until("absence to be noticed", async || other.caught_up().is_held_up()).await;
+    drop((source, other));
+    process.stop().await;
+}
