@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
-use headgate_kit::server::Readiness;
 use headgate_kit::tasks::Tasks;
+use headgate_kit::vitals::Vitals;
 use headgate_kit::workers::Workers;
 use headgate_proto::inference::v1::InferenceServiceStub;
 use headgate_proto::router::v1::RoutingServiceStub;
@@ -23,8 +23,8 @@ pub struct Deps {
     pub inference: Conn,
     /// The connection to the router's `RoutingService`.
     pub routing: Conn,
-    /// What the process is still waiting for.
-    pub ready: Readiness,
+    /// How the process is.
+    pub vitals: Vitals,
     /// Where metrics are registered.
     pub registry: prometheus::Registry,
     /// Dates request ids.
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) inference: InferenceServiceStub<Conn>,
     pub(crate) routing: RoutingServiceStub<Conn>,
-    pub(crate) ready: Readiness,
+    pub(crate) vitals: Vitals,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) workers: Workers,
@@ -61,8 +61,8 @@ impl Edge {
         let inference = InferenceServiceStub::new(deps.inference).max_decoding_message_size(answer_bytes);
         let metrics = Metrics::new(&deps.registry);
         let routing = RoutingServiceStub::new(deps.routing);
-        let Deps { ready, clock, tasks, workers, .. } = deps;
-        Self(Arc::new(Shared { config, inference, routing, ready, clock, tasks, workers, metrics }))
+        let Deps { vitals, clock, tasks, workers, .. } = deps;
+        Self(Arc::new(Shared { config, inference, routing, vitals, clock, tasks, workers, metrics }))
     }
 }
 

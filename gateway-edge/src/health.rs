@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headgate_kit::Failure;
+use headgate_kit::vitals::{PartState, Report, Status};
 use headgate_proto::router::v1::{GetStateRequest, GetStateResponse};
 use serde::Serialize;
 use tonic::Request;
@@ -16,13 +17,15 @@ const OK: Bytes = Bytes::from_static(br#"{"status":"ok"}"#);
 /// How long the router may take to tell its state.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The full form. Counts only: whoever asks has shown no key.
+/// The full form. States and counts only: whoever asks has shown no key.
 #[derive(Serialize)]
 struct Full {
     /// `ok`, `degraded` (a part or every target of a provider is missing), or `starting`.
     status: &'static str,
     /// Parts that hold the process back from serving, each with its database.
     missing: Vec<&'static str>,
+    /// What the process stands on.
+    parts: Vec<PartState>,
     /// `None` when the router does not say.
     providers: Option<Providers>,
 }
@@ -44,29 +47,30 @@ pub(crate) fn asks_for_full(query: Option<&str>) -> bool {
     query.is_some_and(|query| query.split('&').any(|pair| matches!(pair, "full" | "full=true" | "full=1")))
 }
 
-/// Tells the state as it is remembered: nothing is asked of a database or a provider.
+/// Tells the state as it is remembered: no provider is asked, and what the process stands on once a second at most.
 pub(crate) async fn full(shared: &Shared) -> Answer {
     let mut request = Request::new(GetStateRequest {});
     request.set_timeout(PATIENCE);
-    let state = shared.routing.get_state(request).await.map(tonic::Response::into_inner);
+    let (state, report) = tokio::join!(shared.routing.get_state(request), shared.vitals.report());
+    let state = state.map(tonic::Response::into_inner);
     if let Err(status) = &state {
         tracing::warn!(code = ?status.code(), "the router does not tell its state");
     }
-    let full = describe(shared.ready.missing(), state.ok().as_ref());
+    let full = describe(report, state.ok().as_ref());
     Ok(whole(JSON, serde_json::to_vec(&full).map_err(Failure::internal)?.into()))
 }
 
-fn describe(missing: Vec<&'static str>, state: Option<&GetStateResponse>) -> Full {
+fn describe(report: Report, state: Option<&GetStateResponse>) -> Full {
     let providers = state.map(|state| Providers {
         total: state.providers.len(),
         cooling: state.providers.iter().filter(|p| p.cooling_targets == p.targets).count(),
     });
     let status = match &providers {
-        _ if !missing.is_empty() => "starting",
-        Some(providers) if providers.cooling == 0 => "ok",
+        _ if report.status == Status::Unavailable => "starting",
+        Some(providers) if providers.cooling == 0 && report.status == Status::Ok => "ok",
         _ => "degraded",
     };
-    Full { status, missing, providers }
+    Full { status, parts: report.parts().collect(), missing: report.missing, providers }
 }
 
 #[cfg(test)]
@@ -80,13 +84,15 @@ mod tests {
         let provider =
             |targets, cooling_targets| ProviderState { targets, cooling_targets, ..ProviderState::default() };
         let state = |providers| GetStateResponse { ready: true, providers };
-        let status = |missing: &[&'static str], state: Option<GetStateResponse>| {
-            describe(missing.to_vec(), state.as_ref()).status
+        let status = |process: Status, state: Option<GetStateResponse>| {
+            let report = Report { status: process, missing: vec![], engines: vec![], peers: vec![] };
+            describe(report, state.as_ref()).status
         };
-        assert_eq!(status(&[], Some(state(vec![provider(2, 1)]))), "ok");
-        assert_eq!(status(&[], Some(state(vec![provider(2, 1), provider(1, 1)]))), "degraded");
-        assert_eq!(status(&[], None), "degraded");
-        assert_eq!(status(&["budget"], Some(state(vec![]))), "starting");
+        assert_eq!(status(Status::Ok, Some(state(vec![provider(2, 1)]))), "ok");
+        assert_eq!(status(Status::Ok, Some(state(vec![provider(2, 1), provider(1, 1)]))), "degraded");
+        assert_eq!(status(Status::Ok, None), "degraded");
+        assert_eq!(status(Status::Degraded, Some(state(vec![]))), "degraded");
+        assert_eq!(status(Status::Unavailable, Some(state(vec![]))), "starting");
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! What the process tells of its state.
 
+use std::time::Duration;
+
 use headgate_proto::router::v1::GetStateRequest;
 use headgate_proto::router::v1::routing_service_client::RoutingServiceClient;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY, Setup};
+use headgate_tests::topology::Topology;
 use headgate_tests::upstream::{Behaviour, Upstream};
-use serde_json::json;
+use headgate_tests::wait::eventually;
+use serde_json::{Value, json};
 use tonic::Code;
+
+const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_target_that_was_told_to_wait_shows_in_the_status_of_models_and_in_the_full_health() {
@@ -23,7 +29,7 @@ async fn a_target_that_was_told_to_wait_shows_in_the_status_of_models_and_in_the
     let client = headgate.client();
     let full = client.get("/health?full=true").await.expect(200).json();
     let providers = json!({"total": 2, "cooling": 0});
-    assert_eq!(full, json!({"status": "ok", "missing": [], "providers": providers}));
+    assert_eq!(full, json!({"status": "ok", "missing": [], "parts": full["parts"], "providers": providers}));
 
     client.chat(&prompts::chat("a")).await.expect(429);
     let status = client.get("/v1/models/status").await.expect(200).json();
@@ -46,4 +52,105 @@ async fn the_state_of_targets_is_told_to_peers_only() {
         let error = RoutingServiceClient::new(channel).get_state(GetStateRequest {}).await.unwrap_err();
         assert_eq!(error.code(), Code::Unauthenticated);
     }
+}
+
+/// What the process of a service tells operators of itself, once its engines and peers are in these states.
+async fn until_parts_are(headgate: &Headgate, service: &str, code: u16, parts: &[(&str, &str)]) -> Value {
+    let ops = headgate.node(service).ops();
+    eventually(SOON, &format!("{service}: {parts:?}"), || async {
+        let reply = ops.get("/healthz").await;
+        let told = reply.json();
+        let lists = [&told["engines"], &told["peers"]].map(|list| list.as_array().unwrap().iter());
+        let states = lists.into_iter().flatten();
+        let states: Vec<_> =
+            states.map(|p| (p["name"].as_str().unwrap(), p["status"].as_str().unwrap())).collect();
+        let mut expected = parts.to_vec();
+        expected.sort_unstable();
+        let mut found = states.clone();
+        found.sort_unstable();
+        (found == expected && reply.status == code).then(|| told.clone())
+    })
+    .await
+}
+
+fn part<'a>(told: &'a Value, list: &str, name: &str) -> &'a Value {
+    told[list].as_array().unwrap().iter().find(|part| part["name"] == name).expect("it is told of")
+}
+
+#[tokio::test]
+async fn operators_learn_how_long_engines_and_peers_take_and_what_is_wrong_with_them() {
+    let mut headgate = Headgate::start_on(Topology::Split, &Setup::new()).await;
+    let budget = ["budget: database", "budget: redis", "nats"];
+    let told = until_parts_are(&headgate, "budget", 200, &budget.map(|name| (name, "up"))).await;
+    assert_eq!((&told["status"], &told["missing"]), (&json!("ok"), &json!([])));
+    for (name, engine) in budget.into_iter().zip(["postgresql", "redis", "nats"]) {
+        let part = part(&told, "engines", name);
+        assert_eq!(part["engine"], engine);
+        assert!((0.0..1000.0).contains(&part["latency_ms"].as_f64().unwrap()), "{part}");
+    }
+    let peers = ["auth", "catalog", "budget", "adapter"];
+    let all: Vec<_> = peers.iter().map(|peer| (*peer, "up")).chain([("nats", "up")]).collect();
+    let told = until_parts_are(&headgate, "router", 200, &all).await;
+    for name in peers {
+        let peer = part(&told, "peers", name);
+        assert_eq!((&peer["replicas"], &peer["well"]), (&json!(1), &json!(1)));
+        assert!(peer["latency_ms"].as_f64().unwrap() > 0.0, "{peer}");
+    }
+
+    let engines = headgate.engines();
+    let (redis, nats) = (engines.redis.as_ref().unwrap().address(), engines.nats.url());
+    let postgres = engines.postgres.as_ref().unwrap().server.port().to_string();
+    engines.redis.as_mut().unwrap().kill();
+    engines.postgres.as_mut().unwrap().server.kill();
+    engines.nats.kill();
+    let told = until_parts_are(&headgate, "budget", 200, &budget.map(|name| (name, "down"))).await;
+    assert_eq!(told["status"], "degraded");
+    for name in budget {
+        let part = part(&told, "engines", name);
+        assert!(part.get("latency_ms").is_none() && !part["error"].as_str().unwrap().is_empty(), "{part}");
+    }
+    for secret in [redis.as_str(), nats.trim_start_matches("nats://"), &postgres, "127.0.0.1", "://"] {
+        assert!(!told.to_string().contains(secret), "{told}");
+    }
+    // A process that stands on none of them does not mind.
+    until_parts_are(&headgate, "edge", 200, &[("router", "up")]).await;
+
+    headgate.engines().redis.as_mut().unwrap().restart().await;
+    let back = [("budget: redis", "up"), ("budget: database", "down"), ("nats", "down")];
+    until_parts_are(&headgate, "budget", 200, &back).await;
+
+    headgate.node_mut("router").kill();
+    let told = until_parts_are(&headgate, "edge", 200, &[("router", "down")]).await;
+    assert_eq!((&told["status"], &told["peers"][0]["well"]), (&json!("degraded"), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_process_that_waits_for_its_database_is_unavailable_and_says_why() {
+    let setup =
+        Setup::new().section("database", &json!({"url": "postgres://someone:a-password@127.0.0.1:1/x"}));
+    let headgate = Headgate::launch(&setup).await;
+    let databases = ["auth", "catalog", "budget", "usage"].map(|service| format!("{service}: database"));
+    let down: Vec<_> = databases.iter().map(|name| (name.as_str(), "down")).collect();
+    let told = until_parts_are(&headgate, "edge", 503, &down).await;
+    assert_eq!(told["status"], "unavailable");
+    assert_eq!(part(&told, "engines", "auth: database")["error"], "not open yet");
+    for secret in ["someone", "password", "127.0.0.1"] {
+        assert!(!told.to_string().contains(secret), "{told}");
+    }
+    assert_eq!(headgate.ops().get("/livez").await.status, 200, "it lives");
+}
+
+#[tokio::test]
+async fn strangers_at_the_edge_learn_states_and_nothing_more() {
+    let headgate = Headgate::start(&Setup::new()).await;
+    for path in ["/health", "/healthz", "/api/health"] {
+        assert_eq!(headgate.anonymous().get(path).await.expect(200).text(), r#"{"status":"ok"}"#);
+    }
+    let full = headgate.anonymous().get("/healthz?full=true").await.expect(200).json();
+    let parts = full["parts"].as_array().unwrap();
+    assert!(!parts.is_empty(), "it stands on something: {full}");
+    for part in parts {
+        assert_eq!(*part, json!({"name": part["name"], "status": "up"}));
+    }
+    assert_eq!(full.as_object().unwrap().len(), 4, "{full}");
 }

@@ -20,7 +20,7 @@ async fn health_is_told_at_once() {
     assert_eq!(server.get("/ping").await.body, "pong");
     let full = server.get("/health?full=true").await.json();
     let providers = json!({"total": 1, "cooling": 1});
-    assert_eq!(full, json!({"status": "degraded", "missing": [], "providers": providers}));
+    assert_eq!(full, json!({"status": "degraded", "missing": [], "parts": [], "providers": providers}));
     let head = server.ask(request("HEAD", "/health", "")).await;
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
     assert!(server.metric(r#"headgate_edge_requests_total{route="/health",status="200"} 6"#));

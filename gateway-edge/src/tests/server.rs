@@ -8,6 +8,7 @@ use headgate_kit::clock::Clock;
 use headgate_kit::conn;
 use headgate_kit::server::Readiness;
 use headgate_kit::tasks::Tasks;
+use headgate_kit::vitals::Vitals;
 use headgate_kit::workers::Workers;
 use headgate_proto::inference::v1::inference_service_server::InferenceServiceServer;
 use headgate_proto::router::v1::routing_service_server::RoutingServiceServer;
@@ -56,7 +57,7 @@ impl Server {
         let deps = Deps {
             inference,
             routing,
-            ready: Readiness::default(),
+            vitals: Vitals::new(Readiness::default(), tasks.clone()),
             registry: registry.clone(),
             clock,
             tasks,

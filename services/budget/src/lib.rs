@@ -47,6 +47,7 @@ use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::{CaughtUp, RecordSource};
 use headgate_kit::spool::{OpenEntry, Spool};
 use headgate_kit::tasks::Tasks;
+use headgate_kit::vitals::Vitals;
 use headgate_proto::budget::v1::DirectAdmissionService;
 use headgate_proto::budget::v1::admission_service_server::AdmissionServiceServer;
 use headgate_proto::budget::v1::budget_service_server::BudgetServiceServer;
@@ -226,6 +227,16 @@ impl Budget {
     #[must_use]
     pub fn can_serve(&self) -> bool {
         self.ready() || self.backlogs.lock().iter().any(CaughtUp::is_held_up)
+    }
+
+    /// Has `vitals` tell how Redis is, where the counters are there.
+    pub fn watched(&self, vitals: &Vitals) {
+        let Live::Shared(shared) = &*self.engine else { return };
+        let link = shared.link().clone();
+        vitals.engine("budget: redis", "redis", move || {
+            let link = link.clone();
+            Box::pin(async move { link.ping().await })
+        });
     }
 
     /// Sets what a configuration seeds. Idempotent.

@@ -112,6 +112,11 @@ impl Shared {
         (shared, queue)
     }
 
+    /// The connection.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// Keeps a lease alive and tells until when; `None` when it has ended or expired.
     pub(crate) async fn extend(&self, id: Uuid, tenant_id: &str) -> Result<Option<i64>, Fault> {
         let names = self.names.tenant(tenant_id);

@@ -7,10 +7,10 @@ use headgate_kit::conn::{self, Conn, local};
 use headgate_kit::db::{self, Source};
 use headgate_kit::identity::{Identity, OperatorGuard};
 use headgate_kit::seal::MasterKey;
-use headgate_kit::server::Readiness;
 use headgate_kit::snapshot::{SnapshotError, Snapshots};
 use headgate_kit::spool::SpoolError;
 use headgate_kit::tasks::Tasks;
+use headgate_kit::vitals::Vitals;
 use headgate_kit::workers::Workers;
 use prometheus::Registry;
 use rand::SeedableRng as _;
@@ -36,7 +36,7 @@ pub(crate) struct Services {
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) here: Here,
-    pub(crate) ready: Readiness,
+    pub(crate) vitals: Vitals,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     /// Ended first: what serves requests.
@@ -147,7 +147,9 @@ impl Services {
             Ok::<_, ComposeError>(match outbox {
                 Some(outbox) => {
                     let deps = context.budget(settings, source(Service::Budget)?, outbox, unfinished);
-                    Some(headgate_budget::Budget::build(settings.budget.clone(), deps).await?)
+                    let budget = headgate_budget::Budget::build(settings.budget.clone(), deps).await?;
+                    budget.watched(&context.vitals);
+                    Some(budget)
                 }
                 None => None,
             })
@@ -212,7 +214,9 @@ impl Services {
         }
         let address = peers.address(service).and_then(Result::ok);
         let address = address.ok_or(ComposeError::Missing(service.name()))?;
-        Ok(conn::remote(address, &context.identity, &context.front))
+        let conn = conn::remote(address, &context.identity, &context.front);
+        context.vitals.peer(service.name(), &conn);
+        Ok(conn)
     }
 }
 
@@ -224,7 +228,9 @@ impl Context {
         service: Service,
     ) -> Result<Source, db::UrlError> {
         let source = settings.source(data_dir, service, self.here.databases())?;
-        Ok(source.reported(&self.ready, service.database_parts()))
+        let source = source.reported(self.vitals.ready(), service.database_parts());
+        source.watched(&self.vitals);
+        Ok(source)
     }
 
     fn auth(&self, data_dir: &Path, database: Source) -> headgate_auth::Deps {

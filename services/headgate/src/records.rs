@@ -38,6 +38,11 @@ impl Records {
         context: &Context,
     ) -> Result<Self, ComposeError> {
         let broker = Broker::new(&settings.nats, &context.here.names().join(","), &context.registry)?;
+        // Elsewhere nobody connects to it.
+        let in_use = context.here.runs_any(&[Service::Router, Service::Budget, Service::Usage]);
+        if let Some(broker) = broker.as_ref().filter(|_| in_use) {
+            broker.watched(&context.vitals);
+        }
         let consumers: &[&str] = if broker.is_some() { &FORWARDED } else { &IN_PLACE };
         let open = |name: &str, owner: Service| {
             let options = Options {

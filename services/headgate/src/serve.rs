@@ -11,6 +11,7 @@ use headgate_kit::identity::{Identity, OperatorGuard};
 use headgate_kit::server::{Readiness, bind, serve_grpc, serve_ops};
 use headgate_kit::tasks::Tasks;
 use headgate_kit::telemetry;
+use headgate_kit::vitals::Vitals;
 use headgate_kit::workers::Workers;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -84,12 +85,12 @@ async fn serve(settings: Settings, here: Here, configured: bool) -> Result<(), B
     let mut signals = Signals::new()?;
     let context = context(&settings, &data, here)?;
     // Whoever asks is told what a start waits for.
-    context.ready.latch(STARTING);
+    context.vitals.ready().latch(STARTING);
     context.storage.spawn(serve_ops(
         ops,
         settings.ops.max_connections,
         context.registry.clone(),
-        context.ready.clone(),
+        context.vitals.clone(),
         context.storage.clone(),
         context.storage.stopping(),
     ));
@@ -139,7 +140,7 @@ async fn build(
 }
 
 fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, Box<dyn std::error::Error>> {
-    let clock = Clock::system();
+    let (clock, storage) = (Clock::system(), Tasks::new());
     let workers = here
         .runs(Service::Edge)
         .then(|| Workers::start("headgate-edge", settings.edge.worker_threads()))
@@ -149,12 +150,12 @@ fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, B
         identity: Identity::new(&settings.identity, &here.names(), &clock)?,
         master_key: seals.then(|| data.master_key(settings)).transpose()?,
         here,
-        ready: Readiness::default(),
+        vitals: Vitals::new(Readiness::default(), storage.clone()),
         clock,
         registry: prometheus::Registry::new(),
         front: Tasks::new(),
         back: Tasks::new(),
-        storage: Tasks::new(),
+        storage,
         workers,
         operator: OperatorGuard::new(data.operator_token(settings)?),
     })
@@ -189,7 +190,7 @@ impl Listeners {
             Some(_) => Some(services.conn(Service::Router, &settings.peers, context)?),
             None => None,
         };
-        health::watch(&context.ready, health.clone(), context, services, inference.clone());
+        health::watch(context.vitals.ready(), health.clone(), context, services, inference.clone());
         let rest = match (self.edge, inference, &context.workers) {
             (Some(listener), Some(inference), Some(workers)) => {
                 let edge = headgate_edge::Edge::new(
@@ -200,7 +201,7 @@ impl Listeners {
                             .as_ref()
                             .map_or_else(|| inference.clone(), |router| local(router.routing_service())),
                         inference,
-                        ready: context.ready.clone(),
+                        vitals: context.vitals.clone(),
                         registry: context.registry.clone(),
                         clock: context.clock.clone(),
                         tasks: context.front.clone(),
@@ -216,7 +217,7 @@ impl Listeners {
         let routes = services.routes(&health)?;
         let (identity, clock) = (context.identity.clone(), context.clock.clone());
         let grpc = tokio::spawn(serve_grpc(self.grpc, routes, bounds, identity, clock, stop.clone()));
-        context.ready.release(STARTING);
+        context.vitals.ready().release(STARTING);
         Ok(Running { stop, rest, grpc, health })
     }
 }
@@ -272,7 +273,7 @@ impl Running {
             ended = &mut rest => return Err(format!("the REST listener ended by itself: {ended:?}").into()),
         };
         tracing::info!(drain_ms = drain.as_millis(), "stopping");
-        context.ready.stop();
+        context.vitals.ready().stop();
         self.health.set(ServingStatus::NotServing).await;
         tokio::time::sleep(drain).await;
         self.stop.cancel();

@@ -21,7 +21,7 @@ use tower::Service;
 use tower::util::BoxCloneSyncService;
 
 use remote::Replicas;
-pub use remote::{Address, AddressError};
+pub use remote::{Address, AddressError, Reach};
 
 use crate::identity::{Identity, Peer};
 use crate::tasks::Tasks;
@@ -90,6 +90,12 @@ impl Conn {
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.replicas.as_ref().is_some_and(|replicas| replicas.away_for() > AWAY_AFTER)
+    }
+
+    /// How a service elsewhere was at the last look. `None` of a server in this process.
+    #[must_use]
+    pub fn reach(&self) -> Option<Reach> {
+        self.replicas.as_ref().map(|replicas| replicas.reach())
     }
 
     /// Whether calls can be answered, as far as is known: always by a server in this process.

@@ -110,6 +110,16 @@ impl Db {
         })
     }
 
+    /// Asks the least there is to ask.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        let one: i32 = crate::fetch!(self.read(), pool => sqlx::query_scalar("SELECT 1").fetch_one(pool))?;
+        debug_assert_eq!(one, 1);
+        Ok(())
+    }
+
     /// Closes every connection, which finishes SQLite's write-ahead log.
     pub async fn close(&self) {
         match &self.0 {

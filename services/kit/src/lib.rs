@@ -26,6 +26,7 @@ pub mod spool;
 pub mod tasks;
 pub mod telemetry;
 pub mod trace;
+pub mod vitals;
 pub mod watch;
 pub mod workers;
 

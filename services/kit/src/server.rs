@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -29,6 +30,7 @@ use self::slots::Slots;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::tasks::Tasks;
+use crate::vitals::{Report, Status, Vitals};
 
 /// What a gRPC listener takes at a time.
 #[derive(Clone, Copy, Debug)]
@@ -110,22 +112,21 @@ impl Readiness {
     }
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` until `stop` is cancelled, on `most` connections at a time.
+/// Serves `/livez`, `/readyz`, `/healthz` and `/metrics` until `stop` is cancelled, on `most` connections at a time.
 pub async fn serve_ops(
     listener: TcpListener,
     most: usize,
     registry: Registry,
-    ready: Readiness,
+    vitals: Vitals,
     tasks: Tasks,
     stop: CancellationToken,
 ) {
     let slots = Slots::new(most);
     while let Some((stream, slot)) = stop.run_until_cancelled(slots.accept(&listener)).await {
-        let (registry, ready, stop) = (registry.clone(), ready.clone(), stop.clone());
+        let (registry, vitals, stop) = (registry.clone(), vitals.clone(), stop.clone());
         tasks.spawn(async move {
-            let answer = service_fn(move |request| {
-                let response = ops(&request, &registry, &ready);
-                async move { Ok::<_, std::convert::Infallible>(response) }
+            let answer = service_fn(async |request| {
+                Ok::<_, std::convert::Infallible>(ops(&request, &registry, &vitals).await)
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -140,11 +141,12 @@ pub async fn serve_ops(
     }
 }
 
-fn ops(request: &Request<Incoming>, registry: &Registry, ready: &Readiness) -> Response<Full<Bytes>> {
+async fn ops(request: &Request<Incoming>, registry: &Registry, vitals: &Vitals) -> Response<Full<Bytes>> {
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n"),
+        "/healthz" => health(&vitals.report().await),
         "/readyz" => {
-            let missing = ready.missing();
+            let missing = vitals.ready().missing();
             if missing.is_empty() {
                 text(StatusCode::OK, "ok\n")
             } else {
@@ -152,7 +154,26 @@ fn ops(request: &Request<Incoming>, registry: &Registry, ready: &Readiness) -> R
             }
         }
         "/metrics" => text(StatusCode::OK, crate::metrics::render(registry)),
-        _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz or /metrics\n"),
+        _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz, /healthz or /metrics\n"),
+    }
+}
+
+/// 503 when the process cannot serve; a part that is away is no reason to send clients elsewhere.
+fn health(report: &Report) -> Response<Full<Bytes>> {
+    let status = match report.status {
+        Status::Ok | Status::Degraded => StatusCode::OK,
+        Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    match serde_json::to_vec(report) {
+        Ok(body) => {
+            let mut response = text(status, body);
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(cause) => {
+            tracing::error!(%cause, "the report cannot be written");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
+        }
     }
 }
 

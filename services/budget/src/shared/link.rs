@@ -80,6 +80,20 @@ impl Link {
         .await
     }
 
+    /// Asks every server the least there is to ask, whether one failed a moment ago or not. Tells what is wrong in words
+    /// that quote neither a server nor the configuration.
+    pub(crate) async fn ping(&self) -> Result<(), String> {
+        let ping = redis::cmd("PING");
+        let answer = match self.wire.clone() {
+            Wire::One(mut wire) => ping.query_async(&mut wire).await,
+            Wire::Cluster(mut wire) => ping.query_async(&mut wire).await,
+        };
+        answer.map_err(|cause: redis::RedisError| match cause.category() {
+            "" => "refused".to_owned(),
+            category => category.to_lowercase(),
+        })
+    }
+
     async fn guarded<T>(&self, call: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Fault> {
         if self.rests_until.lock().is_some_and(|until| Instant::now() < until) {
             return Err(Fault::Resting);

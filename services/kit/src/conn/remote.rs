@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -83,6 +83,17 @@ impl Address {
     }
 }
 
+/// How a service is.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// How many replicas its address leads to.
+    pub replicas: usize,
+    /// How many of them are well.
+    pub well: usize,
+    /// How long the slowest of those took to say so.
+    pub latency: Option<Duration>,
+}
+
 /// Every replica of a service that its name leads to.
 pub(super) struct Replicas {
     address: Address,
@@ -101,6 +112,8 @@ struct Replica {
     of: Authority,
     channel: Channel,
     well: AtomicBool,
+    /// How long its last answer about that took.
+    took_micros: AtomicU64,
 }
 
 impl Replicas {
@@ -118,6 +131,14 @@ impl Replicas {
     /// Whether a replica is well.
     pub(super) fn any_well(&self) -> bool {
         self.found.load().iter().any(|replica| replica.is_well())
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        let found = self.found.load();
+        let well = || found.iter().filter(|replica| replica.is_well());
+        let latency =
+            well().map(|replica| Duration::from_micros(replica.took_micros.load(Ordering::Relaxed)));
+        Reach { replicas: found.len(), well: well().count(), latency: latency.max() }
     }
 
     /// Keeps the replicas known until `stop` is cancelled.
@@ -179,7 +200,13 @@ impl Replicas {
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW * 4)
             .connect_with_connector_lazy(dial);
-        Some(Arc::new(Replica { at, of, channel, well: AtomicBool::new(false) }))
+        Some(Arc::new(Replica {
+            at,
+            of,
+            channel,
+            well: AtomicBool::new(false),
+            took_micros: AtomicU64::new(0),
+        }))
     }
 
     /// Those that are well in turn; if none is, all of them in turn: they may have recovered since.
@@ -248,7 +275,10 @@ impl Replica {
             request.metadata_mut().as_mut().insert(X_SERVICE_TOKEN, token);
         }
         let mut health = HealthClient::new(self.channel.clone());
+        let began = Instant::now();
         let asked = tokio::time::timeout(PATIENCE, health.check(request)).await;
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.took_micros.store(took, Ordering::Relaxed);
         let well = matches!(asked, Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving);
         if self.well.swap(well, Ordering::Relaxed) != well {
             tracing::info!(at = %self.at, well, "a replica changed");

@@ -1,10 +1,12 @@
 //! Where a service's tables are, and how they are opened.
 
+mod fault;
 mod file;
 mod server;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -13,6 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::config::connect_options;
 use super::{Config, Db, Engine, Error, UrlError};
 use crate::server::Readiness;
+use crate::vitals::Vitals;
 
 const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(2);
@@ -24,6 +27,8 @@ pub struct Source {
     migrate_on_start: bool,
     ready: Readiness,
     parts: Parts,
+    /// What was opened, once it is.
+    opened: Arc<OnceLock<Db>>,
 }
 
 /// A schema in PostgreSQL.
@@ -63,7 +68,8 @@ impl Source {
     #[must_use]
     pub fn file(path: PathBuf) -> Self {
         let parts = Parts { database: "database", migrations: "migrations" };
-        Self { place: Engine::Sqlite(path), migrate_on_start: true, ready: Readiness::default(), parts }
+        let (ready, opened) = (Readiness::default(), Arc::default());
+        Self { place: Engine::Sqlite(path), migrate_on_start: true, ready, parts, opened }
     }
 
     /// Where a service's tables are by the configuration: in `schema`, which is also the service's name, or in `file`.
@@ -88,6 +94,22 @@ impl Source {
     #[must_use]
     pub fn reported(self, ready: &Readiness, parts: Parts) -> Self {
         Self { ready: ready.clone(), parts, ..self }
+    }
+
+    /// Has `vitals` tell how the database is, from now on and whether it is open yet or not.
+    pub fn watched(&self, vitals: &Vitals) {
+        let kind = match self.place {
+            Engine::Postgres(_) => "postgresql",
+            Engine::Sqlite(_) => "sqlite",
+        };
+        let opened = self.opened.clone();
+        vitals.engine(self.parts.database, kind, move || {
+            let db = opened.get().cloned();
+            Box::pin(async move {
+                let Some(db) = db else { return Err("not open yet".to_owned()) };
+                db.ping().await.map_err(|cause| fault::of(&cause))
+            })
+        });
     }
 
     /// Opens the database and brings its schema up to date, or waits until somebody else did where this process shall
@@ -153,10 +175,14 @@ impl Source {
     }
 
     async fn try_open(&self, migrations: &Migrator) -> Result<Opened, Error> {
-        match &self.place {
-            Engine::Postgres(server) => server.open(migrations, self.migrate_on_start).await,
-            Engine::Sqlite(path) => file::open(path, migrations, self.migrate_on_start).await,
+        let opened = match &self.place {
+            Engine::Postgres(server) => server.open(migrations, self.migrate_on_start).await?,
+            Engine::Sqlite(path) => file::open(path, migrations, self.migrate_on_start).await?,
+        };
+        if let Opened::Ready(db) = &opened {
+            self.opened.get_or_init(|| db.clone());
         }
+        Ok(opened)
     }
 
     /// Whether trying again may help.

@@ -20,6 +20,7 @@ use super::stream;
 use crate::records::RecordSource;
 use crate::spool::{Spool, SpoolError};
 use crate::tasks::Tasks;
+use crate::vitals::Vitals;
 
 /// How long the broker may take to answer anything.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
@@ -62,6 +63,19 @@ pub enum Error {
 impl Error {
     pub(super) fn other(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Other(Box::new(cause))
+    }
+
+    /// What is wrong, in words that quote neither the broker nor the configuration.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Away => "no connection",
+            Self::Late => "no answer in time",
+            Self::Reconnected => "the connection is a new one",
+            Self::Config(..) | Self::Credentials(_) => "the configuration cannot be used",
+            Self::Foreign(_) => "the stream of records is none of ours",
+            Self::Other(_) => "refused or failed",
+            Self::Spool(_) => "the spool failed",
+        }
     }
 }
 
@@ -153,6 +167,19 @@ impl Broker {
     /// Looks for the stream anew before the next use.
     pub(super) async fn doubt(&self) {
         *self.0.prepared.lock().await = None;
+    }
+
+    /// Has `vitals` tell how the broker is: whether it answers, and has the stream of records.
+    pub fn watched(&self, vitals: &Vitals) {
+        let broker = self.clone();
+        vitals.engine("nats", "nats", move || {
+            let broker = broker.clone();
+            Box::pin(async move { broker.ping().await.map_err(|cause| cause.kind().to_owned()) })
+        });
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.jetstream().await?.get_stream(stream::STREAM).await.map(drop).map_err(Error::other)
     }
 
     /// Whether there is a connection now.
