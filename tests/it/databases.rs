@@ -8,11 +8,14 @@ use headgate_proto::auth::v1::{CreateApiKeyRequest, RevokeApiKeyRequest};
 use headgate_tests::cluster::{Headgate, run_to_end};
 use headgate_tests::prompts;
 use headgate_tests::servers::postgres::{PASSWORD, Postgres};
+use headgate_tests::servers::redis::Redis;
 use headgate_tests::setup::{KEY, Setup, TENANT};
 use headgate_tests::topology::Topology;
-use headgate_tests::upstream::Upstream;
+use headgate_tests::upstream::{Answer, Upstream};
 use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
+
+use crate::budget::{cent_model, cent_request};
 
 const SOON: Duration = Duration::from_secs(20);
 const SCHEMAS: &str = "SELECT string_agg(nspname, ',' ORDER BY nspname) FROM pg_namespace
@@ -20,6 +23,11 @@ const SCHEMAS: &str = "SELECT string_agg(nspname, ',' ORDER BY nspname) FROM pg_
 
 fn setup(upstream: &Upstream, database: &Value) -> Setup {
     Setup::with_model("m", upstream).section("database", database)
+}
+
+/// With what replicas of auth and catalog have in common.
+fn shared(setup: Setup) -> Setup {
+    setup.section("auth", &json!({"pepper": "5a".repeat(32)})).set("master_key", "6b".repeat(32))
 }
 
 /// One process: the other topologies bring a database of their own.
@@ -229,10 +237,10 @@ async fn the_fleet_lives_with_few_connections() {
 
 #[tokio::test]
 async fn what_one_gate_changes_another_on_the_same_database_knows() {
-    let (upstream, postgres) = (Upstream::start().await, Postgres::start().await);
-    let setup = setup(&upstream, &json!({"url": postgres.database()}))
-        .section("auth", &json!({"pepper": "5a".repeat(32)}))
-        .set("master_key", "6b".repeat(32));
+    let (upstream, postgres, redis) =
+        (Upstream::start().await, Postgres::start().await, Redis::start().await);
+    let setup = shared(setup(&upstream, &json!({"url": postgres.database()})))
+        .section("redis", &json!({"url": redis.url()}));
     let (here, there) = tokio::join!(start(&setup), start(&setup));
     let mut keys = ApiKeyServiceClient::new(here.operator("auth").await);
     let mut latest = Duration::ZERO;
@@ -251,6 +259,34 @@ async fn what_one_gate_changes_another_on_the_same_database_knows() {
         client.chat(&prompts::chat("m")).await.expect(401);
     }
     assert!(latest < Duration::from_secs(1), "accepted {latest:?} after the answer");
+}
+
+#[tokio::test]
+async fn of_two_that_count_in_memory_the_second_waits_until_the_first_is_gone() {
+    let (upstream, postgres) = (Upstream::start().await, Postgres::start().await);
+    upstream.script("m", Answer { chunks: 100, ..Answer::default() });
+    let url = postgres.database();
+    let setup = shared(cent_model(&upstream))
+        .section("database", &json!({"url": url}))
+        .budget(json!({"tenant_id": TENANT, "limit_usd": "0.02"}));
+    let mut first = start(&setup).await;
+    let mut second = Headgate::launch(&setup).await;
+    until_readyz_says(&second, "budget: another process counts in memory, starting").await;
+    first.client().chat(&cent_request()).await.expect(200);
+    // Restarted, it stands in line again, behind nobody but the first.
+    second.kill();
+    second.node_mut("budget").restart().await;
+    until_readyz_says(&second, "budget: another process counts in memory, starting").await;
+    // Without NATS, what its spool still holds would stay there.
+    eventually(SOON, "the spend to be stored", || async {
+        (postgres.sql(&url, "SELECT COUNT(*) FROM budget.lease_spend") == "1").then_some(())
+    })
+    .await;
+    assert_eq!(first.terminate().await, Some(0), "{}", first.logs());
+    second.ready().await;
+    // What the first one counted, the second knows.
+    second.client().chat(&cent_request()).await.expect(200);
+    second.client().chat(&cent_request()).await.expect(403);
 }
 
 #[tokio::test]

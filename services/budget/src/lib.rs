@@ -7,6 +7,7 @@
 //! - A decision reads no database and waits for nothing but its tenant's lock; where several replicas share their
 //!   counters, for one call of Redis.
 //! - Spend comes from records only, once per lease, in whatever order records and settlements arrive.
+//! - Who counts in memory is the only one of its database: a second one waits, unready, until the first is gone.
 //! - A hold outlives its holder by the lease's time to live at most, and then ends in a record, never silently. An
 //!   admission that was not used is given back whole, and ends in none.
 //! - A restart of this process alone forgets no hold of a process elsewhere.
@@ -42,8 +43,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn};
-use headgate_kit::db::{self, Source};
+use headgate_kit::db::{self, Sole, Source};
 use headgate_kit::identity::OperatorGuard;
+use headgate_kit::ids;
 use headgate_kit::records::{CaughtUp, RecordSource};
 use headgate_kit::spool::{OpenEntry, Spool};
 use headgate_kit::tasks::Tasks;
@@ -53,6 +55,7 @@ use headgate_proto::budget::v1::admission_service_server::AdmissionServiceServer
 use headgate_proto::budget::v1::budget_service_server::BudgetServiceServer;
 use headgate_proto::budget::v1::policy_watch_service_server::PolicyWatchServiceServer;
 use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
 
 pub use bootstrap::Bootstrap;
 pub use config::Config;
@@ -71,6 +74,9 @@ use replays::Replays;
 use shared::{Link, Parts, Shared};
 use store::Store;
 use window::Months;
+
+/// What readiness says while another process counts in its memory. Replicas need `redis.url`.
+const COUNTED_ELSEWHERE: &str = "budget: another process counts in memory";
 
 /// Its schema.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/budget");
@@ -95,6 +101,8 @@ pub struct Deps {
     pub unfinished: Vec<OpenEntry>,
     /// Where the live counters are kept.
     pub redis: RedisConfig,
+    /// Cancelled when another process counts instead of this one, which must end then.
+    pub superseded: CancellationToken,
 }
 
 /// Why the service cannot start.
@@ -126,6 +134,8 @@ pub struct Budget {
     store: Store,
     /// Held while policies change, in the database and then in memory.
     policies: Arc<tokio::sync::Mutex<()>>,
+    /// That nobody else counts in memory, until the last clone is gone.
+    _sole: Option<Sole>,
     operator: OperatorGuard,
     tasks: Tasks,
     behind: Arc<AtomicUsize>,
@@ -148,6 +158,11 @@ impl Budget {
             .map_err(|e| BuildError::Config { field: "time_zone", problem: e.to_string() })?;
         let metrics = Metrics::new(&deps.registry)?;
         let store = Store::open(&deps.database).await?;
+        // Before anything is read: the one that counts until then still writes.
+        let sole = match &deps.redis.url {
+            None => Some(deps.database.sole(COUNTED_ELSEWHERE, ids::uuid(&deps.clock)).await?),
+            Some(_) => None,
+        };
 
         let policies = Policies::new(config.default_key_limits, config.default_tenant_limits);
         let load = async || Ok((store.policy_revision().await?, store.load_policies().await?));
@@ -169,11 +184,15 @@ impl Budget {
             }
         };
         tasks.spawn(upkeep::reap(engine.clone(), deps.outbox, stop.clone()));
+        if let Some(sole) = sole.clone() {
+            tasks.spawn(give_way(sole, behind.clone(), deps.superseded, stop.clone()));
+        }
         tasks.spawn(upkeep::prune(store.clone(), deps.clock, stop));
         Ok(Self {
             engine,
             store,
             policies,
+            _sole: sole,
             operator: deps.operator,
             tasks: deps.tasks,
             behind,
@@ -294,6 +313,20 @@ impl Budget {
 
 fn unavailable(cause: sqlx::Error) -> Failure {
     Failure::unavailable("the store of budgets", cause)
+}
+
+/// Closes admission to budgets when another process counts in its memory, and has this one end.
+async fn give_way(
+    sole: Sole,
+    behind: Arc<AtomicUsize>,
+    superseded: CancellationToken,
+    stop: CancellationToken,
+) {
+    if sole.lost(stop).await {
+        tracing::error!("another process took over limits and budgets while the database was out of reach");
+        behind.fetch_add(1, Ordering::AcqRel);
+        superseded.cancel();
+    }
 }
 
 /// What either engine is made of.

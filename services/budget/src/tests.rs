@@ -27,6 +27,7 @@ use headgate_proto::catalog::v1::Price;
 use headgate_proto::record::v1::{IntentRecord, Outcome, UsageRecord};
 use pb::admit_response::Outcome as Decision;
 use prost::Message as _;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::record::Ended;
@@ -83,6 +84,7 @@ impl Service {
             outbox: outbox.clone(),
             unfinished,
             redis,
+            superseded: CancellationToken::new(),
         };
         let budget = Budget::build(Config::default(), deps).await.unwrap();
         Self { budget, clock: clock.clone(), tasks, outbox }

@@ -15,6 +15,7 @@ use headgate_kit::workers::Workers;
 use prometheus::Registry;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
 
 use crate::records::Records;
 use crate::settings::Settings;
@@ -51,6 +52,8 @@ pub(crate) struct Context {
     pub(crate) identity: Identity,
     /// `None` where no service has a use for it.
     pub(crate) master_key: Option<MasterKey>,
+    /// Cancelled when another process has taken this one's place.
+    pub(crate) superseded: CancellationToken,
 }
 
 /// Why the process cannot start.
@@ -271,6 +274,7 @@ impl Context {
             outbox,
             unfinished,
             redis: settings.redis.clone(),
+            superseded: self.superseded.clone(),
         }
     }
 

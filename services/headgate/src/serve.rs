@@ -158,6 +158,7 @@ fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, B
         storage,
         workers,
         operator: OperatorGuard::new(data.operator_token(settings)?),
+        superseded: CancellationToken::new(),
     })
 }
 
@@ -255,7 +256,7 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for SIGTERM or SIGINT, then: not ready, accept a while longer (SIGTERM only: load balancers lag), let
+    /// Waits for SIGTERM, SIGINT or the loss of its place, then: not ready, accept a while longer (SIGTERM only: load balancers lag), let
     /// running responses end, flush records, end.
     async fn until_signal(
         self,
@@ -269,6 +270,7 @@ impl Running {
                 Signal::Terminate => Duration::from_millis(settings.shutdown.drain_ms),
                 Signal::Interrupt => Duration::ZERO,
             },
+            () = context.superseded.cancelled() => Duration::ZERO,
             ended = &mut grpc => return Err(format!("the gRPC listener ended by itself: {ended:?}").into()),
             ended = &mut rest => return Err(format!("the REST listener ended by itself: {ended:?}").into()),
         };
@@ -296,6 +298,9 @@ impl Running {
             workers.stop().await;
         }
         tracing::info!("stopped");
+        if context.superseded.is_cancelled() {
+            return Err("another process has taken this one's place".into());
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 mod config;
 mod follower;
 mod migrate;
+mod sole;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -19,6 +20,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
 
 pub use config::{Config, UrlError};
 pub use follower::{Behind, Follower};
+pub use sole::Sole;
 pub use source::{Parts, Source};
 
 /// How long one statement on PostgreSQL may take as its client sees it: longer than the server gives it, so that only

@@ -23,9 +23,9 @@ const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// Where one service's tables are. Opening it is left to the service, which knows its migrations.
 #[derive(Clone, Debug)]
 pub struct Source {
-    place: Engine<Server, PathBuf>,
+    pub(super) place: Engine<Server, PathBuf>,
     migrate_on_start: bool,
-    ready: Readiness,
+    pub(super) ready: Readiness,
     parts: Parts,
     /// What was opened, once it is.
     opened: Arc<OnceLock<Db>>,
@@ -33,10 +33,10 @@ pub struct Source {
 
 /// A schema in PostgreSQL.
 #[derive(Clone)]
-struct Server {
+pub(super) struct Server {
     // Boxed, since it is far larger than a path.
     options: Box<PgConnectOptions>,
-    schema: &'static str,
+    pub(super) schema: &'static str,
     max_connections: u32,
 }
 
@@ -186,16 +186,16 @@ impl Source {
     }
 
     /// Whether trying again may help.
-    fn may_pass(&self, cause: &Error) -> bool {
+    pub(super) fn may_pass(&self, cause: &Error) -> bool {
         matches!(self.place, Engine::Postgres(_)) && server::may_pass(cause)
     }
 
-    fn report_away(&self, cause: &Error) {
+    pub(super) fn report_away(&self, cause: &Error) {
         tracing::warn!(part = self.parts.database, %cause, "a database is away, trying again");
         self.report(Some(self.parts.database));
     }
 
-    fn report(&self, missing: Option<&'static str>) {
+    pub(super) fn report(&self, missing: Option<&'static str>) {
         for part in [self.parts.database, self.parts.migrations] {
             self.ready.release(part);
             if missing == Some(part) {

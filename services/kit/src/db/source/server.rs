@@ -67,7 +67,7 @@ impl Server {
         within(self.options().connect()).await
     }
 
-    fn options(&self) -> PgConnectOptions {
+    pub(in crate::db) fn options(&self) -> PgConnectOptions {
         // Notices tell what is as it shall be, e.g. that a table exists.
         let options = [("search_path", self.schema), ("client_min_messages", "warning")];
         self.options.as_ref().clone().options(options)
