@@ -54,7 +54,7 @@ pub(crate) async fn full(shared: &Shared) -> Answer {
     let (state, report) = tokio::join!(shared.routing.get_state(request), shared.vitals.report());
     let state = state.map(tonic::Response::into_inner);
     if let Err(status) = &state {
-        tracing::warn!(code = ?status.code(), "the router does not tell its state");
+        headgate_kit::warn_seldom!(code = ?status.code(), "the router does not tell its state");
     }
     let full = describe(report, state.ok().as_ref());
     Ok(whole(JSON, serde_json::to_vec(&full).map_err(Failure::internal)?.into()))

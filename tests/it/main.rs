@@ -23,6 +23,7 @@ mod layering;
 mod lifecycle;
 mod limits;
 mod llama;
+mod log_noise;
 mod models;
 mod mutual_tls;
 mod passthrough;

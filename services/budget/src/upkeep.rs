@@ -58,7 +58,7 @@ pub(crate) enum ReapError {
 pub(crate) async fn reap_once(engine: &Live, outbox: &Spool) -> Result<(), ReapError> {
     for overdue in engine.overdue().await? {
         outbox.end(overdue.id, &overdue.record.encode_to_vec())?;
-        tracing::warn!(
+        headgate_kit::warn_seldom!(
             lease_id = %overdue.id,
             request_id = overdue.record.request_id,
             "lease expired, accounted for by an estimate"

@@ -72,7 +72,7 @@ fn header(secret: &SecretString) -> Result<HeaderValue, http::header::InvalidHea
 }
 
 fn unusable(target: &Target, cause: &dyn std::error::Error) -> Failure {
-    tracing::warn!(provider = target.provider_id, %cause, "a provider's credential cannot be used");
+    headgate_kit::warn_seldom!(provider = target.provider_id, %cause, "a provider's credential cannot be used");
     Failure::new(ErrorReason::UpstreamCredential, "Headgate's credential for the upstream cannot be used")
 }
 

@@ -10,6 +10,8 @@ pub use headgate_proto::common::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::seldom::SeldomEach;
+
 /// The domain of every `ErrorInfo` that Headgate sends.
 pub const DOMAIN: &str = "headgate";
 const PREFIX: &str = "ERROR_REASON_";
@@ -45,9 +47,12 @@ impl Failure {
         Self::new(ErrorReason::Internal, "internal error")
     }
 
-    /// A part that is away for now: the cause goes to the log.
-    pub fn unavailable(what: &str, cause: impl std::fmt::Display) -> Self {
-        tracing::warn!(%cause, what, "part unavailable");
+    /// A part that is away for now: the cause goes to the log, of each part once a second.
+    pub fn unavailable(what: &'static str, cause: impl std::fmt::Display) -> Self {
+        static TOLD: SeldomEach = SeldomEach::new();
+        if let Some(left_out) = TOLD.due(what) {
+            tracing::warn!(%cause, what, left_out, "part unavailable");
+        }
         Self::new(ErrorReason::Unavailable, format!("{what} is unavailable, try again shortly"))
             .retry_after(Duration::from_secs(1))
     }

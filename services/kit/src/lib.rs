@@ -20,6 +20,7 @@ pub mod records;
 pub mod request_id;
 pub mod scope;
 pub mod seal;
+pub mod seldom;
 pub mod server;
 pub mod snapshot;
 pub mod spool;

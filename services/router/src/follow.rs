@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headgate_kit::seldom::Seldom;
 use headgate_kit::tasks::Tasks;
 use tonic::{Response, Status, Streaming};
 
@@ -20,12 +21,15 @@ where
 {
     let stopping = tasks.stopping();
     tasks.spawn(async move {
+        let told = Seldom::new();
         while !stopping.is_cancelled() {
             tokio::select! {
                 // First: a peer that stops with us is no news.
                 biased;
                 () = stopping.cancelled() => return,
-                cause = read(&open, &apply) => tracing::warn!(what, %cause, "watch broke, connecting anew"),
+                cause = read(&open, &apply) => if let Some(left_out) = told.due() {
+                    tracing::warn!(what, %cause, left_out, "watch broke, connecting anew");
+                },
             }
             tokio::select! {
                 () = stopping.cancelled() => return,

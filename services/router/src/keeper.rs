@@ -9,6 +9,7 @@ use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::scope::{self, RequestContext, within};
 use headgate_kit::tasks::Tasks;
+use headgate_kit::warn_seldom;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::budget::v1::{AdmissionServiceStub, ExtendRequest};
 use uuid::Uuid;
@@ -83,7 +84,7 @@ impl Keeper {
                     held.until_unix_ms = response.into_inner().expires_at_unix_ms;
                 }
             }
-            Err(status) => tracing::warn!(lease_id = %lease, cause = status.message(), "lease not extended"),
+            Err(status) => warn_seldom!(lease_id = %lease, cause = status.message(), "lease not extended"),
         }
     }
 }

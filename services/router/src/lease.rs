@@ -115,7 +115,7 @@ impl Lease {
             ProgressRecord { lease_id: self.subject.lease_id(), completion_tokens: self.delivered_tokens };
         if let Err(cause) = self.parts.spool.note(self.subject.id, &progress.encode_to_vec()) {
             self.parts.metrics.lost_intents.inc();
-            tracing::warn!(%cause, "progress not noted");
+            headgate_kit::warn_seldom!(%cause, "progress not noted");
         }
     }
 

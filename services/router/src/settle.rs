@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headgate_kit::scope::carried;
+use headgate_kit::warn_seldom;
 use headgate_proto::budget::v1::SettleRequest;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub(crate) fn settle(parts: &Arc<Parts>, lease: Uuid, message: SettleRequest) {
     let of = parts.clone();
     promptly(parts, CALL_DEADLINE, async move {
         if let Err(status) = of.admission.settle(message).await {
-            tracing::warn!(lease_id = %lease, cause = status.message(), "lease not settled");
+            warn_seldom!(lease_id = %lease, cause = status.message(), "lease not settled");
         }
     });
 }
@@ -31,7 +32,7 @@ pub(crate) fn promptly(parts: &Parts, patience: Duration, call: impl Future<Outp
         Poll::Ready(()) => {}
         Poll::Pending => parts.tasks.spawn(carried(async move {
             if tokio::time::timeout(patience, call).await.is_err() {
-                tracing::warn!("budget was not told in time how a lease ended");
+                warn_seldom!("budget was not told in time how a lease ended");
             }
         })),
     }
