@@ -69,8 +69,9 @@ peers:
   auth: http://auth:50051
   catalog: https://catalog:50051
   budget: http://budget:50051,http://other:50051
-redis: {cluster: true}
-nats: {credentials_file: bad.yaml}
+adapter: {ca_file: no-such.pem}
+redis: {cluster: true, ca_file: bad.yaml}
+nats: {credentials_file: bad.yaml, ca_file: bad.yaml}
 database: {urls: {nobody: 'postgres://u:planted@host/db'}}
 ";
     let only = ["--only", "router,edge"];
@@ -78,16 +79,22 @@ database: {urls: {nobody: 'postgres://u:planted@host/db'}}
     assert_eq!(refused_by(&[&["serve"], &only[..]].concat(), config).await, output);
     let faults = output.lines().filter_map(|line| line.strip_prefix("  ")?.split(": ").next());
     let wanted = [
+        "adapter.ca_file",
         "database.urls.nobody",
         "identity.tls.ca_file",
         "identity.tls.certificate_file",
         "identity.tls.key_file",
         "identity.token_key",
+        // That it holds no certificate, and that there is nothing it is for.
+        "nats.ca_file",
+        "nats.ca_file",
         "nats.credentials_file",
         "nats.url",
         "peers.adapter",
         "peers.auth",
         "peers.budget",
+        "redis.ca_file",
+        "redis.ca_file",
         "redis.cluster",
     ];
     assert_eq!(faults.collect::<Vec<_>>(), wanted, "{output}");

@@ -26,6 +26,7 @@ mod llama;
 mod log_noise;
 mod models;
 mod mutual_tls;
+mod own_authorities;
 mod passthrough;
 mod proto_lint;
 mod records_load;

@@ -9,10 +9,10 @@ use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::{Channel, Endpoint, Error};
 
 /// Signs certificates.
@@ -102,8 +102,8 @@ impl Authority {
     fn client(&self, shown: Option<&Certificate>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
-        let ring = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions().unwrap();
+        let config =
+            ClientConfig::builder_with_provider(ring()).with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(roots);
         let mut config = match shown {
             None => config.with_no_client_auth(),
@@ -116,6 +116,49 @@ impl Authority {
         config.alpn_protocols = vec![b"h2".to_vec()];
         config
     }
+}
+
+/// Speaks TLS where a server behind it does not. Ends when dropped.
+pub struct Front {
+    /// Where it listens.
+    pub at: SocketAddr,
+    _connections: tokio::task::JoinSet<()>,
+}
+
+impl Authority {
+    /// Starts one in front of `server`, with a certificate of this authority.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub async fn front(&self, server: SocketAddr) -> Front {
+        let Certificate { chain, key } = self.sign(&[]);
+        let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config =
+            ServerConfig::builder_with_provider(ring()).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (at, mut connections) = (listener.local_addr().unwrap(), tokio::task::JoinSet::new());
+        connections.spawn(async move {
+            let mut open = tokio::task::JoinSet::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let acceptor = acceptor.clone();
+                open.spawn(async move {
+                    // Whoever does not believe the certificate hangs up.
+                    let mut client = acceptor.accept(client).await?;
+                    let mut server = TcpStream::connect(server).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut server).await
+                });
+            }
+        });
+        Front { at, _connections: connections }
+    }
+}
+
+fn ring() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// What `identity.tls` says of the certificates in a folder.

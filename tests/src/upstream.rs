@@ -58,6 +58,12 @@ impl Upstream {
         format!("http://{}/v1", self.address)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sets what requests for `model` (its upstream name) get from now on.
     pub fn script(&self, model: &str, behaviour: impl Into<Behaviour>) {
         self.state.scripts.lock().unwrap().insert(model.to_owned(), behaviour.into());

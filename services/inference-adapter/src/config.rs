@@ -1,5 +1,7 @@
 //! What an operator may set.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Settings of the adapter. Every default is meant for production.
@@ -18,6 +20,8 @@ pub struct Config {
     pub pool_idle_ms: u64,
     /// Idle connections kept to one upstream.
     pub pool_idle_per_upstream: usize,
+    /// Certificates (PEM) of authorities that upstreams' may come from, too, beside the public ones. Unset: none.
+    pub ca_file: Option<PathBuf>,
     /// Bytes of the largest whole answer that is taken from an upstream.
     pub max_response_bytes: usize,
     /// Bytes of the largest gRPC message, in either direction.
@@ -35,6 +39,7 @@ impl Default for Config {
             total_ms: 600_000,
             pool_idle_ms: 90_000,
             pool_idle_per_upstream: 256,
+            ca_file: None,
             max_response_bytes: 64 * MIB,
             max_message_bytes: 64 * MIB,
         }
@@ -63,6 +68,7 @@ impl Config {
                 problems.push((field, format!("must be at least 1024, not {bytes}")));
             }
         }
+        problems.extend(headgate_kit::trust::problem(self.ca_file.as_deref()));
         problems
     }
 }

@@ -26,6 +26,7 @@ pub(crate) use self::broken::Broken;
 use self::client::{Client, Outgoing};
 pub use self::pieces::Pieces;
 pub(crate) use self::pieces::redacted;
+use crate::adapter::BuildError;
 use crate::config::Config;
 use crate::deadlines::{Phase, Watch};
 use crate::provider::{Chunks, Exchange, Provider};
@@ -48,7 +49,7 @@ pub(crate) struct Driver {
 impl Driver {
     /// # Errors
     /// When TLS cannot be set up.
-    pub(crate) fn new(config: &Config, clock: Clock, tasks: Tasks) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(config: &Config, clock: Clock, tasks: Tasks) -> Result<Self, BuildError> {
         let client = Client::new(config, tasks.clone())?;
         Ok(Self { client, max_response_bytes: config.max_response_bytes, clock, tasks })
     }

@@ -27,6 +27,7 @@ pub mod spool;
 pub mod tasks;
 pub mod telemetry;
 pub mod trace;
+pub mod trust;
 pub mod vitals;
 pub mod watch;
 pub mod workers;

@@ -1,7 +1,9 @@
 //! A PostgreSQL of a test's own.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -48,10 +50,32 @@ impl Postgres {
     /// # Panics
     /// When it is not installed, or does not start.
     pub async fn start_with(max_connections: u16) -> Self {
+        Self::launch(max_connections, None).await
+    }
+
+    /// Starts one that speaks TLS, too, with the certificate `tls.crt` and its key of a folder.
+    ///
+    /// # Panics
+    /// When it is not installed, or does not start.
+    pub async fn start_with_tls(certificates: &Path) -> Self {
+        Self::launch(100, Some(certificates)).await
+    }
+
+    async fn launch(max_connections: u16, certificates: Option<&Path>) -> Self {
         let folder = folder("headgate-postgres-");
         let (data, password) = (folder.path().join("data"), folder.path().join("password"));
         std::fs::write(&password, PASSWORD).unwrap();
         let in_folder = |path: &PathBuf| path.to_str().expect("a UTF-8 path").to_owned();
+        let mut tls = Vec::new();
+        if let Some(certificates) = certificates {
+            for (file, setting) in [("tls.crt", "ssl_cert_file"), ("tls.key", "ssl_key_file")] {
+                let own = folder.path().join(file);
+                std::fs::copy(certificates.join(file), &own).unwrap();
+                std::fs::set_permissions(&own, Permissions::from_mode(0o600)).unwrap();
+                tls.push(format!("{setting}={}", own.display()));
+            }
+            tls.push("ssl=on".to_owned());
+        }
         own(&folder);
         // No `fsync`: what a killed process wrote is the kernel's, and stays.
         let mut initdb = unprivileged("initdb");
@@ -67,7 +91,10 @@ impl Postgres {
             "unix_socket_directories=".to_owned(),
             "fsync=off".to_owned(),
             format!("max_connections={max_connections}"),
-        ] {
+        ]
+        .into_iter()
+        .chain(tls)
+        {
             command.extend(["-c".to_owned(), setting]);
         }
         // SIGQUIT: at once, but shared memory is given back.

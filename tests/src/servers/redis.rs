@@ -47,6 +47,20 @@ impl Redis {
         Self::launch(&["--appendonly", append, "--appendfsync", "always"]).await
     }
 
+    /// Starts one with the certificate `tls.crt`, its key and `ca.crt` of a folder, and tells the URL over TLS, which
+    /// stands beside the one in clear text.
+    ///
+    /// # Panics
+    /// When it is not installed, or does not start.
+    pub async fn start_with_tls(certificates: &Path) -> (Self, String) {
+        let file = |name| certificates.join(name).to_str().expect("a UTF-8 path").to_owned();
+        let (port, certificate, key, ca) =
+            (free_port().to_string(), file("tls.crt"), file("tls.key"), file("ca.crt"));
+        let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &ca];
+        let options = [&["--tls-port", &port, "--tls-auth-clients", "no"], &files[..]].concat();
+        (Self::launch(&options).await, format!("rediss://127.0.0.1:{port}"))
+    }
+
     async fn launch(options: &[&str]) -> Self {
         let folder = folder("headgate-redis-");
         let port = free_port();

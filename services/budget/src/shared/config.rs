@@ -1,5 +1,8 @@
 //! Where Redis is.
 
+use std::path::PathBuf;
+
+use headgate_kit::trust;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,8 @@ pub struct RedisConfig {
     /// Unset: counters are kept in the memory of this process.
     #[serde(skip_serializing)]
     pub url: Option<SecretString>,
+    /// Certificates (PEM) of the authorities that the server's must come from, instead of the public ones. Unset: none.
+    pub ca_file: Option<PathBuf>,
     /// Whether it is a cluster.
     pub cluster: bool,
     /// How long a connection may take, and an answer, in milliseconds. One that takes longer is none: Redis is taken to
@@ -20,7 +25,7 @@ pub struct RedisConfig {
 
 impl Default for RedisConfig {
     fn default() -> Self {
-        Self { url: None, cluster: false, response_timeout_ms: 1000 }
+        Self { url: None, ca_file: None, cluster: false, response_timeout_ms: 1000 }
     }
 }
 
@@ -31,6 +36,11 @@ impl RedisConfig {
         let mut problems = Vec::new();
         if !(10..=60_000).contains(&self.response_timeout_ms) {
             problems.push(("response_timeout_ms", "must be from 10 to 60000".to_owned()));
+        }
+        problems.extend(trust::problem(self.ca_file.as_deref()));
+        let speaks_tls = |url: &SecretString| url.expose_secret().trim().starts_with("rediss://");
+        if self.ca_file.is_some() && !self.url.as_ref().is_some_and(speaks_tls) {
+            problems.push(("ca_file", "needs a redis.url of rediss://".to_owned()));
         }
         match &self.url {
             None if self.cluster => problems.push(("cluster", "needs redis.url".to_owned())),
@@ -59,6 +69,15 @@ impl RedisConfig {
         }
         let fits = redis::cluster::ClusterClientBuilder::new(nodes).build().is_ok();
         (!fits).then_some("the nodes of a cluster must have the same scheme, user and password")
+    }
+
+    /// What a connection believes; `None` for public authorities.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn authorities(&self) -> std::io::Result<Option<redis::TlsCertificates>> {
+        let pem = self.ca_file.as_ref().map(std::fs::read).transpose()?;
+        Ok(pem.map(|pem| redis::TlsCertificates { client_tls: None, root_cert: Some(pem) }))
     }
 
     /// The nodes to connect to; `None` where there are none or one cannot be read.

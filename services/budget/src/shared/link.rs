@@ -41,9 +41,14 @@ impl Link {
     /// When the address cannot be one.
     pub(crate) fn open(config: &RedisConfig, url: &SecretString) -> Result<Self, Fault> {
         let nodes = config.nodes(url.expose_secret()).unwrap_or_default();
+        let authorities = config.authorities().map_err(|_| Fault::Garbled("no authorities"))?;
         let timeout = Duration::from_millis(config.response_timeout_ms);
         let wire = if config.cluster {
-            let client = ClusterClientBuilder::new(nodes).retries(3).max_retry_wait(200).build()?;
+            let mut client = ClusterClientBuilder::new(nodes).retries(3).max_retry_wait(200);
+            if let Some(authorities) = authorities {
+                client = client.certs(authorities);
+            }
+            let client = client.build()?;
             let config = ClusterConfig::new().set_connection_timeout(timeout).set_response_timeout(timeout);
             Wire::Cluster(client.get_pending_async_connection_with_config(config))
         } else {
@@ -53,7 +58,11 @@ impl Link {
                 .set_max_delay(Duration::from_millis(100))
                 .set_connection_timeout(Some(timeout))
                 .set_response_timeout(Some(timeout));
-            Wire::One(ConnectionManager::new_lazy_with_config(Client::open(node)?, config)?)
+            let client = match authorities {
+                Some(authorities) => Client::build_with_tls(node, authorities)?,
+                None => Client::open(node)?,
+            };
+            Wire::One(ConnectionManager::new_lazy_with_config(client, config)?)
         };
         Ok(Self { wire, call_timeout: timeout + AROUND, rests_until: Arc::default() })
     }

@@ -18,6 +18,7 @@ use super::answer::AnswerBody;
 use super::connect::{Connector, Io};
 use super::http1::Link;
 use super::pool::{Origin, Pool, Shared};
+use crate::adapter::BuildError;
 use crate::config::Config;
 use crate::failure;
 
@@ -50,8 +51,8 @@ pub(super) struct Outgoing {
 
 impl Client {
     /// # Errors
-    /// When TLS cannot be set up.
-    pub(super) fn new(config: &Config, tasks: Tasks) -> Result<Self, rustls::Error> {
+    /// When TLS cannot be set up, or `ca_file` cannot be used.
+    pub(super) fn new(config: &Config, tasks: Tasks) -> Result<Self, BuildError> {
         let keep = Duration::from_millis(config.pool_idle_ms);
         let pool = Arc::new(Pool::new(keep, config.pool_idle_per_upstream));
         tasks.spawn(sweep(
@@ -59,7 +60,7 @@ impl Client {
             keep.clamp(Duration::from_millis(1), SWEEP),
             tasks.stopping(),
         ));
-        Ok(Self { connector: Connector::new()?, pool, tasks })
+        Ok(Self { connector: Connector::new(config.ca_file.as_deref())?, pool, tasks })
     }
 
     /// A connection for a request: one that waits, or a new one, which may take as long as `limit`.

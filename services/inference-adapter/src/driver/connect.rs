@@ -1,15 +1,19 @@
 //! Makes connections, in clear or over TLS.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headgate_kit::trust;
 use http::Uri;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower::Service as _;
+
+use crate::adapter::BuildError;
 
 /// What bytes go over.
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -19,7 +23,7 @@ pub(super) type Unreachable = Box<dyn std::error::Error + Send + Sync>;
 
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// HTTP/1.1 in clear; over TLS whatever the upstream prefers, checked against Mozilla's roots.
+/// HTTP/1.1 in clear; over TLS whatever the upstream prefers, checked against Mozilla's roots and an operator's own.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     tcp: HttpConnector,
@@ -28,15 +32,19 @@ pub(super) struct Connector {
 
 impl Connector {
     /// # Errors
-    /// When TLS cannot be set up.
-    pub(super) fn new() -> Result<Self, rustls::Error> {
+    /// When TLS cannot be set up, or `ca_file` cannot be used.
+    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, BuildError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for own in ca_file.map(trust::certificates).transpose()?.unwrap_or_default() {
+            roots.add(own)?;
+        }
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions()?;
-        let mut tls = tls.with_webpki_roots().with_no_client_auth();
+        let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { tcp, tls: Arc::new(tls) })
     }

@@ -14,15 +14,19 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use super::config::Files;
+use crate::trust::{AuthorityError, certificates};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// A file cannot be read, or holds something else.
+    /// A file cannot be read, or holds no key.
     #[error("{0}: {1}")]
     File(PathBuf, String),
+    /// A file cannot be read, or holds no certificate.
+    #[error(transparent)]
+    Certificates(#[from] AuthorityError),
     /// The files do not belong together.
     #[error("certificates: {0}")]
     Tls(#[from] rustls::Error),
@@ -89,9 +93,9 @@ impl Certificates {
 /// What is wrong with the files, by field.
 pub(super) fn problems(files: Files<'_>) -> Vec<(&'static str, String)> {
     let read = [
-        ("tls.certificate_file", certificates(files.certificate).err()),
+        ("tls.certificate_file", certificates(files.certificate).err().map(CertificateError::from)),
         ("tls.key_file", private_key(files.key).err()),
-        ("tls.ca_file", certificates(files.ca).err()),
+        ("tls.ca_file", certificates(files.ca).err().map(CertificateError::from)),
     ];
     let unread = read.into_iter().filter_map(|(field, cause)| Some((field, cause?.to_string())));
     let mut problems: Vec<_> = unread.collect();
@@ -134,13 +138,6 @@ impl Loaded {
         client.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self { changed, server: Arc::new(server), client: Arc::new(client) })
     }
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let fail = |why: String| CertificateError::File(file.to_owned(), why);
-    let read = CertificateDer::pem_file_iter(file).map_err(|e| fail(e.to_string()))?;
-    let found = read.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))?;
-    if found.is_empty() { Err(fail("holds no certificate".to_owned())) } else { Ok(found) }
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {

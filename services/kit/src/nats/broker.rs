@@ -225,6 +225,9 @@ impl Broker {
         if let Some(file) = &config.credentials_file {
             options = options.credentials_file(file).await.map_err(Error::Credentials)?;
         }
+        if let Some(file) = &config.ca_file {
+            options = options.add_root_certificates(file.clone());
+        }
         // Weak: the client lives in what the callback refers to.
         let broker = Arc::downgrade(&self.0);
         let options = options.event_callback(move |event| {

@@ -7,6 +7,8 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::trust;
+
 /// Where the broker is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,13 +20,15 @@ pub struct Config {
     pub url: Option<SecretString>,
     /// A file of NATS credentials (JWT and seed). Unset: none.
     pub credentials_file: Option<PathBuf>,
+    /// Certificates (PEM) of the authorities that the server's must come from, instead of the system's. Unset: none.
+    pub ca_file: Option<PathBuf>,
     /// How many servers of a cluster keep each record: 1 to 5.
     pub replicas: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { url: None, credentials_file: None, replicas: 1 }
+        Self { url: None, credentials_file: None, ca_file: None, replicas: 1 }
     }
 }
 
@@ -48,6 +52,10 @@ impl Config {
                 problems
                     .push(("credentials_file", "stands beside credentials in url: one is enough".to_owned()));
             }
+        }
+        problems.extend(trust::problem(self.ca_file.as_deref()));
+        if self.ca_file.is_some() && self.url.is_none() {
+            problems.push(("ca_file", "needs nats.url".to_owned()));
         }
         if !(1..=5).contains(&self.replicas) {
             problems.push(("replicas", "must be 1 to 5".to_owned()));
