@@ -102,6 +102,53 @@ async fn parallel_requests_are_bounded_while_they_run_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_burst_is_let_through_at_once_and_then_the_rate() {
+    let upstream = Upstream::start().await;
+    let limits = json!({"key_id": KEY_ID, "requests_per_second": 1, "request_burst": 5});
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream).limits(limits)).await;
+    let begun = Instant::now();
+    let statuses = flood(&headgate, 40, &prompts::chat("m")).await;
+    let refilled = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    let passed = statuses.iter().filter(|status| **status == 200).count();
+    assert!((5..=5 + refilled).contains(&passed), "{passed} passed");
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 40 - passed);
+}
+
+#[tokio::test]
+async fn parallel_streams_are_bounded_and_what_is_no_stream_is_not() {
+    let upstream = Upstream::start().await;
+    upstream.script("m", Answer::paced(10_000, Duration::from_millis(20)));
+    let setup = Setup::with_model("m", &upstream)
+        .model("quick", &["mock"])
+        .limits(json!({"key_id": KEY_ID, "parallel_streams": 2}));
+    let headgate = Headgate::start(&setup).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = headgate.client().stream(&prompts::stream("m")).await;
+        stream.read_content(1).await;
+        streams.push(stream);
+    }
+    let refused = headgate.client().chat(&prompts::stream("m")).await.expect(429);
+    assert_eq!(refused.error_code(), "rate_limit_exceeded");
+    assert!(refused.text().contains("2 parallel streams for this key"), "{}", refused.text());
+    assert!(refused.header("retry-after").is_some());
+    let counted = r#"headgate_budget_limited_requests_total{limit="parallel_streams",scope="key"} 1"#;
+    let metrics = headgate.node("budget").ops().get("/metrics").await.expect(200).text();
+    assert!(metrics.contains(counted), "{metrics}");
+    headgate.client().chat(&prompts::chat("quick")).await.expect(200);
+
+    // A client that hangs up gives its slot back, and no more than that.
+    streams.pop();
+    let mut third = eventually(Duration::from_secs(20), "a free slot", || async {
+        let stream = headgate.client().stream(&prompts::stream("m")).await;
+        (stream.status == 200).then_some(stream)
+    })
+    .await;
+    third.read_content(1).await;
+    headgate.client().chat(&prompts::stream("m")).await.expect(429);
+}
+
+#[tokio::test]
 async fn tokens_per_minute_count_prompt_and_answer() {
     let upstream = Upstream::start().await;
     upstream.script("m", Answer { chunks: 400, ..Answer::default() });

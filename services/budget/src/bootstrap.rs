@@ -35,6 +35,10 @@ pub struct LimitsEntry {
     pub tokens_per_minute: Option<u32>,
     /// Requests running at the same time. Unset means the configured default.
     pub parallel_requests: Option<u32>,
+    /// Requests that `requests_per_second` lets through at once. Unset: as many as it says itself.
+    pub request_burst: Option<u32>,
+    /// Streamed responses running at the same time. Unset means the configured default.
+    pub parallel_streams: Option<u32>,
 }
 
 /// The budget of one scope: exactly one of `key_id` and `tenant_id` is given.
@@ -94,21 +98,15 @@ impl LimitsEntry {
             requests_per_minute: self.requests_per_minute,
             tokens_per_minute: self.tokens_per_minute,
             parallel_requests: self.parallel_requests,
+            request_burst: self.request_burst,
+            parallel_streams: self.parallel_streams,
         }
     }
 
-    /// Looks at each limit alone, so that one fault hides no other.
     fn check_limits(&self, i: usize, faults: &mut Faults) {
-        let (given, none) = (self.limits(), Limits::default());
-        for alone in [
-            Limits { requests_per_second: given.requests_per_second, ..none },
-            Limits { requests_per_minute: given.requests_per_minute, ..none },
-            Limits { tokens_per_minute: given.tokens_per_minute, ..none },
-            Limits { parallel_requests: given.parallel_requests, ..none },
-        ] {
-            let zero = alone.zero().map(|name| format!("bootstrap.limits[{i}].{name}"));
-            let fault = zero.map(|field| Failure::invalid(&field, format!("{field} must be at least 1")));
-            faults.keep(fault.map_or(Ok(()), Err));
+        for (name, wrong) in self.limits().problems() {
+            let field = format!("bootstrap.limits[{i}].{name}");
+            faults.keep::<()>(Err(Failure::invalid(&field, format!("{field} {wrong}"))));
         }
     }
 }

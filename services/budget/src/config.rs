@@ -52,9 +52,9 @@ impl Config {
             ("default_tenant_limits", self.default_tenant_limits),
         ];
         for (field, limits) in defaults {
-            if let Some(name) = limits.zero() {
-                problems.push((field, format!("{name} must be at least 1")));
-            }
+            problems.extend(
+                limits.problems().into_iter().map(|(name, wrong)| (field, format!("{name} {wrong}"))),
+            );
         }
         problems
     }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn all_problems_are_reported_together() {
         assert!(Config::default().problems().is_empty());
-        let limits = Limits { parallel_requests: Some(0), ..Limits::default() };
+        let limits = Limits { parallel_requests: Some(0), request_burst: Some(1), ..Limits::default() };
         let bad = Config {
             lease_ttl_ms: 0,
             time_zone: "Mars/Olympus".into(),
@@ -75,6 +75,6 @@ mod tests {
             default_tenant_limits: limits,
             warning_percent: 101,
         };
-        assert_eq!(bad.problems().len(), 5);
+        assert_eq!(bad.problems().len(), 7);
     }
 }

@@ -272,8 +272,8 @@ impl Budget {
     }
 
     async fn set_limits(&self, scope: &Scope, limits: Limits) -> Result<(), Failure> {
-        if let Some(name) = limits.zero() {
-            return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} must be at least 1")));
+        if let Some((name, wrong)) = limits.problems().into_iter().next() {
+            return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} {wrong}")));
         }
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;

@@ -12,94 +12,133 @@ const PARALLEL_RETRY_MS: u32 = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) reason: ErrorReason,
+    /// Which limit of whose, where a limit refuses.
+    pub(crate) limit: Option<Reached>,
     /// For the consumer.
     pub(crate) message: String,
     /// 0 when waiting does not help.
     pub(crate) retry_after_ms: u32,
 }
 
+/// A limit that is reached, as metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// The field of [`Limits`].
+    pub(crate) limit: &'static str,
+    /// "key" or "tenant".
+    pub(crate) whom: &'static str,
+}
+
 impl Refusal {
     pub(crate) fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry_after_ms: 0 }
+        Self { reason, limit: None, message: message.into(), retry_after_ms: 0 }
     }
+
+    fn reached(limit: &'static str, n: u32, whom: &'static str, retry_after_ms: u32) -> Self {
+        let message = format!("limit of {n} {} for this {whom} is reached", limit.replace('_', " "));
+        let limit = Some(Reached { limit, whom });
+        Self { reason: ErrorReason::RateLimited, limit, message, retry_after_ms }
+    }
+}
+
+/// What a request takes of the limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// Of prompt and answer, as far as they are known.
+    pub(crate) tokens: u32,
+    /// Whether its response is a stream.
+    pub(crate) streamed: bool,
 }
 
 /// What one scope has running and has used of its rates.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
     running: u32,
+    /// How many of those that run are streams.
+    streams: u32,
     second: Meter,
     minute: Meter,
     tokens: Meter,
 }
 
-fn per_second(limit: u32) -> Rate {
-    Rate { limit, period: SECOND }
+fn per_second(limits: &Limits) -> Option<Rate> {
+    let rate = limits.requests_per_second.map(|n| Rate::new(n, SECOND))?;
+    Some(Rate { burst: limits.request_burst.unwrap_or(rate.limit), ..rate })
 }
 
 fn per_minute(limit: u32) -> Rate {
-    Rate { limit, period: MINUTE }
+    Rate::new(limit, MINUTE)
 }
 
 impl Counters {
-    /// Counters as text has them: how many run, and the meters of requests per second and minute and of tokens. What is
-    /// not there is 0. `None` for a text that is no counter.
-    pub(crate) fn read(running: Option<&str>, meters: [Option<&str>; 3]) -> Option<Self> {
+    /// Counters as text has them: how many run and how many of them are streams, and the meters of requests per second
+    /// and minute and of tokens. What is not there is 0. `None` for a text that is no counter.
+    pub(crate) fn read(running: [Option<&str>; 2], meters: [Option<&str>; 3]) -> Option<Self> {
+        let count = |text: Option<&str>| text.map_or(Some(0), |text| text.parse().ok());
         let meter = |text: Option<&str>, period| match text {
             Some(text) => Meter::read(text, period),
             None => Some(Meter::default()),
         };
         let [second, minute, tokens] = meters;
+        let [running, streams] = [count(running[0])?, count(running[1])?];
         Some(Self {
-            running: running.map_or(Some(0), |text| text.parse().ok())?,
+            running,
+            streams: streams.min(running),
             second: meter(second, SECOND)?,
             minute: meter(minute, MINUTE)?,
             tokens: meter(tokens, MINUTE)?,
         })
     }
 
-    /// Whether another request may run at the same time. `whom` is for the message, e.g. "key".
-    pub(crate) fn parallel_refusal(&self, limits: &Limits, whom: &str) -> Option<Refusal> {
-        let limit = limits.parallel_requests.filter(|limit| self.running >= *limit)?;
-        let message = format!("limit of {limit} parallel requests for this {whom} is reached");
-        let retry_after_ms = PARALLEL_RETRY_MS;
-        Some(Refusal { reason: ErrorReason::RateLimited, message, retry_after_ms })
+    /// Whether another request may run at the same time. `whom` is "key" or "tenant".
+    pub(crate) fn parallel_refusal(
+        &self,
+        limits: &Limits,
+        load: Load,
+        whom: &'static str,
+    ) -> Option<Refusal> {
+        let refusal = |limit, n| Refusal::reached(limit, n, whom, PARALLEL_RETRY_MS);
+        if let Some(n) = limits.parallel_requests.filter(|n| self.running >= *n) {
+            return Some(refusal("parallel_requests", n));
+        }
+        let n = limits.parallel_streams.filter(|n| load.streamed && self.streams >= *n)?;
+        Some(refusal("parallel_streams", n))
     }
 
     /// Whether the rates let a request pass; the one that takes longest speaks. `now` is in microseconds.
     pub(crate) fn rate_refusal(
         &self,
         limits: &Limits,
-        tokens: u32,
+        load: Load,
         now: i64,
-        whom: &str,
+        whom: &'static str,
     ) -> Option<(i64, Refusal)> {
-        let second = limits
-            .requests_per_second
-            .map(|n| (self.second.wait(per_second(n), now, 1), n, "requests per second"));
+        let second = per_second(limits)
+            .map(|rate| (self.second.wait(rate, now, 1), rate.limit, "requests_per_second"));
         let minute = limits
             .requests_per_minute
-            .map(|n| (self.minute.wait(per_minute(n), now, 1), n, "requests per minute"));
+            .map(|n| (self.minute.wait(per_minute(n), now, 1), n, "requests_per_minute"));
         let tokens = limits
             .tokens_per_minute
-            .map(|n| (self.tokens.wait(per_minute(n), now, tokens), n, "tokens per minute"));
+            .map(|n| (self.tokens.wait(per_minute(n), now, load.tokens), n, "tokens_per_minute"));
         let slowest = [second, minute, tokens].into_iter().flatten().max_by_key(|(wait, ..)| *wait);
-        let (wait, limit, unit) = slowest.filter(|(wait, ..)| *wait > 0)?;
-        let message = format!("limit of {limit} {unit} for this {whom} is reached");
+        let (wait, n, limit) = slowest.filter(|(wait, ..)| *wait > 0)?;
         let retry_after_ms = u32::try_from((wait + 999) / 1000).unwrap_or(u32::MAX);
-        Some((wait, Refusal { reason: ErrorReason::RateLimited, message, retry_after_ms }))
+        Some((wait, Refusal::reached(limit, n, whom, retry_after_ms)))
     }
 
-    /// Lets a request pass and tells how many tokens it was charged; `None` without a token limit.
-    pub(crate) fn take(&mut self, limits: &Limits, tokens: u32, now: i64) -> Option<u32> {
+    /// Lets a request pass and tells how many tokens it was charged; `None` without a token limit. What runs is counted
+    /// without a limit, too, so that one that is set later finds it counted.
+    pub(crate) fn take(&mut self, limits: &Limits, load: Load, now: i64) -> Option<u32> {
         self.running += 1;
-        if let Some(n) = limits.requests_per_second {
-            self.second.take(per_second(n), now, 1);
+        self.streams += u32::from(load.streamed);
+        if let Some(rate) = per_second(limits) {
+            self.second.take(rate, now, 1);
         }
         if let Some(n) = limits.requests_per_minute {
             self.minute.take(per_minute(n), now, 1);
         }
-        limits.tokens_per_minute.map(|n| self.tokens.take(per_minute(n), now, tokens))
+        limits.tokens_per_minute.map(|n| self.tokens.take(per_minute(n), now, load.tokens))
     }
 
     /// A request runs that was let pass by an earlier process.
@@ -108,8 +147,9 @@ impl Counters {
     }
 
     /// A request ended.
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self, streamed: bool) {
         self.running = self.running.saturating_sub(1);
+        self.streams = self.streams.saturating_sub(streamed.into());
     }
 
     /// A request that was let pass at `since` did not run: gives back what its rates were charged, but not where a whole
@@ -123,7 +163,7 @@ impl Counters {
         ];
         for (meter, period, cells) in meters {
             if now.saturating_sub(since) < period {
-                meter.give_back(period, now, cells);
+                meter.give_back(period, cells);
             }
         }
     }

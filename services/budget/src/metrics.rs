@@ -4,11 +4,14 @@ use headgate_kit::error::{ErrorReason, reason_name};
 use headgate_kit::metrics::register;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::limits::Reached;
+
 /// Handles to the metrics; the frequent ones are looked up once.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     decisions: IntCounterVec,
     admitted: IntCounter,
+    limited: IntCounterVec,
     /// Leases that run.
     pub(crate) open_leases: IntGauge,
     /// Leases that expired.
@@ -29,10 +32,16 @@ impl Metrics {
             |name: &str, help: &str| IntCounter::new(name, help).map(|counter| register(registry, counter));
         let decisions = Opts::new("headgate_budget_decisions_total", "Decided admissions by reason.");
         let decisions = register(registry, IntCounterVec::new(decisions, &["decision", "reason"])?);
+        let limited = Opts::new(
+            "headgate_budget_limited_requests_total",
+            "Requests refused by the limit that was reached.",
+        );
+        let limited = register(registry, IntCounterVec::new(limited, &["limit", "scope"])?);
         let open = IntGauge::new("headgate_budget_open_leases", "Admitted requests that have not ended.")?;
         Ok(Self {
             admitted: decisions.with_label_values(&["admitted", ""]),
             decisions,
+            limited,
             open_leases: register(registry, open),
             expired_leases: counter(
                 "headgate_budget_expired_leases_total",
@@ -67,6 +76,11 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: ErrorReason) {
         self.decided("refused", reason_name(reason));
+    }
+
+    /// Which limit refused a request; every one is a field of `Limits`, so there are few.
+    pub(crate) fn limited(&self, Reached { limit, whom }: Reached) {
+        self.limited.with_label_values(&[limit, whom]).inc();
     }
 
     fn decided(&self, decision: &str, reason: &str) {

@@ -53,26 +53,41 @@ pub struct Limits {
     pub tokens_per_minute: Option<u32>,
     /// Requests running at the same time, at least 1.
     pub parallel_requests: Option<u32>,
+    /// Requests that `requests_per_second` lets through at once, at least 1. Unset: as many as it says itself.
+    pub request_burst: Option<u32>,
+    /// Streamed responses running at the same time, at least 1.
+    pub parallel_streams: Option<u32>,
 }
 
 impl Limits {
-    /// The first limit that is 0, by name.
-    pub(crate) fn zero(&self) -> Option<&'static str> {
+    /// Everything that is wrong: the field, and what is wrong with it.
+    pub(crate) fn problems(&self) -> Vec<(&'static str, &'static str)> {
         let named = [
             ("requests_per_second", self.requests_per_second),
             ("requests_per_minute", self.requests_per_minute),
             ("tokens_per_minute", self.tokens_per_minute),
             ("parallel_requests", self.parallel_requests),
+            ("request_burst", self.request_burst),
+            ("parallel_streams", self.parallel_streams),
         ];
-        named.into_iter().find(|(_, limit)| *limit == Some(0)).map(|(name, _)| name)
+        let zero = named.into_iter().filter(|(_, limit)| *limit == Some(0));
+        let mut problems: Vec<_> = zero.map(|(name, _)| (name, "must be at least 1")).collect();
+        if self.request_burst.is_some() && self.requests_per_second.is_none() {
+            problems.push(("request_burst", "needs requests_per_second beside it"));
+        }
+        problems
     }
 
     fn or(self, default: Self) -> Self {
+        // A burst belongs to its rate: another rate's says nothing.
+        let rated = if self.requests_per_second.is_some() { self } else { default };
         Self {
-            requests_per_second: self.requests_per_second.or(default.requests_per_second),
+            requests_per_second: rated.requests_per_second,
             requests_per_minute: self.requests_per_minute.or(default.requests_per_minute),
             tokens_per_minute: self.tokens_per_minute.or(default.tokens_per_minute),
             parallel_requests: self.parallel_requests.or(default.parallel_requests),
+            request_burst: rated.request_burst,
+            parallel_streams: self.parallel_streams.or(default.parallel_streams),
         }
     }
 }
@@ -84,6 +99,8 @@ impl From<pb::Limits> for Limits {
             requests_per_minute: limits.requests_per_minute,
             tokens_per_minute: limits.tokens_per_minute,
             parallel_requests: limits.parallel_requests,
+            request_burst: limits.request_burst,
+            parallel_streams: limits.parallel_streams,
         }
     }
 }
@@ -95,6 +112,8 @@ impl From<Limits> for pb::Limits {
             requests_per_minute: limits.requests_per_minute,
             tokens_per_minute: limits.tokens_per_minute,
             parallel_requests: limits.parallel_requests,
+            request_burst: limits.request_burst,
+            parallel_streams: limits.parallel_streams,
         }
     }
 }

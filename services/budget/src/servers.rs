@@ -80,7 +80,7 @@ impl Drop for RedisServer {
 
 fn config(url: String, cluster: bool) -> RedisConfig {
     // Long, for busy machines.
-    RedisConfig { url: Some(url.into()), cluster, response_timeout_ms: 10_000 }
+    RedisConfig { url: Some(url.into()), cluster, response_timeout_ms: 10_000, ..RedisConfig::default() }
 }
 
 /// The server that all tests of this process share, and its database 0, where everybody names things differently.

@@ -393,7 +393,14 @@ async fn a_response_is_replayed_after_a_restart(db: TestDb) {
 async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart(db: TestDb) {
     let clock = clock();
     let service = Service::start(&db, &clock).await;
-    let limits = pb::Limits { parallel_requests: Some(1), ..pb::Limits::default() };
+    let limits = pb::Limits {
+        requests_per_second: Some(1_000),
+        requests_per_minute: Some(2_000),
+        tokens_per_minute: Some(3_000),
+        parallel_requests: Some(1),
+        request_burst: Some(4_000),
+        parallel_streams: Some(5),
+    };
     let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
     service.budgets().set_limits(set).await.unwrap();
     service.set_budget(key(), CENT).await;
@@ -418,10 +425,16 @@ async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart(db: 
 
 async fn bad_values_name_their_field_and_change_nothing(db: TestDb) {
     let service = Service::start(&db, &clock()).await;
-    let zero = pb::Limits { tokens_per_minute: Some(0), ..pb::Limits::default() };
-    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(zero) };
-    let failure = Failure::from_status(&service.budgets().set_limits(set).await.unwrap_err());
-    assert_eq!(failure.metadata["field"], "limits.tokens_per_minute");
+    let none = pb::Limits::default();
+    for (field, limits) in [
+        ("limits.tokens_per_minute", pb::Limits { tokens_per_minute: Some(0), ..none }),
+        ("limits.parallel_streams", pb::Limits { parallel_streams: Some(0), ..none }),
+        ("limits.request_burst", pb::Limits { request_burst: Some(20), ..none }),
+    ] {
+        let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
+        let failure = Failure::from_status(&service.budgets().set_limits(set).await.unwrap_err());
+        assert_eq!(failure.metadata["field"], field);
+    }
     let request = pb::AdmitRequest { intent: None, ..pb::AdmitRequest::default() };
     let failure = Failure::from_status(&service.admission().admit(request).await.unwrap_err());
     assert_eq!((failure.reason, failure.metadata["field"].as_str()), (ErrorReason::InvalidRequest, "intent"));

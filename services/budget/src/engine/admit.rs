@@ -10,7 +10,7 @@ use crate::account;
 use crate::engine::lease::{Charged, Idempotency, Lease, State};
 use crate::engine::scopes::{ScopeState, Standing};
 use crate::engine::tenant::Tenant;
-use crate::limits::Refusal;
+use crate::limits::{Load, Refusal};
 use crate::policy::Covering;
 use crate::replays::Replays;
 use headgate_kit::money::Usd;
@@ -27,6 +27,13 @@ pub(crate) struct Ask {
     pub(crate) idempotency: Option<Idempotency>,
     /// Whether whoever asks is another process, which may outlive this one.
     pub(crate) from_elsewhere: bool,
+}
+
+impl Ask {
+    /// What it takes of the limits.
+    pub(crate) fn load(&self) -> Load {
+        Load { tokens: self.limit_tokens, streamed: self.intent.streamed }
+    }
 }
 
 /// What was decided.
@@ -131,12 +138,13 @@ impl Tenant {
     fn over_limit(&self, ask: &Ask, key: &ScopeState, covering: &Covering, now: Now) -> Option<Refusal> {
         let (key, tenant) = (&key.counters, &self.scopes.own.counters);
         let (key_limits, tenant_limits) = (&covering.key.limits, &covering.tenant.limits);
-        let parallel = key.parallel_refusal(key_limits, "key");
-        if let Some(refusal) = parallel.or_else(|| tenant.parallel_refusal(tenant_limits, "tenant")) {
+        let load = ask.load();
+        let parallel = key.parallel_refusal(key_limits, load, "key");
+        if let Some(refusal) = parallel.or_else(|| tenant.parallel_refusal(tenant_limits, load, "tenant")) {
             return Some(refusal);
         }
-        let key = key.rate_refusal(key_limits, ask.limit_tokens, now.micros, "key");
-        let tenant = tenant.rate_refusal(tenant_limits, ask.limit_tokens, now.micros, "tenant");
+        let key = key.rate_refusal(key_limits, load, now.micros, "key");
+        let tenant = tenant.rate_refusal(tenant_limits, load, now.micros, "tenant");
         let slowest = tenant.into_iter().chain(key).max_by_key(|(wait, _)| *wait);
         slowest.map(|(_, refusal)| refusal)
     }

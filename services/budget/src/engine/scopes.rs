@@ -70,7 +70,7 @@ impl Scopes {
     pub(super) fn take(&mut self, ask: &Ask, hold: i64, covering: &Covering, now: i64) -> Charged {
         let take = |scope: &mut ScopeState, policy: &Policy| {
             scope.account.hold(hold);
-            scope.counters.take(&policy.limits, ask.limit_tokens, now)
+            scope.counters.take(&policy.limits, ask.load(), now)
         };
         Charged {
             tenant: take(&mut self.own, &covering.tenant),
@@ -99,7 +99,7 @@ impl Scopes {
     pub(super) fn close(&mut self, lease: &Lease, change: impl Fn(&mut Account)) {
         let pays = lease.window_start == self.window.start;
         let close = |scope: &mut ScopeState| {
-            scope.counters.finish();
+            scope.counters.finish(lease.intent.streamed);
             if pays {
                 change(&mut scope.account);
             }

@@ -130,6 +130,53 @@ async fn parallel_slots_come_back_by_settlement_record_or_expiry(on: On) {
     assert_eq!(bench.admit_all(6..20, 0).await, 3);
 }
 
+async fn a_burst_is_let_through_at_once_and_then_the_rate(on: On) {
+    let bench = Bench::new(on).await;
+    let limits = Limits { requests_per_second: Some(10), request_burst: Some(20), ..Limits::default() };
+    bench.live.policies().set_limits(&key(), limits);
+    assert_eq!(bench.admit_all(0..50, 0).await, 20);
+    let refused = refusal(bench.admit(50, 0).await);
+    assert_eq!(refused.message, "limit of 10 requests per second for this key is reached");
+    assert_eq!(refused.retry_after_ms, 100);
+    bench.advance(1000);
+    assert_eq!(bench.admit_all(100..150, 0).await, 10);
+    bench.live.policies().set_limits(&key(), Limits { request_burst: Some(2), ..limits });
+    bench.advance(10_000);
+    assert_eq!(bench.admit_all(200..250, 0).await, 2);
+}
+
+async fn streams_have_slots_of_their_own_until_they_end_in_whatever_way(on: On) {
+    for (scope, whom) in [(key(), "key"), (tenant(), "tenant")] {
+        let bench = Bench::new(on).await;
+        // What ran before there was a limit counts, too.
+        assert!(admitted(&bench.decide(bench.stream(0)).await.decision));
+        let limits = Limits { parallel_streams: Some(3), ..Limits::default() };
+        bench.live.policies().set_limits(&scope, limits);
+        let streams = async |which: std::ops::Range<u128>| {
+            let mut count = 0;
+            for n in which {
+                count += usize::from(admitted(&bench.decide(bench.stream(n)).await.decision));
+            }
+            count
+        };
+        assert_eq!(streams(1..9).await, 2);
+        let refused = refusal(bench.decide(bench.stream(9)).await.decision);
+        assert_eq!(refused.message, format!("limit of 3 parallel streams for this {whom} is reached"));
+        assert_eq!(refused.reason, ErrorReason::RateLimited);
+        assert!(refused.retry_after_ms > 0);
+        assert_eq!(bench.admit_all(10..20, 0).await, 10, "what is no stream needs no slot");
+        bench.settle(10, 0, None).await;
+        assert_eq!(streams(20..29).await, 0, "and gives none back");
+        bench.settle(0, 0, None).await;
+        bench.settle(0, 0, None).await;
+        bench.book(1, 0).await;
+        assert_eq!(streams(30..39).await, 2);
+        bench.advance(TTL_MS);
+        assert_eq!(bench.overdue().await.len(), 3 + 9, "nobody ended them: their holders are gone");
+        assert_eq!(streams(40..49).await, 3);
+    }
+}
+
 async fn tokens_are_corrected_to_what_was_used(on: On) {
     for (scope, whom) in [(key(), "key"), (tenant(), "tenant")] {
         let bench = Bench::new(on).await;
@@ -460,6 +507,8 @@ on_each! {
     a_refusal_leaves_every_counter_as_it_was
     the_refusal_names_the_limit_and_the_exact_wait
     parallel_slots_come_back_by_settlement_record_or_expiry
+    a_burst_is_let_through_at_once_and_then_the_rate
+    streams_have_slots_of_their_own_until_they_end_in_whatever_way
     tokens_are_corrected_to_what_was_used
     a_repeat_gets_the_same_answer_and_holds_nothing_more
     an_extended_lease_lives_on_and_an_expired_one_ends_in_a_record

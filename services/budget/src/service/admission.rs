@@ -87,7 +87,12 @@ impl Admissions {
         let refused_for = match decision {
             Decision::Admitted { .. } => return metrics.admitted(),
             Decision::Replay(_) => return metrics.replayed(),
-            Decision::Refused(refusal) => refusal.reason,
+            Decision::Refused(refusal) => {
+                if let Some(reached) = refusal.limit {
+                    metrics.limited(reached);
+                }
+                refusal.reason
+            }
             Decision::Ended => ErrorReason::Conflict,
         };
         metrics.refused(refused_for);

@@ -56,13 +56,12 @@ impl Shared {
             None => call.arg("").arg(""),
         };
         let sha256 = ask.idempotency.as_ref().map(|idempotency| &idempotency.request_sha256[..]);
-        call.arg(sha256.unwrap_or_default());
+        call.arg(sha256.unwrap_or_default()).arg(u8::from(intent.streamed)).arg(Self::kept_until(window));
         for policy in [&covering.key, &covering.tenant] {
             for word in words(policy) {
                 call.arg(word);
             }
         }
-        call.arg(Self::kept_until(window));
         let raw: Raw = self.link.call(&call).await?;
         answer::read(raw, ask, covering, window)
     }
@@ -83,16 +82,25 @@ impl Shared {
     }
 }
 
-/// Limits and budget as the script takes them; what is unset is empty.
-fn words(policy: &Policy) -> [String; 5] {
-    let Limits { requests_per_second, requests_per_minute, tokens_per_minute, parallel_requests } =
-        policy.limits;
+/// Budget and limits as the script takes them; what is unset is empty.
+fn words(policy: &Policy) -> [String; 7] {
+    let Limits {
+        requests_per_second,
+        requests_per_minute,
+        tokens_per_minute,
+        parallel_requests,
+        request_burst,
+        parallel_streams,
+    } = policy.limits;
     let rate = |limit: Option<u32>| limit.map(|n| n.max(1).to_string()).unwrap_or_default();
+    let count = |limit: Option<u32>| limit.map(|n| n.to_string()).unwrap_or_default();
     [
+        policy.budget.map(|budget| budget.limit.to_string()).unwrap_or_default(),
         rate(requests_per_second),
+        rate(requests_per_second.and(request_burst)),
         rate(requests_per_minute),
         rate(tokens_per_minute),
-        parallel_requests.map(|n| n.to_string()).unwrap_or_default(),
-        policy.budget.map(|budget| budget.limit.to_string()).unwrap_or_default(),
+        count(parallel_requests),
+        count(parallel_streams),
     ]
 }

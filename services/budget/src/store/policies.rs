@@ -10,7 +10,9 @@ use crate::policy::{Budget, Limits, Policy, Scope};
 
 const CALENDAR_MONTH: &str = "calendar_month";
 
-type LimitsRow = (String, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+/// Kind and id of the scope, and its limits in the order of their columns.
+type LimitsRow =
+    (String, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 type BudgetRow = (String, String, i64, i64);
 
 impl Store {
@@ -20,18 +22,20 @@ impl Store {
         let limits: Vec<LimitsRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
                 "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                        parallel_requests
+                        parallel_requests, request_burst, parallel_streams
                  FROM limits",
             )
             .fetch_all(pool)
         })?;
-        for (kind, id, second, minute, tokens, parallel) in limits {
+        for (kind, id, second, minute, tokens, parallel, burst, streams) in limits {
             let narrow = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
             let limits = Limits {
                 requests_per_second: narrow(second),
                 requests_per_minute: narrow(minute),
                 tokens_per_minute: narrow(tokens),
                 parallel_requests: narrow(parallel),
+                request_burst: narrow(burst),
+                parallel_streams: narrow(streams),
             };
             if let Some(scope) = Scope::from_parts(&kind, id) {
                 set.entry(scope).or_default().limits = limits;
@@ -82,13 +86,15 @@ pub(crate) async fn set_limits(
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO limits (scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                                 parallel_requests, updated_at_unix_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
+                                 parallel_requests, request_burst, parallel_streams, updated_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
                  requests_per_second = excluded.requests_per_second,
                  requests_per_minute = excluded.requests_per_minute,
                  tokens_per_minute = excluded.tokens_per_minute,
                  parallel_requests = excluded.parallel_requests,
+                 request_burst = excluded.request_burst,
+                 parallel_streams = excluded.parallel_streams,
                  updated_at_unix_ms = excluded.updated_at_unix_ms",
         )
         .bind(kind)
@@ -97,6 +103,8 @@ pub(crate) async fn set_limits(
         .bind(limits.requests_per_minute.map(i64::from))
         .bind(limits.tokens_per_minute.map(i64::from))
         .bind(limits.parallel_requests.map(i64::from))
+        .bind(limits.request_burst.map(i64::from))
+        .bind(limits.parallel_streams.map(i64::from))
         .bind(now_ms)
         .execute(conn)
     })?;

@@ -322,6 +322,10 @@ async fn while_redis_is_away_only_keys_without_a_budget_go_on_and_nothing_is_los
     let fleet = Fleet::start(&db, server.config(), 1).await;
     let service = fleet.one();
     fleet.set_budget(key(), USD).await;
+    let limits = pb::Limits { requests_per_minute: Some(1), ..pb::Limits::default() };
+    let scope = pb::Scope { scope: Some(pb::scope::Scope::KeyId("free".into())) };
+    let set = pb::SetLimitsRequest { scope: Some(scope), limits: Some(limits) };
+    service.budgets().set_limits(set).await.unwrap();
     assert!(is_admitted(&service.admit(service.request(1, CENT)).await));
     server.kill();
     let refused = failure(service, service.request(2, CENT)).await;
@@ -352,6 +356,7 @@ async fn while_redis_is_away_only_keys_without_a_budget_go_on_and_nothing_is_los
     until(async || sums_if_known(service).await == Some((CENT / 2, 0))).await;
     until(async || service.outbox.reader("budget").unwrap().lag() == 0).await;
     assert!(is_admitted(&service.admit(free(20)).await));
+    assert!(!is_admitted(&service.admit(free(21)).await), "limits hold again");
 }
 
 async fn a_request_that_nobody_answered_in_time_holds_nothing_afterwards(db: TestDb) {

@@ -104,6 +104,13 @@ impl Bench {
         Ask { lease, intent, limit_tokens: 0, cap_terms, idempotency, from_elsewhere }
     }
 
+    /// A request for a stream.
+    pub(super) fn stream(&self, n: u128) -> Ask {
+        let mut ask = self.ask(n, 0);
+        ask.intent.streamed = true;
+        ask
+    }
+
     pub(super) async fn decide(&self, ask: Ask) -> Answer {
         self.live.admit(ask).await.unwrap()
     }

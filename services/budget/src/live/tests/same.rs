@@ -11,15 +11,38 @@ use crate::policy::{Budget, Limits};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Admit { n: u128, hold: i64, tokens: u32, terms: Option<(i64, i64)>, again: Option<(u8, u8)> },
-    Settle { n: u128, cost: i64, tokens: u32, response: bool },
-    Record { n: u128, cost: i64, abandoned: bool },
+    Admit {
+        n: u128,
+        hold: i64,
+        tokens: u32,
+        streamed: bool,
+        terms: Option<(i64, i64)>,
+        again: Option<(u8, u8)>,
+    },
+    Settle {
+        n: u128,
+        cost: i64,
+        tokens: u32,
+        response: bool,
+    },
+    Record {
+        n: u128,
+        cost: i64,
+        abandoned: bool,
+    },
     Release(u128),
     Extend(u128),
     Wait(i64),
     Reap,
-    Limits { key: bool, second: Option<u32>, minute: Option<u32>, parallel: Option<u32> },
-    Budget { key: bool, limit: Option<i64> },
+    Limits {
+        key: bool,
+        rates: [Option<u32>; 3],
+        parallel: [Option<u32>; 2],
+    },
+    Budget {
+        key: bool,
+        limit: Option<i64>,
+    },
 }
 
 /// Amounts of every size, also such as no double can tell apart.
@@ -35,8 +58,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let terms = prop::option::of((amounts(), prop_oneof![amounts(), 0i64..9]));
     let tokens = || prop_oneof![0u32..3000, Just(u32::MAX)];
     let step = prop_oneof![
-        6 => (0u128..30, amounts(), tokens(), terms, prop::option::of((0u8..4, 0u8..2))).prop_map(
-            |(n, hold, tokens, terms, again)| Step::Admit { n, hold, tokens, terms, again }
+        6 => (0u128..30, amounts(), tokens(), any::<bool>(), terms, prop::option::of((0u8..4, 0u8..2))).prop_map(
+            |(n, hold, tokens, streamed, terms, again)| Step::Admit { n, hold, tokens, streamed, terms, again }
         ),
         3 => (0u128..30, amounts(), tokens(), any::<bool>())
             .prop_map(|(n, cost, tokens, response)| Step::Settle { n, cost, tokens, response }),
@@ -46,8 +69,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0u128..30).prop_map(Step::Extend),
         2 => prop_oneof![0i64..2000, 0i64..TTL_MS, Just(40 * 86_400_000)].prop_map(Step::Wait),
         1 => Just(Step::Reap),
-        1 => (any::<bool>(), rate(), rate(), prop::option::of(1u32..9))
-            .prop_map(|(key, second, minute, parallel)| Step::Limits { key, second, minute, parallel }),
+        1 => (any::<bool>(), [rate(), rate(), rate()], [prop::option::of(1u32..9), prop::option::of(1u32..5)])
+            .prop_map(|(key, rates, parallel)| Step::Limits { key, rates, parallel }),
         1 => (any::<bool>(), prop::option::of(amounts())).prop_map(|(key, limit)| Step::Budget { key, limit }),
     ];
     prop::collection::vec(step, 1..120)
@@ -57,13 +80,14 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
     let policies = bench.live.policies();
     let scope = |is_key: bool| if is_key { key() } else { tenant() };
     match step {
-        Step::Admit { n, hold, tokens, terms, again } => {
+        Step::Admit { n, hold, tokens, streamed, terms, again } => {
             let cap_terms = terms.map(|(prompt_nano_usd, output_nano_usd_per_1k_tokens)| CapTerms {
                 prompt_nano_usd,
                 output_nano_usd_per_1k_tokens,
             });
             let idempotency = again.map(|(name, request)| idempotency(&name.to_string(), request));
-            let ask = Ask { limit_tokens: *tokens, cap_terms, idempotency, ..bench.ask(*n, *hold) };
+            let mut ask = Ask { limit_tokens: *tokens, cap_terms, idempotency, ..bench.ask(*n, *hold) };
+            ask.intent.streamed = *streamed;
             format!("{:?}", bench.decide(ask).await)
         }
         Step::Settle { n, cost, tokens, response } => {
@@ -98,12 +122,14 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
             }
             format!("{overdue:?}")
         }
-        Step::Limits { key, second, minute, parallel } => {
+        Step::Limits { key, rates: [second, burst, minute], parallel: [requests, streams] } => {
             let limits = Limits {
                 requests_per_second: *second,
                 requests_per_minute: *minute,
                 tokens_per_minute: tokens_per_minute[usize::from(*key)],
-                parallel_requests: *parallel,
+                parallel_requests: *requests,
+                request_burst: *burst,
+                parallel_streams: *streams,
             };
             policies.set_limits(&scope(*key), limits);
             String::new()
@@ -119,7 +145,7 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
 async fn same(steps: Vec<Step>, tokens_per_minute: [Option<u32>; 2]) {
     let (memory, redis) = tokio::join!(Bench::new(On::Memory), Bench::new(On::Redis));
     for key in [true, false] {
-        let limits = Step::Limits { key, second: None, minute: None, parallel: None };
+        let limits = Step::Limits { key, rates: [None; 3], parallel: [None; 2] };
         tokio::join!(run(&memory, &limits, tokens_per_minute), run(&redis, &limits, tokens_per_minute));
     }
     for (at, step) in steps.iter().enumerate() {

@@ -1,10 +1,14 @@
 -- Decides a request and holds what it may take, or changes nothing.
 -- KEYS: counters of tenant and key, accounts of tenant and key, lease, open leases, idempotency key (if any).
 local T = ARGV
+-- Where the words of the policies of key and tenant begin: budget, requests per second and their burst, requests per
+-- minute, tokens per minute, parallel requests, parallel streams. What is unset is empty.
+local KEY_POLICY, OWN_POLICY = 16, 23
+local is_stream, kept_until = T[14] == '1', T[15]
 local now, id, key_id, hold, limit_tokens = time(T[1]), T[5], T[6], T[7], tonumber(T[8])
 local ms = millis(now)
-local own = call('HMGET', KEYS[1], 'r', 'm1', 'm2', 'm3', 'epoch', 'opens')
-local key = call('HMGET', KEYS[2], 'r', 'm1', 'm2', 'm3')
+local own = call('HMGET', KEYS[1], 'r', 's', 'm1', 'm2', 'm3', 'epoch', 'opens')
+local key = call('HMGET', KEYS[2], 'r', 's', 'm1', 'm2', 'm3')
 local own_account = call('HMGET', KEYS[3], 'b', 's', 'h')
 local key_account = call('HMGET', KEYS[4], 'b', 's', 'h')
 
@@ -15,12 +19,12 @@ end
 if ms < tonumber(T[2]) or ms >= tonumber(T[3]) then
   return answer('window')
 end
-if own[5] ~= run_of_server() then
+if own[6] ~= run_of_server() then
   return answer('unknown')
 end
-local key_budget, own_budget = T[18], T[23]
-if (key_budget ~= '' or own_budget ~= '') and ms < tonumber(own[6]) then
-  return answer('closed', own[6])
+local key_budget, own_budget = T[KEY_POLICY], T[OWN_POLICY]
+if (key_budget ~= '' or own_budget ~= '') and ms < tonumber(own[7]) then
+  return answer('closed', own[7])
 end
 
 local before = call('HMGET', KEYS[5], 's', 'k', 'x', 'c')
@@ -45,26 +49,37 @@ if KEYS[7] then
   end
 end
 
--- Limits: how full each meter would be, and whether that is too much.
-local function metering(state, from)
-  local meters, fits = {}, true
-  local kinds = { { SECOND, 1 }, { MINUTE, 1 }, { MINUTE, limit_tokens } }
-  for i, kind in ipairs(kinds) do
-    local limit = tonumber(T[from + i - 1])
-    if limit then
-      local cost = math.min(kind[2], limit)
-      local cells, parts, at = fill(state[i + 1], limit, kind[1], now)
-      fits = fits and (cells + cost < limit or (cells + cost == limit and parts == 0))
-      meters[i] = metered(cells + cost, parts, at, limit)
-      meters.charged = i == 3 and cost or nil
-    end
-  end
-  local parallel = tonumber(T[from + 3])
-  return meters, fits and not (parallel and tonumber(state[1] or 0) >= parallel)
+-- How many run, and how many of them are streams: never more, whatever a version that knows no streams left behind.
+local function running(state)
+  local all = tonumber(state[1] or 0)
+  return all, math.min(all, tonumber(state[2] or 0))
 end
 
-local key_meters, key_fits = metering(key, 14)
-local own_meters, own_fits = metering(own, 19)
+-- Limits: how full each meter would be, and whether that is too much.
+local function metering(state, policy)
+  local meters, fits = {}, true
+  local second, minute, tokens = tonumber(T[policy + 1]), tonumber(T[policy + 3]), tonumber(T[policy + 4])
+  local function meter_of(i, limit, burst, period, cost)
+    if not limit then
+      return
+    end
+    cost = math.min(cost, burst)
+    local cells, parts, at = fill(state[i + 2], limit, burst, period, now)
+    fits = fits and (cells + cost < burst or (cells + cost == burst and parts == 0))
+    meters[i] = metered(cells + cost, parts, at, burst)
+    return cost
+  end
+  meter_of(1, second, tonumber(T[policy + 2]) or second, SECOND, 1)
+  meter_of(2, minute, minute, MINUTE, 1)
+  meters.charged = meter_of(3, tokens, tokens, MINUTE, limit_tokens)
+  local parallel, parallel_streams = tonumber(T[policy + 5]), is_stream and tonumber(T[policy + 6])
+  local all, streams = running(state)
+  fits = fits and not (parallel and all >= parallel) and not (parallel_streams and streams >= parallel_streams)
+  return meters, fits
+end
+
+local key_meters, key_fits = metering(key, KEY_POLICY)
+local own_meters, own_fits = metering(own, OWN_POLICY)
 if not (key_fits and own_fits) then
   return answer('limit')
 end
@@ -129,7 +144,11 @@ end
 -- Nothing fails from here on.
 local expires = whole(ms + tonumber(T[4]))
 local function take(counters, state, meters)
-  local fields = { 'r', whole(tonumber(state[1] or 0) + 1) }
+  local all, streams = running(state)
+  local fields = { 'r', whole(all + 1) }
+  if is_stream then
+    fields[3], fields[4] = 's', whole(streams + 1)
+  end
   for i = 1, 3 do
     if meters[i] then
       fields[#fields + 1] = 'm' .. i
@@ -147,7 +166,7 @@ for i, account in ipairs({ own_account, key_account }) do
   account[3] = sum(account[3], hold)
   call('HSET', KEYS[i + 2], 'h', account[3])
   if is_new then
-    call('PEXPIREAT', KEYS[i + 2], T[24])
+    call('PEXPIREAT', KEYS[i + 2], kept_until)
   end
 end
 
@@ -163,6 +182,7 @@ local function also(field, value)
   end
 end
 also('c', cap and whole(cap))
+also('d', is_stream and '1')
 also('tt', own_meters.charged and whole(own_meters.charged))
 also('tk', key_meters.charged and whole(key_meters.charged))
 if KEYS[7] then

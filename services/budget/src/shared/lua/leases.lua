@@ -11,10 +11,11 @@ local function lease_key(P, id)
   return P .. 'l:' .. id
 end
 
-local FIELDS = { 's', 'k', 'h', 'w', 'tt', 'tk', 'i', 'q', 'z', 'p', 'n', 'x', 'c' }
+local FIELDS = { 's', 'k', 'h', 'w', 'tt', 'tk', 'i', 'q', 'z', 'p', 'n', 'x', 'c', 'd' }
 
--- A lease by field, or nothing: s state (open, settled, expired, recorded, released), k key, h hold, w window, tt and tk tokens
--- charged to tenant and key, i idempotency key, q request's SHA-256, z cost, p estimate, n intent, x expiry, c cap.
+-- A lease by field, or nothing: s state (open, settled, expired, recorded, released), k key, h hold, w window, tt and tk
+-- tokens charged to tenant and key, i idempotency key, q request's SHA-256, z cost, p estimate, n intent, x expiry,
+-- c cap, d whether it is a stream.
 local function lease_of(P, id)
   local values = call('HMGET', lease_key(P, id), unpack(FIELDS))
   if not values[1] then
@@ -42,18 +43,20 @@ end
 
 local function free_slots(P, lease)
   for _, counters in ipairs({ own_counters(P), key_counters(P, lease.k) }) do
-    if call('HINCRBY', counters, 'r', -1) < 0 then
-      call('HSET', counters, 'r', 0)
+    for _, field in ipairs(lease.d and { 'r', 's' } or { 'r' }) do
+      if call('HINCRBY', counters, field, -1) < 0 then
+        call('HSET', counters, field, 0)
+      end
     end
   end
 end
 
--- Charges a meter more, or less, under the limit that was counted with last.
+-- Charges a meter of as much at once as in a period more, or less, under the limit that was counted with last.
 local function adjust(counters, field, period, by, now)
   local text = call('HGET', counters, field)
   if text then
     local _, _, _, limit = meter(text)
-    local cells, parts, at = fill(text, limit, period, now)
+    local cells, parts, at = fill(text, limit, limit, period, now)
     call('HSET', counters, field, metered(cells + by, parts, at, limit))
   end
 end

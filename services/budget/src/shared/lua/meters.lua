@@ -64,23 +64,23 @@ local function scaled(a, b, period)
 end
 
 -- Meters are as in gcra.rs. A fill is whole cells and parts of a cell, of which a period's microseconds make one.
--- What is stored: cells, parts, since when, and the limit they were counted under.
+-- What is stored: cells, parts, since when, and the burst they were counted under.
 local function meter(text)
   if not text then
     return 0, 0, 0, 0
   end
-  local cells, parts, at, limit = text:match('^(%d+) (%d+) (%d+) (%d+)$')
-  return tonumber(cells), tonumber(parts), tonumber(at), tonumber(limit)
+  local cells, parts, at, burst = text:match('^(%d+) (%d+) (%d+) (%d+)$')
+  return tonumber(cells), tonumber(parts), tonumber(at), tonumber(burst)
 end
 
 -- The fill of a stored meter now, and since when that is so.
-local function fill(text, limit, period, now)
+local function fill(text, limit, burst, period, now)
   local cells, parts, at, old = meter(text)
   if old == 0 then
     return 0, 0, now
   end
-  if old ~= limit then
-    local share = over(times(times(big(whole(cells)), period, parts), limit, old - 1), old)
+  if old ~= burst then
+    local share = over(times(times(big(whole(cells)), period, parts), burst, old - 1), old)
     share, parts = over(share, period)
     cells = tonumber(digits(share))
   end
@@ -104,9 +104,9 @@ local function fill(text, limit, period, now)
   return cells, parts, now
 end
 
-local function metered(cells, parts, at, limit)
+local function metered(cells, parts, at, burst)
   if cells < 0 then
     cells, parts = 0, 0
   end
-  return format('%d %d %d %d', cells, parts, at, limit)
+  return format('%d %d %d %d', cells, parts, at, burst)
 end

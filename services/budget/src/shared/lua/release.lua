@@ -11,12 +11,19 @@ elseif lease and lease.s ~= 'open' then
   return 0
 elseif lease then
   -- What was charged longer ago than a period has refilled.
+  local function uncharge(counters, field, cells)
+    local text = call('HGET', counters, field)
+    if text then
+      local charged, parts, at, burst = meter(text)
+      call('HSET', counters, field, metered(charged - cells, parts, at, burst))
+    end
+  end
   local elapsed = now - (tonumber(lease.x) - tonumber(ARGV[4])) * 1000
   local function give_back(counters, tokens)
     for _, meter in ipairs({ { 'm1', SECOND, 1 }, { 'm2', MINUTE, 1 }, { 'm3', MINUTE, tonumber(tokens or 0) } }) do
       local field, period, cells = unpack(meter)
       if elapsed < period then
-        adjust(counters, field, period, -cells, now)
+        uncharge(counters, field, cells)
       end
     end
   end
