@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use headgate_kit::strangers;
 use serde::{Deserialize, Serialize};
 
+use crate::client::{ForwardedHeader, Network};
 use crate::route::Route;
 
 /// Settings of the REST listener.
@@ -29,6 +31,13 @@ pub struct Config {
     pub header_read_timeout_ms: u64,
     /// How long a request's body may take, in milliseconds. Default 2 min.
     pub body_read_timeout_ms: u64,
+    /// How often one address (of IPv6: a /64) may fail to present a valid key before it is answered with 429. Its
+    /// callers with good keys go on. Default 10 a second, 100 at once.
+    pub failed_authentications: strangers::Config,
+    /// Proxies whose word is taken for the address of the client they speak for. Default none: a client is who connects.
+    pub trusted_proxies: Vec<Network>,
+    /// Where they say it. Default `x-forwarded-for`.
+    pub forwarded_header: ForwardedHeader,
     /// Whether to log one line per request, without query strings, bodies and credentials. Default false.
     pub access_log: bool,
 }
@@ -44,6 +53,9 @@ impl Default for Config {
             keep_alive_comment_ms: 15_000,
             header_read_timeout_ms: 75_000,
             body_read_timeout_ms: 120_000,
+            failed_authentications: strangers::Config::default(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             access_log: false,
         }
     }
@@ -76,6 +88,7 @@ impl Config {
         check(self.keep_alive_comment_ms > 0, "keep_alive_comment_ms", "must be at least 1");
         check(self.header_read_timeout_ms > 0, "header_read_timeout_ms", "must be at least 1");
         check(self.body_read_timeout_ms > 0, "body_read_timeout_ms", "must be at least 1");
+        problems.extend(self.failed_authentications.problem().map(|wrong| ("failed_authentications", wrong)));
         problems
     }
 
@@ -124,10 +137,13 @@ mod tests {
             max_prompt_body_bytes: 0,
             max_connections: 0,
             keep_alive_comment_ms: 0,
+            failed_authentications: strangers::Config { per_second: Some(0), burst: 1 },
             ..Config::default()
         };
         let fields: Vec<_> = bad.problems().into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["max_prompt_body_bytes", "max_connections", "keep_alive_comment_ms"]);
+        let wanted =
+            ["max_prompt_body_bytes", "max_connections", "keep_alive_comment_ms", "failed_authentications"];
+        assert_eq!(fields, wanted);
         assert_eq!(Config::default().problems(), []);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
+use headgate_kit::strangers::Strangers;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::vitals::Vitals;
 use headgate_kit::workers::Workers;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) workers: Workers,
     pub(crate) metrics: Metrics,
+    /// Addresses that failed to present a valid key.
+    pub(crate) strangers: Strangers,
 }
 
 impl Edge {
@@ -62,7 +65,9 @@ impl Edge {
         let metrics = Metrics::new(&deps.registry);
         let routing = RoutingServiceStub::new(deps.routing);
         let Deps { vitals, clock, tasks, workers, .. } = deps;
-        Self(Arc::new(Shared { config, inference, routing, vitals, clock, tasks, workers, metrics }))
+        let strangers = Strangers::new(&config.failed_authentications, clock.clone());
+        let shared = Shared { config, inference, routing, vitals, clock, tasks, workers, metrics, strangers };
+        Self(Arc::new(shared))
     }
 }
 

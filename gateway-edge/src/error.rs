@@ -25,6 +25,8 @@ pub(crate) struct Refusal(Box<Parts>);
 #[derive(Debug)]
 struct Parts {
     status: StatusCode,
+    /// Whether the client failed to say who it is.
+    is_stranger: bool,
     message: String,
     kind: Cow<'static, str>,
     code: Option<Cow<'static, str>>,
@@ -38,12 +40,18 @@ impl Refusal {
         let allowed = route.allowed();
         Self(Box::new(Parts {
             status: StatusCode::METHOD_NOT_ALLOWED,
+            is_stranger: false,
             message: format!("this path answers {allowed} only"),
             kind: INVALID.into(),
             code: Some("method_not_allowed".into()),
             param: None,
             headers: HeaderMap::from_iter([(ALLOW, HeaderValue::from_static(allowed))]),
         }))
+    }
+
+    /// Whether the client failed to say who it is.
+    pub(crate) fn is_strangers(&self) -> bool {
+        self.0.is_stranger
     }
 
     /// The JSON body.
@@ -83,7 +91,9 @@ impl From<Failure> for Refusal {
             }
             _ => {}
         }
-        Self(Box::new(Parts { status, message: failure.message, kind, code, param, headers }))
+        let is_stranger =
+            matches!(failure.reason, ErrorReason::MissingCredential | ErrorReason::InvalidCredential);
+        Self(Box::new(Parts { status, is_stranger, message: failure.message, kind, code, param, headers }))
     }
 }
 

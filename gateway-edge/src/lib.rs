@@ -9,6 +9,7 @@
 //! - errors are mapped by reason, never by text;
 //! - a stream that breaks ends in an error event, never in a clean finish; events pass unmerged and unmodified;
 //! - a client that goes away drops its call at once;
+//! - an address that keeps failing to present a valid key is told to wait, without its good callers being hurt;
 //! - bodies, connections and metric labels are bounded whatever clients send.
 //!
 //! Requests go from [`Edge::serve`] (connections) through `service` (what all responses have in common) to one file
@@ -16,8 +17,10 @@
 
 mod body;
 mod chat;
+mod client;
 mod completions;
 mod config;
+mod doorman;
 mod edge;
 mod embeddings;
 mod error;
@@ -33,5 +36,6 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+pub use client::{ForwardedHeader, Network};
 pub use config::Config;
 pub use edge::{Deps, Edge};

@@ -1,6 +1,7 @@
 //! What passes between HTTP headers and gRPC metadata.
 
 use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
+use headgate_kit::strangers::X_KNOWN_ONLY;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
@@ -21,8 +22,10 @@ pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T
     if let Some(credential) = credential(headers) {
         metadata.insert(AUTHORIZATION, credential);
     }
-    if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
-        metadata.insert(IDEMPOTENCY_KEY, key.clone());
+    for name in [IDEMPOTENCY_KEY, X_KNOWN_ONLY] {
+        if let Some(value) = headers.get(&name) {
+            metadata.insert(name, value.clone());
+        }
     }
     tonic::Request::from_parts(MetadataMap::from_headers(metadata), Extensions::new(), message)
 }
@@ -38,6 +41,18 @@ fn credential(headers: &HeaderMap) -> Option<HeaderValue> {
     };
     credential.set_sensitive(true);
     Some(credential)
+}
+
+/// What a client's key says openly of whose it is: what stands before the secret. Nothing for one that is no key, and
+/// `None` without any.
+pub(crate) fn claim(headers: &HeaderMap) -> Option<&[u8]> {
+    let names = [AUTHORIZATION, X_API_KEY, API_KEY];
+    let given = names.iter().find_map(|name| headers.get(name))?.as_bytes();
+    let scheme = given
+        .split_first_chunk()
+        .filter(|(scheme, _): &(&[u8; 7], _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    let key = scheme.map_or(given, |(_, key)| key).trim_ascii();
+    Some(key.iter().position(|byte| *byte == b'.').map_or(&[], |end| &key[..end]))
 }
 
 /// Copies what clients may see of response metadata.
@@ -89,6 +104,21 @@ mod tests {
             assert_eq!(carried[*name], *value);
         }
         assert!(carried["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn a_key_claims_to_be_what_stands_before_its_secret() {
+        let claimed = |name: &'static str, value: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
+            claim(&headers).map(|claim| String::from_utf8_lossy(claim).into_owned())
+        };
+        assert_eq!(claimed("authorization", "Bearer sk-a.b.c").as_deref(), Some("sk-a"));
+        assert_eq!(claimed("authorization", "bearer  sk-a.b").as_deref(), Some("sk-a"));
+        assert_eq!(claimed("x-api-key", "sk-a.b").as_deref(), Some("sk-a"));
+        assert_eq!(claimed("api-key", "token").as_deref(), Some(""));
+        assert_eq!(claimed("authorization", "").as_deref(), Some(""));
+        assert_eq!(claimed("cookie", "sk-a.b"), None);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     durations: [Histogram; Route::COUNT],
     /// Connections that are open.
     pub(crate) open_connections: IntGauge,
+    /// Requests of addresses that failed too often.
+    pub(crate) limited_strangers: IntCounter,
 }
 
 impl Metrics {
@@ -50,12 +52,18 @@ impl Metrics {
         let open_connections =
             IntGauge::new("headgate_edge_open_connections", "REST connections that are open.")
                 .expect("constant metric");
+        let limited_strangers = IntCounter::new(
+            "headgate_edge_limited_strangers_total",
+            "Requests without a valid key that were told to wait, as too many of their address came before.",
+        )
+        .expect("constant metric");
         let durations = register(registry, durations);
         Self {
             requests: register(registry, requests),
             counters: Default::default(),
             durations: Route::all().map(|route| durations.with_label_values(&[route.template()])),
             open_connections: register(registry, open_connections),
+            limited_strangers: register(registry, limited_strangers),
         }
     }
 

@@ -74,6 +74,11 @@ impl Route {
         }
     }
 
+    /// Whether who calls must present a key.
+    pub(crate) fn asks_for_key(self) -> bool {
+        !matches!(self, Self::Health | Self::Ping | Self::Other)
+    }
+
     /// The value of `Allow`.
     pub(crate) fn allowed(self) -> &'static str {
         match self {

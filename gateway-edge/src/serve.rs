@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,12 +69,12 @@ async fn accept(
 ) {
     while let Ok(slot) = Arc::clone(slots).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let open = Open::new(slot, shared.metrics.open_connections.clone(), shared.workers.place());
                 let runtime = open.place.runtime().clone();
                 let (of, stop, cut) = (Arc::clone(shared), stop.clone(), cut.clone());
                 let served = async move {
-                    if let Err(cause) = connection(&of, stream, &stop, &cut).await {
+                    if let Err(cause) = connection(&of, stream, from.ip(), &stop, &cut).await {
                         tracing::debug!(%cause, "connection ended");
                     }
                     drop(open);
@@ -113,6 +114,7 @@ type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 async fn connection(
     shared: &Arc<Shared>,
     stream: TcpStream,
+    from: IpAddr,
     stop: &CancellationToken,
     cut: &CancellationToken,
 ) -> Ended {
@@ -126,9 +128,9 @@ async fn connection(
         () = cut.cancelled() => return Ok(()),
     };
     if wants_http2 {
-        speak_http2(shared, stream, stop, cut).await
+        speak_http2(shared, stream, from, stop, cut).await
     } else {
-        speak_http1(shared, stream, stop, cut).await
+        speak_http1(shared, stream, from, stop, cut).await
     }
 }
 
@@ -171,12 +173,13 @@ macro_rules! drive {
 async fn speak_http1(
     shared: &Arc<Shared>,
     stream: TcpStream,
+    from: IpAddr,
     stop: &CancellationToken,
     cut: &CancellationToken,
 ) -> Ended {
     let service = service_fn(|request: Request<Incoming>| {
         let shared = Arc::clone(shared);
-        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+        async move { Ok::<_, Infallible>(shared.answer(request, from).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -190,12 +193,13 @@ async fn speak_http1(
 async fn speak_http2(
     shared: &Arc<Shared>,
     stream: TcpStream,
+    from: IpAddr,
     stop: &CancellationToken,
     cut: &CancellationToken,
 ) -> Ended {
     let service = service_fn(|request: Request<Incoming>| {
         let shared = Arc::clone(shared);
-        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+        async move { Ok::<_, Infallible>(shared.answer(request, from).await) }
     });
     let connection = http2::Builder::new(OwnedTasks(shared.tasks.clone()))
         .timer(TokioTimer::new())

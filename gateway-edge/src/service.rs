@@ -1,5 +1,6 @@
 //! What all requests have in common: id, trace, headers, measurement, the choice of the operation.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,21 +46,30 @@ struct Call<'a> {
 }
 
 impl Shared {
-    /// Answers one request, whatever it is.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers one request, whatever it is, on a connection that comes `from` there.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> Response<Body> {
         let context = RequestContext::of(request.headers(), &self.clock);
         let id = context.id.clone();
-        within(context, self.answer_as(&id, request)).await
+        within(context, self.answer_as(&id, request, from)).await
     }
 
-    async fn answer_as(&self, id: &RequestId, request: Request<Incoming>) -> Response<Body> {
-        let (head, mut body) = request.into_parts();
+    async fn answer_as(&self, id: &RequestId, request: Request<Incoming>, from: IpAddr) -> Response<Body> {
+        let (mut head, mut body) = request.into_parts();
         let route = Route::of(head.uri.path());
         let mut measurement = self.metrics.begin(route);
+        let looked = if route.asks_for_key() { self.look(from, &mut head.headers) } else { Ok(()) };
         let call = Call { head: &head, body: &mut body, id };
-        let mut response = match self.dispatch(route, call).await {
+        let answer = match looked {
+            Ok(()) => self.dispatch(route, call).await,
+            Err(refusal) => Err(refusal),
+        };
+        let mut response = match answer {
             Ok(response) => response,
             Err(refusal) => {
+                let refusal = match refusal.is_strangers() {
+                    true => self.failed(from, &head.headers, refusal),
+                    false => refusal,
+                };
                 self.discard(route, &head.headers, body);
                 refusal.into_response(id)
             }

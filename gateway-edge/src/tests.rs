@@ -5,4 +5,5 @@ mod connections;
 mod rest;
 mod router;
 mod server;
+mod strangers;
 mod streams;

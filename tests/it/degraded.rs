@@ -18,7 +18,8 @@ use crate::budget::{CENT, USD, cent_model, cent_request, status as budget_status
 const SOON: Duration = Duration::from_secs(20);
 
 async fn split(upstream: &Upstream) -> Headgate {
-    Headgate::start_on(Topology::Split, &Setup::with_model("m", upstream)).await
+    let setup = Setup::with_model("m", upstream).patient_with_strangers();
+    Headgate::start_on(Topology::Split, &setup).await
 }
 
 async fn status(headgate: &Headgate, key: &str) -> u16 {

@@ -142,7 +142,7 @@ async fn accepted(client: Client, stop: Arc<AtomicBool>) -> Option<Instant> {
 #[tokio::test]
 async fn the_worst_of_20_revocations_over_three_routers_takes_less_than_a_second() {
     let upstream = Upstream::start().await;
-    let headgate = data_planes(3, &Setup::with_model("m", &upstream)).await;
+    let headgate = data_planes(3, &Setup::with_model("m", &upstream).patient_with_strangers()).await;
     let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
     let mut worst = Duration::ZERO;
     for _ in 0..20 {

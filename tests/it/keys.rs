@@ -21,7 +21,8 @@ async fn new_key(headgate: &Headgate, request: CreateApiKeyRequest) -> CreateApi
 #[tokio::test]
 async fn a_revoked_key_is_refused_within_a_second() {
     let upstream = Upstream::start().await;
-    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let setup = Setup::with_model("m", &upstream).patient_with_strangers();
+    let headgate = Headgate::start(&setup).await;
     let created = new_key(&headgate, CreateApiKeyRequest::default()).await;
     let client = headgate.anonymous().with_key(&created.secret_key);
     client.chat(&prompts::chat("m")).await.expect(200);

@@ -136,6 +136,12 @@ impl Setup {
         self
     }
 
+    /// Lets whoever presents a bad key do so for ever: for tests that ask again and again.
+    #[must_use]
+    pub fn patient_with_strangers(self) -> Self {
+        self.section("edge", &json!({"failed_authentications": {"per_second": null}}))
+    }
+
     /// Sets a value at the top.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {

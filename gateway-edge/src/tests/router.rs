@@ -74,6 +74,9 @@ impl Scripted {
         }
         match request.model.as_str() {
             "limited" => Err(limited()),
+            "stranger" => {
+                Err(Failure::new(ErrorReason::InvalidCredential, "the API key is not valid").into())
+            }
             model => Ok((model.to_owned(), dialect)),
         }
     }

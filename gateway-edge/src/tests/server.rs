@@ -49,10 +49,15 @@ impl Answered {
 
 impl Server {
     pub(super) async fn start(config: Config) -> Self {
+        Self::start_at(config, Clock::system()).await
+    }
+
+    /// One whose time is told by `clock`.
+    pub(super) async fn start_at(config: Config, clock: Clock) -> Self {
         assert_eq!(config.problems(), []);
         let (router, registry) = (Scripted::default(), Registry::new());
         let inference = conn::local(InferenceServiceServer::new(router.clone()));
-        let (clock, tasks, workers) = (Clock::system(), Tasks::new(), Workers::here());
+        let (tasks, workers) = (Tasks::new(), Workers::here());
         let routing = conn::local(RoutingServiceServer::new(router.clone()));
         let deps = Deps {
             inference,

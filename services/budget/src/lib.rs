@@ -18,7 +18,6 @@ pub mod config;
 mod account;
 mod consumer;
 mod engine;
-mod gcra;
 mod limits;
 mod live;
 mod maps;

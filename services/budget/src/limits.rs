@@ -1,8 +1,8 @@
 //! The live counters of one scope's limits.
 
 use headgate_kit::error::ErrorReason;
+use headgate_kit::gcra::{MINUTE, Meter, Rate, SECOND};
 
-use crate::gcra::{MINUTE, Meter, Rate, SECOND};
 use crate::policy::Limits;
 
 /// When to come back where only the end of another request helps, in milliseconds: nobody knows when that is.

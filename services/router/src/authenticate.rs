@@ -7,6 +7,7 @@ use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::identity::bearer;
+use headgate_kit::strangers::X_KNOWN_ONLY;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use headgate_proto::auth::v1::{KeyRecord, VerifyApiKeyRequest};
 use moka::sync::Cache;
@@ -56,7 +57,7 @@ impl Authenticator {
         Self { keys, auth, max_age, stale, refused, could_not_tell: Mutex::default(), clock }
     }
 
-    /// The key a request came with.
+    /// The key a request came with. Nobody is asked for one that comes from where too many came that were none.
     pub(crate) async fn authenticate(
         &self,
         metadata: &MetadataMap,
@@ -68,6 +69,9 @@ impl Authenticator {
         let key = match self.keys.lookup(prefix, secret, now, self.max_age) {
             Lookup::Known(key) => key,
             Lookup::Wrong => return Err(error::invalid_key()),
+            Lookup::Unknown | Lookup::Stale(None) if metadata.as_ref().contains_key(X_KNOWN_ONLY) => {
+                return Err(error::invalid_key());
+            }
             // Boxed: seldom needed, and larger than all the rest of a request on its way in.
             Lookup::Unknown => Box::pin(self.verify(presented)).await?,
             Lookup::Stale(Some(key)) if self.is_away(now.instant) => {

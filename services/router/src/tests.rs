@@ -2,6 +2,7 @@
 
 mod ask;
 mod facts;
+mod known;
 mod limits;
 pub(crate) mod peers;
 mod records;

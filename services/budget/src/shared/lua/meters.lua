@@ -63,7 +63,7 @@ local function scaled(a, b, period)
   return (x - rest) / period * 65536 + (y - left) / period, left
 end
 
--- Meters are as in gcra.rs. A fill is whole cells and parts of a cell, of which a period's microseconds make one.
+-- Meters are as in kit's gcra.rs. A fill is whole cells and parts of a cell, of which a period's microseconds make one.
 -- What is stored: cells, parts, since when, and the burst they were counted under.
 local function meter(text)
   if not text then

@@ -4,24 +4,25 @@
 //! odd, is ever rounded.
 
 /// One second, in microseconds.
-pub(crate) const SECOND: i64 = 1_000_000;
+pub const SECOND: i64 = 1_000_000;
 /// One minute, in microseconds.
-pub(crate) const MINUTE: i64 = 60 * SECOND;
+pub const MINUTE: i64 = 60 * SECOND;
 
 /// How many cells a period lets through, and how many come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate {
+pub struct Rate {
     /// Cells, at least 1.
-    pub(crate) limit: u32,
+    pub limit: u32,
     /// The period in microseconds, at least 1.
-    pub(crate) period: i64,
+    pub period: i64,
     /// What the bucket holds, at least 1 cell.
-    pub(crate) burst: u32,
+    pub burst: u32,
 }
 
 impl Rate {
     /// All that a period lets through may come at once.
-    pub(crate) fn new(limit: u32, period: i64) -> Self {
+    #[must_use]
+    pub fn new(limit: u32, period: i64) -> Self {
         Self { limit, period, burst: limit }
     }
 
@@ -38,14 +39,15 @@ impl Rate {
     }
 
     /// A cost as the bucket sees it: what is larger than the bucket needs the whole of it, but is never impossible.
-    pub(crate) fn clamp(self, cost: u32) -> u32 {
+    #[must_use]
+    pub fn clamp(self, cost: u32) -> u32 {
         cost.min(self.burst.max(1))
     }
 }
 
 /// One bucket. Starts empty, which means that the whole burst is there at once.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Meter {
+pub struct Meter {
     /// Cells times the period's microseconds. More than the bucket holds is a debt.
     fill: i128,
     /// When `fill` was true, in microseconds.
@@ -57,7 +59,8 @@ pub(crate) struct Meter {
 impl Meter {
     /// A meter as text has it: whole cells, parts of a cell, since when, and the burst it was counted under. A period's
     /// microseconds of parts make a cell. `None` for any other text.
-    pub(crate) fn read(text: &str, period: i64) -> Option<Self> {
+    #[must_use]
+    pub fn read(text: &str, period: i64) -> Option<Self> {
         let mut words = text.split(' ');
         let cells: i128 = words.next()?.parse().ok()?;
         let parts: i128 = words.next()?.parse().ok()?;
@@ -67,7 +70,8 @@ impl Meter {
     }
 
     /// How long until `cost` cells fit, in microseconds. 0 when they do now.
-    pub(crate) fn wait(&self, rate: Rate, now: i64, cost: u32) -> i64 {
+    #[must_use]
+    pub fn wait(&self, rate: Rate, now: i64, cost: u32) -> i64 {
         let room = rate.burst() * i128::from(rate.period);
         let excess = self.fill_at(rate, now) + rate.cells(i64::from(rate.clamp(cost))) - room;
         if excess <= 0 {
@@ -77,21 +81,21 @@ impl Meter {
     }
 
     /// Takes `cost` cells, whether they fit or not, and tells how many were charged.
-    pub(crate) fn take(&mut self, rate: Rate, now: i64, cost: u32) -> u32 {
+    pub fn take(&mut self, rate: Rate, now: i64, cost: u32) -> u32 {
         let charged = rate.clamp(cost);
         self.adjust(rate, now, i64::from(charged));
         charged
     }
 
     /// Charges more cells after the fact (even into debt), or gives some back when `by` is negative.
-    pub(crate) fn adjust(&mut self, rate: Rate, now: i64, by: i64) {
+    pub fn adjust(&mut self, rate: Rate, now: i64, by: i64) {
         let fill = self.fill_at(rate, now) + rate.cells(by);
         *self = Self { fill: fill.max(0), at: self.at.max(now), burst: rate.burst.max(1) };
     }
 
     /// Gives cells back that were charged and not used. What drains meanwhile drains all the same, so it need not be
     /// known how fast.
-    pub(crate) fn give_back(&mut self, period: i64, cells: u32) {
+    pub fn give_back(&mut self, period: i64, cells: u32) {
         self.fill = (self.fill - i128::from(cells) * i128::from(period)).max(0);
     }
 
