@@ -115,6 +115,19 @@ async fn a_burst_is_let_through_at_once_and_then_the_rate() {
 }
 
 #[tokio::test]
+async fn a_sliding_window_refills_only_as_its_requests_grow_old() {
+    let upstream = Upstream::start().await;
+    let limits = json!({"tenant_id": TENANT, "sliding_window": {"requests": 3, "seconds": 3600}});
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream).limits(limits)).await;
+    assert_eq!(flood(&headgate, 10, &prompts::chat("m")).await, [vec![200; 3], vec![429; 7]].concat());
+    let refused = headgate.client().chat(&prompts::chat("m")).await.expect(429);
+    assert!(refused.text().contains("3 requests in any 3600 seconds for this tenant"), "{}", refused.text());
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    // A third of it, if it refilled evenly.
+    assert!((1201..=3600).contains(&seconds), "Retry-After: {seconds}");
+}
+
+#[tokio::test]
 async fn parallel_streams_are_bounded_and_what_is_no_stream_is_not() {
     let upstream = Upstream::start().await;
     upstream.script("m", Answer::paced(10_000, Duration::from_millis(20)));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Budget as Service;
 use crate::config::Config;
-use crate::policy::{Budget, Limits, Scope};
+use crate::policy::{Budget, Limits, Scope, SlidingWindow};
 use headgate_kit::money::Usd;
 
 /// Limits and budgets to set at start. Setting them again changes nothing.
@@ -39,6 +39,8 @@ pub struct LimitsEntry {
     pub request_burst: Option<u32>,
     /// Streamed responses running at the same time. Unset means the configured default.
     pub parallel_streams: Option<u32>,
+    /// Requests in any span of time. Unset means the configured default.
+    pub sliding_window: Option<SlidingWindow>,
 }
 
 /// The budget of one scope: exactly one of `key_id` and `tenant_id` is given.
@@ -100,6 +102,7 @@ impl LimitsEntry {
             parallel_requests: self.parallel_requests,
             request_burst: self.request_burst,
             parallel_streams: self.parallel_streams,
+            sliding_window: self.sliding_window,
         }
     }
 
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn every_fault_is_found_at_once() {
         let json = r#"{
-            "limits": [{"requests_per_second": 0, "parallel_requests": 0}, {"key_id": "k", "tokens_per_minute": 1}],
+            "limits": [{"requests_per_second": 0, "parallel_requests": 0}, {"key_id": "k", "tokens_per_minute": 1, "sliding_window": {"requests": 10001, "seconds": 1}}],
             "budgets": [
                 {"tenant_id": "t", "key_id": "k", "limit_usd": 1, "warning_percent": 101},
                 {"tenant_id": "t", "limit_usd": 1, "warning_percent": 0}
@@ -169,6 +172,7 @@ mod tests {
             "bootstrap.limits[0]",
             "bootstrap.limits[0].requests_per_second",
             "bootstrap.limits[0].parallel_requests",
+            "bootstrap.limits[1].sliding_window",
             "bootstrap.budgets[0]",
             "bootstrap.budgets[0].warning_percent",
         ];

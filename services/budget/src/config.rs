@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::policy::Limits;
+pub use crate::policy::{Limits, SlidingWindow};
 use crate::window::Months;
 
 /// The budget service's part of the configuration.

@@ -27,6 +27,7 @@ mod record;
 mod replays;
 mod service;
 mod shared;
+mod sliding;
 mod store;
 mod upkeep;
 mod window;

@@ -4,9 +4,13 @@ use headgate_kit::error::ErrorReason;
 use headgate_kit::gcra::{MINUTE, Meter, Rate, SECOND};
 
 use crate::policy::Limits;
+use crate::sliding::Log;
 
 /// When to come back where only the end of another request helps, in milliseconds: nobody knows when that is.
 const PARALLEL_RETRY_MS: u32 = 1000;
+
+/// A limit whose name says less than it should.
+const SLIDING_WINDOW: &str = "sliding_window";
 
 /// Why a request may not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +38,18 @@ impl Refusal {
         Self { reason, limit: None, message: message.into(), retry_after_ms: 0 }
     }
 
-    fn reached(limit: &'static str, n: u32, whom: &'static str, retry_after_ms: u32) -> Self {
-        let message = format!("limit of {n} {} for this {whom} is reached", limit.replace('_', " "));
+    fn reached(
+        limit: &'static str,
+        n: u32,
+        limits: &Limits,
+        whom: &'static str,
+        retry_after_ms: u32,
+    ) -> Self {
+        let what = match limits.sliding_window {
+            Some(window) if limit == SLIDING_WINDOW => format!("requests in any {} seconds", window.seconds),
+            _ => limit.replace('_', " "),
+        };
+        let message = format!("limit of {n} {what} for this {whom} is reached");
         let limit = Some(Reached { limit, whom });
         Self { reason: ErrorReason::RateLimited, limit, message, retry_after_ms }
     }
@@ -51,7 +65,7 @@ pub(crate) struct Load {
 }
 
 /// What one scope has running and has used of its rates.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     running: u32,
     /// How many of those that run are streams.
@@ -59,6 +73,8 @@ pub(crate) struct Counters {
     second: Meter,
     minute: Meter,
     tokens: Meter,
+    /// Boxed, and not there before there is a sliding window: few scopes have one.
+    log: Option<Box<Log>>,
 }
 
 fn per_second(limits: &Limits) -> Option<Rate> {
@@ -72,8 +88,13 @@ fn per_minute(limit: u32) -> Rate {
 
 impl Counters {
     /// Counters as text has them: how many run and how many of them are streams, and the meters of requests per second
-    /// and minute and of tokens. What is not there is 0. `None` for a text that is no counter.
-    pub(crate) fn read(running: [Option<&str>; 2], meters: [Option<&str>; 3]) -> Option<Self> {
+    /// and minute and of tokens, and what decides the sliding window. What is not there is 0. `None` for a text that is
+    /// no counter.
+    pub(crate) fn read(
+        running: [Option<&str>; 2],
+        meters: [Option<&str>; 3],
+        deciding: Option<&str>,
+    ) -> Option<Self> {
         let count = |text: Option<&str>| text.map_or(Some(0), |text| text.parse().ok());
         let meter = |text: Option<&str>, period| match text {
             Some(text) => Meter::read(text, period),
@@ -87,6 +108,10 @@ impl Counters {
             second: meter(second, SECOND)?,
             minute: meter(minute, MINUTE)?,
             tokens: meter(tokens, MINUTE)?,
+            log: match deciding {
+                Some(at) => Some(Box::new(Log::Deciding(at.parse().ok()?))),
+                None => None,
+            },
         })
     }
 
@@ -97,7 +122,7 @@ impl Counters {
         load: Load,
         whom: &'static str,
     ) -> Option<Refusal> {
-        let refusal = |limit, n| Refusal::reached(limit, n, whom, PARALLEL_RETRY_MS);
+        let refusal = |limit, n| Refusal::reached(limit, n, limits, whom, PARALLEL_RETRY_MS);
         if let Some(n) = limits.parallel_requests.filter(|n| self.running >= *n) {
             return Some(refusal("parallel_requests", n));
         }
@@ -121,10 +146,14 @@ impl Counters {
         let tokens = limits
             .tokens_per_minute
             .map(|n| (self.tokens.wait(per_minute(n), now, load.tokens), n, "tokens_per_minute"));
-        let slowest = [second, minute, tokens].into_iter().flatten().max_by_key(|(wait, ..)| *wait);
+        let window = limits.sliding_window.map(|window| {
+            let wait = self.log.as_ref().map_or(0, |log| log.wait(window, now));
+            (wait, window.requests, SLIDING_WINDOW)
+        });
+        let slowest = [second, minute, tokens, window].into_iter().flatten().max_by_key(|(wait, ..)| *wait);
         let (wait, n, limit) = slowest.filter(|(wait, ..)| *wait > 0)?;
         let retry_after_ms = u32::try_from((wait + 999) / 1000).unwrap_or(u32::MAX);
-        Some((wait, Refusal::reached(limit, n, whom, retry_after_ms)))
+        Some((wait, Refusal::reached(limit, n, limits, whom, retry_after_ms)))
     }
 
     /// Lets a request pass and tells how many tokens it was charged; `None` without a token limit. What runs is counted
@@ -137,6 +166,9 @@ impl Counters {
         }
         if let Some(n) = limits.requests_per_minute {
             self.minute.take(per_minute(n), now, 1);
+        }
+        if let Some(window) = limits.sliding_window {
+            self.log.get_or_insert_default().take(window, now);
         }
         limits.tokens_per_minute.map(|n| self.tokens.take(per_minute(n), now, load.tokens))
     }
@@ -165,6 +197,9 @@ impl Counters {
             if now.saturating_sub(since) < period {
                 meter.give_back(period, cells);
             }
+        }
+        if let Some(log) = &mut self.log {
+            log.give_back(since.div_euclid(1000));
         }
     }
 

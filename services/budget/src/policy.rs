@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::maps::SharedIdMap;
+pub use crate::sliding::SlidingWindow;
 
 /// Whom a limit or a budget covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +58,8 @@ pub struct Limits {
     pub request_burst: Option<u32>,
     /// Streamed responses running at the same time, at least 1.
     pub parallel_streams: Option<u32>,
+    /// Requests in any span of time.
+    pub sliding_window: Option<SlidingWindow>,
 }
 
 impl Limits {
@@ -75,6 +78,8 @@ impl Limits {
         if self.request_burst.is_some() && self.requests_per_second.is_none() {
             problems.push(("request_burst", "needs requests_per_second beside it"));
         }
+        let window = self.sliding_window.and_then(SlidingWindow::problem);
+        problems.extend(window.map(|wrong| ("sliding_window", wrong)));
         problems
     }
 
@@ -88,6 +93,7 @@ impl Limits {
             parallel_requests: self.parallel_requests.or(default.parallel_requests),
             request_burst: rated.request_burst,
             parallel_streams: self.parallel_streams.or(default.parallel_streams),
+            sliding_window: self.sliding_window.or(default.sliding_window),
         }
     }
 }
@@ -101,6 +107,9 @@ impl From<pb::Limits> for Limits {
             parallel_requests: limits.parallel_requests,
             request_burst: limits.request_burst,
             parallel_streams: limits.parallel_streams,
+            sliding_window: limits
+                .sliding_window
+                .map(|pb::SlidingWindow { requests, seconds }| SlidingWindow { requests, seconds }),
         }
     }
 }
@@ -114,6 +123,9 @@ impl From<Limits> for pb::Limits {
             parallel_requests: limits.parallel_requests,
             request_burst: limits.request_burst,
             parallel_streams: limits.parallel_streams,
+            sliding_window: limits
+                .sliding_window
+                .map(|SlidingWindow { requests, seconds }| pb::SlidingWindow { requests, seconds }),
         }
     }
 }

@@ -400,6 +400,7 @@ async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart(db: 
         parallel_requests: Some(1),
         request_burst: Some(4_000),
         parallel_streams: Some(5),
+        sliding_window: Some(pb::SlidingWindow { requests: 10_000, seconds: 86_400 }),
     };
     let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
     service.budgets().set_limits(set).await.unwrap();
@@ -429,6 +430,7 @@ async fn bad_values_name_their_field_and_change_nothing(db: TestDb) {
     for (field, limits) in [
         ("limits.tokens_per_minute", pb::Limits { tokens_per_minute: Some(0), ..none }),
         ("limits.parallel_streams", pb::Limits { parallel_streams: Some(0), ..none }),
+        ("limits.sliding_window", pb::Limits { sliding_window: Some(pb::SlidingWindow::default()), ..none }),
         ("limits.request_burst", pb::Limits { request_burst: Some(20), ..none }),
     ] {
         let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };

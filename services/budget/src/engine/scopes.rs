@@ -9,7 +9,7 @@ use crate::policy::{Budget, Covering, Policies, Policy, Scope};
 use crate::window::{Months, Window};
 
 /// The counters and the money of a key, or of a tenant as a whole.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ScopeState {
     pub(crate) counters: Counters,
     pub(crate) account: Account,

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::engine::Overdue;
 use crate::engine::admit::{Ask, Decision};
 use crate::engine::finish::Booking;
-use crate::policy::{Budget, Limits};
+use crate::policy::{Budget, Limits, SlidingWindow};
 use bench::{Bench, CENT, On, TTL_MS, USD, admitted, idempotency, key, read, refusal, tenant};
 
 macro_rules! on_each {
@@ -145,6 +145,43 @@ async fn a_burst_is_let_through_at_once_and_then_the_rate(on: On) {
     assert_eq!(bench.admit_all(200..250, 0).await, 2);
 }
 
+async fn no_span_as_long_as_a_sliding_window_has_more_requests_than_it_says(on: On) {
+    for (scope, whom) in [(key(), "key"), (tenant(), "tenant")] {
+        let bench = Bench::new(on).await;
+        let window = SlidingWindow { requests: 5, seconds: 10 };
+        let limits = Limits { sliding_window: Some(window), ..Limits::default() };
+        bench.live.policies().set_limits(&scope, limits);
+        assert_eq!(bench.admit_all(0..2, 0).await, 2);
+        bench.advance(9_999);
+        assert_eq!(bench.admit_all(10..20, 0).await, 3);
+        let refused = refusal(bench.admit(20, 0).await);
+        assert_eq!(
+            refused.message,
+            format!("limit of 5 requests in any 10 seconds for this {whom} is reached")
+        );
+        assert_eq!((refused.reason, refused.retry_after_ms), (ErrorReason::RateLimited, 1));
+        // The two of the beginning leave, and nothing refills before the next ones do.
+        bench.advance(1);
+        assert_eq!(bench.admit_all(30..40, 0).await, 2);
+        bench.advance(9_998);
+        assert_eq!(bench.admit_all(40..50, 0).await, 0);
+        bench.advance(1);
+        assert_eq!(bench.admit_all(50..60, 0).await, 3);
+        let narrower = SlidingWindow { requests: 1, ..window };
+        bench.live.policies().set_limits(&scope, Limits { sliding_window: Some(narrower), ..limits });
+        bench.advance(9_999);
+        assert_eq!(bench.admit_all(60..70, 0).await, 0);
+        bench.advance(1);
+        assert_eq!(bench.admit_all(70..80, 0).await, 1);
+        bench.advance(5_000);
+        bench.release(70).await;
+        assert_eq!(bench.admit_all(80..90, 0).await, 1, "what did not run does not count");
+        bench.settle(80, 0, None).await;
+        bench.release(80).await;
+        assert_eq!(refusal(bench.admit(90, 0).await).retry_after_ms, 10_000);
+    }
+}
+
 async fn streams_have_slots_of_their_own_until_they_end_in_whatever_way(on: On) {
     for (scope, whom) in [(key(), "key"), (tenant(), "tenant")] {
         let bench = Bench::new(on).await;
@@ -174,6 +211,8 @@ async fn streams_have_slots_of_their_own_until_they_end_in_whatever_way(on: On) 
         bench.advance(TTL_MS);
         assert_eq!(bench.overdue().await.len(), 3 + 9, "nobody ended them: their holders are gone");
         assert_eq!(streams(40..49).await, 3);
+        bench.release(40).await;
+        assert_eq!(streams(50..59).await, 1);
     }
 }
 
@@ -509,6 +548,7 @@ on_each! {
     parallel_slots_come_back_by_settlement_record_or_expiry
     a_burst_is_let_through_at_once_and_then_the_rate
     streams_have_slots_of_their_own_until_they_end_in_whatever_way
+    no_span_as_long_as_a_sliding_window_has_more_requests_than_it_says
     tokens_are_corrected_to_what_was_used
     a_repeat_gets_the_same_answer_and_holds_nothing_more
     an_extended_lease_lives_on_and_an_expired_one_ends_in_a_record

@@ -77,7 +77,7 @@ pub(super) fn account(fields: &[Option<String>]) -> Result<Account, Fault> {
 
 fn counters(fields: &[Option<String>]) -> Result<Counters, Fault> {
     let text = |at: usize| fields.get(at).and_then(Option::as_deref);
-    Counters::read([text(0), text(1)], [text(2), text(3), text(4)])
+    Counters::read([text(0), text(1)], [text(2), text(3), text(4)], text(5))
         .ok_or(Fault::Garbled("a counter that is none"))
 }
 

@@ -83,7 +83,7 @@ impl Shared {
 }
 
 /// Budget and limits as the script takes them; what is unset is empty.
-fn words(policy: &Policy) -> [String; 7] {
+fn words(policy: &Policy) -> [String; 9] {
     let Limits {
         requests_per_second,
         requests_per_minute,
@@ -91,6 +91,7 @@ fn words(policy: &Policy) -> [String; 7] {
         parallel_requests,
         request_burst,
         parallel_streams,
+        sliding_window,
     } = policy.limits;
     let rate = |limit: Option<u32>| limit.map(|n| n.max(1).to_string()).unwrap_or_default();
     let count = |limit: Option<u32>| limit.map(|n| n.to_string()).unwrap_or_default();
@@ -102,5 +103,7 @@ fn words(policy: &Policy) -> [String; 7] {
         rate(tokens_per_minute),
         count(parallel_requests),
         count(parallel_streams),
+        sliding_window.map(|window| window.requests.to_string()).unwrap_or_default(),
+        sliding_window.map(|window| window.micros().to_string()).unwrap_or_default(),
     ]
 }

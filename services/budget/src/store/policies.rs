@@ -6,14 +6,41 @@ use headgate_kit::db::Tx;
 use headgate_kit::{execute, fetch};
 
 use super::{Store, Writer};
-use crate::policy::{Budget, Limits, Policy, Scope};
+use crate::policy::{Budget, Limits, Policy, Scope, SlidingWindow};
 
 const CALENDAR_MONTH: &str = "calendar_month";
 
-/// Kind and id of the scope, and its limits in the order of their columns.
-type LimitsRow =
-    (String, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+#[derive(sqlx::FromRow)]
+struct LimitsRow {
+    scope_kind: String,
+    scope_id: String,
+    requests_per_second: Option<i64>,
+    requests_per_minute: Option<i64>,
+    tokens_per_minute: Option<i64>,
+    parallel_requests: Option<i64>,
+    request_burst: Option<i64>,
+    parallel_streams: Option<i64>,
+    window_requests: Option<i64>,
+    window_seconds: Option<i64>,
+}
+
 type BudgetRow = (String, String, i64, i64);
+
+impl LimitsRow {
+    fn limits(&self) -> Limits {
+        let narrow = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+        let window = narrow(self.window_requests).zip(narrow(self.window_seconds));
+        Limits {
+            requests_per_second: narrow(self.requests_per_second),
+            requests_per_minute: narrow(self.requests_per_minute),
+            tokens_per_minute: narrow(self.tokens_per_minute),
+            parallel_requests: narrow(self.parallel_requests),
+            request_burst: narrow(self.request_burst),
+            parallel_streams: narrow(self.parallel_streams),
+            sliding_window: window.map(|(requests, seconds)| SlidingWindow { requests, seconds }),
+        }
+    }
+}
 
 impl Store {
     /// Everything that is set.
@@ -22,22 +49,14 @@ impl Store {
         let limits: Vec<LimitsRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
                 "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                        parallel_requests, request_burst, parallel_streams
+                        parallel_requests, request_burst, parallel_streams, window_requests, window_seconds
                  FROM limits",
             )
             .fetch_all(pool)
         })?;
-        for (kind, id, second, minute, tokens, parallel, burst, streams) in limits {
-            let narrow = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
-            let limits = Limits {
-                requests_per_second: narrow(second),
-                requests_per_minute: narrow(minute),
-                tokens_per_minute: narrow(tokens),
-                parallel_requests: narrow(parallel),
-                request_burst: narrow(burst),
-                parallel_streams: narrow(streams),
-            };
-            if let Some(scope) = Scope::from_parts(&kind, id) {
+        for row in limits {
+            let limits = row.limits();
+            if let Some(scope) = Scope::from_parts(&row.scope_kind, row.scope_id) {
                 set.entry(scope).or_default().limits = limits;
             }
         }
@@ -86,8 +105,9 @@ pub(crate) async fn set_limits(
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO limits (scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                                 parallel_requests, request_burst, parallel_streams, updated_at_unix_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                 parallel_requests, request_burst, parallel_streams, window_requests, window_seconds,
+                                 updated_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
                  requests_per_second = excluded.requests_per_second,
                  requests_per_minute = excluded.requests_per_minute,
@@ -95,6 +115,8 @@ pub(crate) async fn set_limits(
                  parallel_requests = excluded.parallel_requests,
                  request_burst = excluded.request_burst,
                  parallel_streams = excluded.parallel_streams,
+                 window_requests = excluded.window_requests,
+                 window_seconds = excluded.window_seconds,
                  updated_at_unix_ms = excluded.updated_at_unix_ms",
         )
         .bind(kind)
@@ -105,6 +127,8 @@ pub(crate) async fn set_limits(
         .bind(limits.parallel_requests.map(i64::from))
         .bind(limits.request_burst.map(i64::from))
         .bind(limits.parallel_streams.map(i64::from))
+        .bind(limits.sliding_window.map(|window| i64::from(window.requests)))
+        .bind(limits.sliding_window.map(|window| i64::from(window.seconds)))
         .bind(now_ms)
         .execute(conn)
     })?;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::bench::{Bench, On, TTL_MS, idempotency, key, read, tenant};
 use crate::engine::admit::Ask;
 use crate::engine::finish::Booking;
-use crate::policy::{Budget, Limits};
+use crate::policy::{Budget, Limits, SlidingWindow};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -38,6 +38,7 @@ enum Step {
         key: bool,
         rates: [Option<u32>; 3],
         parallel: [Option<u32>; 2],
+        window: Option<(u32, u32)>,
     },
     Budget {
         key: bool,
@@ -52,6 +53,10 @@ fn amounts() -> impl Strategy<Value = i64> {
 
 fn rate() -> impl Strategy<Value = Option<u32>> {
     prop::option::of(prop_oneof![1u32..6, 1u32..5000, Just(u32::MAX)])
+}
+
+fn count(end: u32) -> impl Strategy<Value = Option<u32>> {
+    prop::option::of(1..end)
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -69,8 +74,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0u128..30).prop_map(Step::Extend),
         2 => prop_oneof![0i64..2000, 0i64..TTL_MS, Just(40 * 86_400_000)].prop_map(Step::Wait),
         1 => Just(Step::Reap),
-        1 => (any::<bool>(), [rate(), rate(), rate()], [prop::option::of(1u32..9), prop::option::of(1u32..5)])
-            .prop_map(|(key, rates, parallel)| Step::Limits { key, rates, parallel }),
+        1 => (any::<bool>(), [rate(), rate(), rate()], [count(9), count(5)], prop::option::of((1u32..9, 1u32..100)))
+            .prop_map(|(key, rates, parallel, window)| Step::Limits { key, rates, parallel, window }),
         1 => (any::<bool>(), prop::option::of(amounts())).prop_map(|(key, limit)| Step::Budget { key, limit }),
     ];
     prop::collection::vec(step, 1..120)
@@ -122,7 +127,7 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
             }
             format!("{overdue:?}")
         }
-        Step::Limits { key, rates: [second, burst, minute], parallel: [requests, streams] } => {
+        Step::Limits { key, rates: [second, burst, minute], parallel: [requests, streams], window } => {
             let limits = Limits {
                 requests_per_second: *second,
                 requests_per_minute: *minute,
@@ -130,6 +135,7 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
                 parallel_requests: *requests,
                 request_burst: *burst,
                 parallel_streams: *streams,
+                sliding_window: window.map(|(requests, seconds)| SlidingWindow { requests, seconds }),
             };
             policies.set_limits(&scope(*key), limits);
             String::new()
@@ -145,7 +151,7 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
 async fn same(steps: Vec<Step>, tokens_per_minute: [Option<u32>; 2]) {
     let (memory, redis) = tokio::join!(Bench::new(On::Memory), Bench::new(On::Redis));
     for key in [true, false] {
-        let limits = Step::Limits { key, rates: [None; 3], parallel: [None; 2] };
+        let limits = Step::Limits { key, rates: [None; 3], parallel: [None; 2], window: None };
         tokio::join!(run(&memory, &limits, tokens_per_minute), run(&redis, &limits, tokens_per_minute));
     }
     for (at, step) in steps.iter().enumerate() {

@@ -2,12 +2,14 @@
 -- KEYS: counters of tenant and key, accounts of tenant and key, lease, open leases, idempotency key (if any).
 local T = ARGV
 -- Where the words of the policies of key and tenant begin: budget, requests per second and their burst, requests per
--- minute, tokens per minute, parallel requests, parallel streams. What is unset is empty.
-local KEY_POLICY, OWN_POLICY = 16, 23
+-- minute, tokens per minute, parallel requests, parallel streams, requests of the sliding window and its microseconds.
+-- What is unset is empty.
+local KEY_POLICY, OWN_POLICY = 16, 25
 local is_stream, kept_until = T[14] == '1', T[15]
 local now, id, key_id, hold, limit_tokens = time(T[1]), T[5], T[6], T[7], tonumber(T[8])
 local ms = millis(now)
 local own = call('HMGET', KEYS[1], 'r', 's', 'm1', 'm2', 'm3', 'epoch', 'opens')
+local opens, epoch = table.remove(own), table.remove(own)
 local key = call('HMGET', KEYS[2], 'r', 's', 'm1', 'm2', 'm3')
 local own_account = call('HMGET', KEYS[3], 'b', 's', 'h')
 local key_account = call('HMGET', KEYS[4], 'b', 's', 'h')
@@ -19,12 +21,12 @@ end
 if ms < tonumber(T[2]) or ms >= tonumber(T[3]) then
   return answer('window')
 end
-if own[6] ~= run_of_server() then
+if epoch ~= run_of_server() then
   return answer('unknown')
 end
 local key_budget, own_budget = T[KEY_POLICY], T[OWN_POLICY]
-if (key_budget ~= '' or own_budget ~= '') and ms < tonumber(own[7]) then
-  return answer('closed', own[7])
+if (key_budget ~= '' or own_budget ~= '') and ms < tonumber(opens) then
+  return answer('closed', opens)
 end
 
 local before = call('HMGET', KEYS[5], 's', 'k', 'x', 'c')
@@ -55,8 +57,14 @@ local function running(state)
   return all, math.min(all, tonumber(state[2] or 0))
 end
 
+-- Where it is kept when requests were let through: of as many as a sliding window lets through.
+local function log_of(counters)
+  local own_log = KEYS[1]:sub(1, -2) .. 'w'
+  return counters == KEYS[1] and own_log or own_log .. ':' .. key_id
+end
+
 -- Limits: how full each meter would be, and whether that is too much.
-local function metering(state, policy)
+local function metering(counters, state, policy)
   local meters, fits = {}, true
   local second, minute, tokens = tonumber(T[policy + 1]), tonumber(T[policy + 3]), tonumber(T[policy + 4])
   local function meter_of(i, limit, burst, period, cost)
@@ -72,14 +80,23 @@ local function metering(state, policy)
   meter_of(1, second, tonumber(T[policy + 2]) or second, SECOND, 1)
   meter_of(2, minute, minute, MINUTE, 1)
   meters.charged = meter_of(3, tokens, tokens, MINUTE, limit_tokens)
+  local most, span = tonumber(T[policy + 7]), tonumber(T[policy + 8])
+  if most then
+    -- The oldest of as many as the window lets through must have left before another comes.
+    local log = log_of(counters)
+    local deciding = call('LINDEX', log, -most)
+    fits = fits and not (deciding and deciding + span > now)
+    meters.log, meters.most, meters.kept_ms = log, most, whole(span / 1000 + 3600000)
+    state[6] = deciding
+  end
   local parallel, parallel_streams = tonumber(T[policy + 5]), is_stream and tonumber(T[policy + 6])
   local all, streams = running(state)
   fits = fits and not (parallel and all >= parallel) and not (parallel_streams and streams >= parallel_streams)
   return meters, fits
 end
 
-local key_meters, key_fits = metering(key, KEY_POLICY)
-local own_meters, own_fits = metering(own, OWN_POLICY)
+local key_meters, key_fits = metering(KEYS[2], key, KEY_POLICY)
+local own_meters, own_fits = metering(KEYS[1], own, OWN_POLICY)
 if not (key_fits and own_fits) then
   return answer('limit')
 end
@@ -156,6 +173,11 @@ local function take(counters, state, meters)
     end
   end
   call('HSET', counters, unpack(fields))
+  if meters.log then
+    call('RPUSH', meters.log, whole(now))
+    call('LTRIM', meters.log, -meters.most, -1)
+    call('PEXPIRE', meters.log, meters.kept_ms)
+  end
 end
 take(KEYS[1], own, own_meters)
 take(KEYS[2], key, key_meters)

@@ -18,7 +18,17 @@ elseif lease then
       call('HSET', counters, field, metered(charged - cells, parts, at, burst))
     end
   end
-  local elapsed = now - (tonumber(lease.x) - tonumber(ARGV[4])) * 1000
+  -- A sliding window forgets one request of the millisecond in which this one was let through.
+  local since_ms = tonumber(lease.x) - tonumber(ARGV[4])
+  local function unlog(log)
+    for _, at in ipairs(call('LRANGE', log, 0, -1)) do
+      if millis(tonumber(at)) == since_ms then
+        call('LREM', log, 1, at)
+        return
+      end
+    end
+  end
+  local elapsed = now - since_ms * 1000
   local function give_back(counters, tokens)
     for _, meter in ipairs({ { 'm1', SECOND, 1 }, { 'm2', MINUTE, 1 }, { 'm3', MINUTE, tonumber(tokens or 0) } }) do
       local field, period, cells = unpack(meter)
@@ -29,6 +39,8 @@ elseif lease then
   end
   give_back(own_counters(P), lease.tt)
   give_back(key_counters(P, lease.k), lease.tk)
+  unlog(P .. 'w')
+  unlog(P .. 'w:' .. lease.k)
   free_slots(P, lease)
   charge(P, lease, lease.h, nil, nil)
   free_idempotency(lease)
