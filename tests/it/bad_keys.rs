@@ -2,9 +2,13 @@
 
 use std::time::Instant;
 
+use headgate_kit::Failure;
+use headgate_kit::error::ErrorReason;
+use headgate_proto::inference::v1::ListModelsRequest;
+use headgate_proto::inference::v1::inference_service_client::InferenceServiceClient;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
-use headgate_tests::setup::{OTHER_KEY, Setup};
+use headgate_tests::setup::{KEY, OTHER_KEY, Setup};
 use headgate_tests::upstream::Upstream;
 use serde_json::json;
 
@@ -75,4 +79,28 @@ async fn guesses_of_a_key_end_where_they_come_from_and_nowhere_else() {
     assert!((BURST..=most).contains(&looked_at), "{looked_at} guesses were looked at");
     from("192.0.2.2").with_key(OTHER_KEY).get("/v1/models").await.expect(200);
     headgate.client().get("/v1/models").await.expect(200);
+}
+
+#[tokio::test]
+async fn grpc_consumers_are_told_to_wait_too_where_that_is_wanted() {
+    let upstream = Upstream::start().await;
+    let grpc = json!({"failed_authentications": {"per_second": 1, "burst": BURST}});
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream).section("grpc", &grpc)).await;
+    let list = async |key: &str| {
+        let mut router = InferenceServiceClient::new(headgate.grpc(key).await);
+        router.list_models(ListModelsRequest {}).await.map_err(|status| Failure::from_status(&status))
+    };
+    let begun = Instant::now();
+    let mut looked_at = 0;
+    for n in 0..60 {
+        let failure = list(&format!("sk-made-{n}.up")).await.unwrap_err();
+        match failure.reason {
+            ErrorReason::InvalidCredential => looked_at += 1,
+            ErrorReason::RateLimited => assert!(failure.retry_after.is_some()),
+            other => panic!("{other:?}"),
+        }
+    }
+    let most = BURST + usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    assert!((BURST..=most).contains(&looked_at), "{looked_at} of 60 were looked at");
+    list(KEY).await.unwrap();
 }

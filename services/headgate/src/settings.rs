@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use headgate_kit::config::{self, Problem};
 use headgate_kit::seal::MasterKey;
 use headgate_kit::server::Bounds;
+use headgate_kit::strangers;
 use headgate_kit::telemetry;
 use headgate_kit::{db, identity};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -54,6 +55,7 @@ pub(crate) struct Grpc {
     pub(crate) listen: SocketAddr,
     pub(crate) max_connections: usize,
     pub(crate) max_streams_per_connection: u32,
+    pub(crate) failed_authentications: strangers::Config,
 }
 
 /// The ops listener.
@@ -116,7 +118,8 @@ impl Default for Settings {
 impl Default for Grpc {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 50051));
-        Self { listen, max_connections: 10_000, max_streams_per_connection: 1024 }
+        let failed_authentications = strangers::Config { per_second: None, ..strangers::Config::default() };
+        Self { listen, max_connections: 10_000, max_streams_per_connection: 1024, failed_authentications }
     }
 }
 
@@ -254,7 +257,11 @@ impl Settings {
 impl Grpc {
     /// What its listener takes at a time.
     pub(crate) fn bounds(&self) -> Bounds {
-        Bounds { connections: self.max_connections, streams: self.max_streams_per_connection }
+        Bounds {
+            connections: self.max_connections,
+            streams: self.max_streams_per_connection,
+            failures: self.failed_authentications,
+        }
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -262,6 +269,7 @@ impl Grpc {
         if self.max_streams_per_connection == 0 {
             problems.push(("max_streams_per_connection", "must be at least 1".to_owned()));
         }
+        problems.extend(self.failed_authentications.problem().map(|wrong| ("failed_authentications", wrong)));
         problems
     }
 }

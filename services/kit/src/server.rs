@@ -1,5 +1,6 @@
 //! Listeners: gRPC and ops, each bounded and drained on stop.
 
+mod hold_off;
 mod identify;
 mod named;
 mod slots;
@@ -24,11 +25,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use self::hold_off::HoldOff;
 use self::identify::Identify;
 use self::named::Naming;
 use self::slots::Slots;
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::strangers::{self, Strangers};
 use crate::tasks::Tasks;
 use crate::vitals::{Report, Status, Vitals};
 
@@ -39,6 +42,8 @@ pub struct Bounds {
     pub connections: usize,
     /// Calls on each; more wait at the client.
     pub streams: u32,
+    /// Calls of one address that end UNAUTHENTICATED; more are told to wait.
+    pub failures: strangers::Config,
 }
 
 /// TLS handshakes under way at a time.
@@ -60,6 +65,7 @@ pub async fn serve_grpc(
 ) -> Result<(), tonic::transport::Error> {
     let slots = Slots::new(bounds.connections);
     let certificates = identity.certificates.clone();
+    let strangers = Strangers::new(&bounds.failures, clock.clone());
     let accepted = futures_util::stream::unfold((listener, slots), |(listener, slots)| async {
         let accepted = slots.accept(&listener).await;
         Some((accepted, (listener, slots)))
@@ -73,6 +79,7 @@ pub async fn serve_grpc(
         .max_concurrent_streams(bounds.streams)
         .layer(Naming(clock))
         .layer(Identify(identity))
+        .layer(HoldOff(strangers))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await

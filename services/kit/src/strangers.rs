@@ -93,6 +93,12 @@ impl Strangers {
         Self { rate, meters, hasher: RandomState::new(), clock }
     }
 
+    /// Whether failures are counted at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Whether nobody failed of late, so that everyone's standing is clear.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
@@ -147,6 +153,14 @@ impl Strangers {
         }
         duration(wait)
     }
+}
+
+/// What a credential says openly of whose it is: of an API key what stands before the secret, of anything else nothing.
+#[must_use]
+pub fn claim_of(credential: &[u8]) -> &[u8] {
+    let scheme = credential.split_first_chunk::<7>().filter(|(s, _)| s.eq_ignore_ascii_case(b"bearer "));
+    let token = scheme.map_or(credential, |(_, token)| token).trim_ascii();
+    token.iter().position(|byte| *byte == b'.').map_or(&[], |end| &token[..end])
 }
 
 /// Nothing where there is nothing to wait for.
@@ -210,6 +224,16 @@ mod tests {
         assert_eq!(strangers.standing(address, Some(b"somebody")), Standing::Watched);
         clock.advance(Duration::from_secs(1));
         assert_eq!(strangers.standing(address, Some(b"victim")), Standing::Clear);
+    }
+
+    #[test]
+    fn a_key_claims_to_be_what_stands_before_its_secret() {
+        let claimed = |credential: &'static str| str::from_utf8(claim_of(credential.as_bytes())).unwrap();
+        assert_eq!(claimed("Bearer sk-a.b.c"), "sk-a");
+        assert_eq!(claimed("bearer  sk-a.b"), "sk-a");
+        assert_eq!(claimed("sk-a.b"), "sk-a");
+        assert_eq!(claimed("Bearer token"), "");
+        assert_eq!(claimed(""), "");
     }
 
     #[test]

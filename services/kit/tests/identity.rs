@@ -10,6 +10,7 @@ use headgate_kit::clock::Clock;
 use headgate_kit::conn::{Conn, remote};
 use headgate_kit::identity::{Config, Identity, Tls, require_peer};
 use headgate_kit::server::{Bounds, bind, serve_grpc};
+use headgate_kit::strangers;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::router::v1::routing_service_client::RoutingServiceClient;
 use headgate_proto::router::v1::routing_service_server::{RoutingService, RoutingServiceServer};
@@ -105,7 +106,8 @@ async fn serve(config: &Config) -> Server {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let routes = Routes::new(RoutingServiceServer::new(Guarded)).add_service(health);
-    let bounds = Bounds { connections: 100, streams: 100 };
+    let failures = strangers::Config { per_second: None, burst: 1 };
+    let bounds = Bounds { connections: 100, streams: 100, failures };
     let (stop, clock) = (CancellationToken::new(), Clock::system());
     tokio::spawn(serve_grpc(listener, routes, bounds, identity.clone(), clock, stop));
     Server { at, identity, tasks: Tasks::new() }

@@ -1,6 +1,7 @@
 //! From an accepted connection to one that speaks: TLS, where the process has certificates.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(super) type Wire = Either<TcpStream, TlsStream<TcpStream>>;
 pub(super) struct Caller {
     /// The services that its certificate vouches for. `None` without a certificate of the deployment's authority.
     pub(super) certificate: Option<Arc<[String]>>,
+    /// Where the connection comes from. `None` when it broke before it could be asked.
+    pub(super) address: Option<IpAddr>,
 }
 
 /// Makes an accepted connection ready to be served; `None` when it came to nothing.
@@ -34,11 +37,14 @@ pub(super) async fn open(
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "no TCP_NODELAY");
     }
+    let address = stream.peer_addr().ok().map(|from| from.ip());
     let Some(certificates) = certificates else {
-        return Some(Http2::new(Either::Left(stream), Caller::default(), slot));
+        return Some(Http2::new(Either::Left(stream), Caller { certificate: None, address }, slot));
     };
     match tokio::time::timeout(HANDSHAKE_WITHIN, secure(stream, &certificates)).await {
-        Ok(Ok((stream, caller))) => Some(Http2::new(Either::Right(stream), caller, slot)),
+        Ok(Ok((stream, certificate))) => {
+            Some(Http2::new(Either::Right(stream), Caller { certificate, address }, slot))
+        }
         Ok(Err(cause)) => {
             tracing::debug!(%cause, "TLS handshake failed");
             None
@@ -47,12 +53,13 @@ pub(super) async fn open(
     }
 }
 
+/// The connection, and the services that the client's certificate names.
 async fn secure(
     stream: TcpStream,
     certificates: &Certificates,
-) -> io::Result<(TlsStream<TcpStream>, Caller)> {
+) -> io::Result<(TlsStream<TcpStream>, Option<Arc<[String]>>)> {
     let stream = TlsAcceptor::from(certificates.server()).accept(stream).await?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = shown.map(|certificate| services_of(certificate).into());
-    Ok((stream, Caller { certificate }))
+    Ok((stream, certificate))
 }
