@@ -16,6 +16,7 @@ mod tests;
 
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 pub use config::{Config, UrlError};
@@ -59,7 +60,20 @@ pub enum Error {
     Sql(#[from] sqlx::Error),
     /// The schema cannot be brought up to date, or is newer than this program.
     #[error("migration: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
+}
+
+impl Error {
+    /// What a statement failed with, in or out of a migration.
+    fn sql(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Sql(cause)
+            | Self::Migrate(MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) => {
+                Some(cause)
+            }
+            Self::Migrate(_) => None,
+        }
+    }
 }
 
 impl Db {

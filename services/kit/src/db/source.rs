@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 
@@ -27,8 +28,15 @@ pub struct Source {
     migrate_on_start: bool,
     pub(super) ready: Readiness,
     parts: Parts,
-    /// What was opened, once it is.
-    opened: Arc<OnceLock<Db>>,
+    opening: Arc<Opening>,
+}
+
+/// How far opening has come.
+#[derive(Debug, Default)]
+struct Opening {
+    done: OnceLock<Db>,
+    /// Why it is not done yet, in words for [`Vitals`].
+    fault: Mutex<Option<String>>,
 }
 
 /// A schema in PostgreSQL.
@@ -68,8 +76,8 @@ impl Source {
     #[must_use]
     pub fn file(path: PathBuf) -> Self {
         let parts = Parts { database: "database", migrations: "migrations" };
-        let (ready, opened) = (Readiness::default(), Arc::default());
-        Self { place: Engine::Sqlite(path), migrate_on_start: true, ready, parts, opened }
+        let (ready, opening) = (Readiness::default(), Arc::default());
+        Self { place: Engine::Sqlite(path), migrate_on_start: true, ready, parts, opening }
     }
 
     /// Where a service's tables are by the configuration: in `schema`, which is also the service's name, or in `file`.
@@ -102,12 +110,14 @@ impl Source {
             Engine::Postgres(_) => "postgresql",
             Engine::Sqlite(_) => "sqlite",
         };
-        let opened = self.opened.clone();
+        let opening = self.opening.clone();
         vitals.engine(self.parts.database, kind, move || {
-            let db = opened.get().cloned();
+            let opening = opening.clone();
             Box::pin(async move {
-                let Some(db) = db else { return Err("not open yet".to_owned()) };
-                db.ping().await.map_err(|cause| fault::of(&cause))
+                match opening.done.get() {
+                    Some(db) => db.ping().await.map_err(|cause| fault::of(&cause)),
+                    None => Err(opening.fault.lock().clone().unwrap_or_else(|| "not open yet".to_owned())),
+                }
             })
         });
     }
@@ -128,6 +138,7 @@ impl Source {
                 }
                 Ok(Opened::Behind(versions)) => {
                     tracing::warn!(part = self.parts.migrations, ?versions, "waiting for migrations");
+                    *self.opening.fault.lock() = Some("waiting for migrations".to_owned());
                     self.report(Some(self.parts.migrations));
                 }
                 Err(cause) if self.may_pass(&cause) => self.report_away(&cause),
@@ -180,7 +191,7 @@ impl Source {
             Engine::Sqlite(path) => file::open(path, migrations, self.migrate_on_start).await?,
         };
         if let Opened::Ready(db) = &opened {
-            self.opened.get_or_init(|| db.clone());
+            self.opening.done.get_or_init(|| db.clone());
         }
         Ok(opened)
     }
@@ -192,6 +203,9 @@ impl Source {
 
     pub(super) fn report_away(&self, cause: &Error) {
         tracing::warn!(part = self.parts.database, %cause, "a database is away, trying again");
+        if let Some(cause) = cause.sql() {
+            *self.opening.fault.lock() = Some(fault::of(cause));
+        }
         self.report(Some(self.parts.database));
     }
 

@@ -115,11 +115,7 @@ async fn exists(conn: &mut PgConnection, question: &'static str, name: &str) -> 
 
 /// Whether a failure is the server's or the network's, and not what was asked of it.
 pub(super) fn may_pass(cause: &Error) -> bool {
-    let cause = match cause {
-        Error::Sql(cause)
-        | Error::Migrate(MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) => cause,
-        Error::Migrate(_) => return false,
-    };
+    let Some(cause) = cause.sql() else { return false };
     match cause {
         // Classes of SQLSTATE: connection, authorization (a role that is yet to be made), no such database, deadlock,
         // resources, state (it takes no connections), intervention, failure of the system.
