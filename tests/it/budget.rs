@@ -218,6 +218,29 @@ async fn what_an_upstream_bills_beyond_the_hold_is_booked_as_overrun() {
 }
 
 #[tokio::test]
+async fn requests_of_one_price_cost_it_however_many_tokens_they_take() {
+    let upstream = Upstream::start().await;
+    let price = json!({"price": {"input_usd_per_1m_tokens": "900", "request_usd": "0.01"}});
+    let setup = Setup::with_model("m", &upstream)
+        .model_with(&price)
+        .budget(json!({"tenant_id": TENANT, "limit_usd": "0.03"}));
+    let headgate = Headgate::start(&setup).await;
+    upstream.script("m", Behaviour::openai_error(500, "server_error", "x", "broken"));
+    headgate.client().chat(&prompts::chat("m")).await.expect(502);
+    for (rows, chunks) in [(2, 1), (3, 700), (4, 7)] {
+        upstream.script("m", Answer { chunks, ..Answer::default() });
+        headgate.client().chat(&prompts::chat("m")).await.expect(200);
+        // The whole budget fits, so nothing is ever held beyond the price.
+        let mut costs: Vec<_> = headgate.rows(rows).await.iter().map(|row| row.cost_nano_usd).collect();
+        costs.sort_unstable();
+        assert_eq!((costs[0], &costs[1..]), (0, &vec![CENT; rows - 1][..]));
+    }
+    assert_eq!(settled(&headgate, &tenant_scope()).await, 3 * CENT);
+    let over = headgate.client().chat(&prompts::chat("m")).await.expect(403);
+    assert_eq!(over.error_code(), "budget_exceeded");
+}
+
+#[tokio::test]
 async fn vectors_have_their_price_and_are_refused_over_budget() {
     let upstream = Upstream::start().await;
     // A cent for 100 tokens; at worst, every byte is one.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headgate_kit::Failure;
+use headgate_kit::money::Usd;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -104,7 +105,7 @@ pub enum BootstrapOperation {
     Embeddings,
 }
 
-/// What tokens cost.
+/// What requests cost, by their tokens or each the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BootstrapPrice {
@@ -114,6 +115,8 @@ pub struct BootstrapPrice {
     pub output_usd_per_1m_tokens: UsdPerMillionTokens,
     /// A prompt token read from a cache. Unset means the same as any prompt token.
     pub cached_input_usd_per_1m_tokens: Option<UsdPerMillionTokens>,
+    /// A request that took any tokens, however many. It overrides the prices of tokens.
+    pub request_usd: Option<Usd>,
 }
 
 /// One place where a model runs.

@@ -12,6 +12,9 @@ const SCALE: i64 = 1_000_000;
 /// The largest price, in nano-USD per 1,000 tokens: a million USD. Tokens times price stays far from overflow.
 pub(crate) const MAX_NANO_USD_PER_1K_TOKENS: i64 = 1_000_000_000_000_000;
 
+/// The largest price of a request, in nano-USD: a million USD.
+pub(crate) const MAX_REQUEST_NANO_USD: i64 = 1_000_000_000_000_000;
+
 /// A price in USD per 1,000,000 tokens, exact to 6 decimal places. Read from a decimal string or a number, written
 /// as a decimal string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use headgate_kit::config::Faults;
 use headgate_proto::adapter::v1::{Deadlines, ProviderKind};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
 
-use crate::price::MAX_NANO_USD_PER_1K_TOKENS;
+use crate::price::{MAX_NANO_USD_PER_1K_TOKENS, MAX_REQUEST_NANO_USD};
 
 const MAX_ID: usize = 64;
 const MAX_NAME: usize = 128;
@@ -141,6 +141,10 @@ fn price(field: &str, price: &Price) -> Result<(), Failure> {
     let range = 0..=MAX_NANO_USD_PER_1K_TOKENS;
     require(parts.into_iter().flatten().all(|part| range.contains(&part)), field, || {
         format!("must be 0 to {MAX_NANO_USD_PER_1K_TOKENS} nano-USD per 1,000 tokens")
+    })?;
+    let request = price.request_nano_usd.unwrap_or_default();
+    require((0..=MAX_REQUEST_NANO_USD).contains(&request), &format!("{field}.request_nano_usd"), || {
+        format!("must be 0 to {MAX_REQUEST_NANO_USD} nano-USD")
     })
 }
 

@@ -12,7 +12,7 @@ use headgate_proto::catalog::v1::{
 use headgate_proto::inference::v1::{ModelInfo, ModelStatus};
 use parking_lot::Mutex;
 
-use crate::error;
+use crate::{error, price};
 
 /// What requests are resolved against. Readers never wait.
 #[derive(Default)]
@@ -232,16 +232,9 @@ impl Entry {
         &self.info
     }
 
-    /// For each kind of token the price of the dearest candidate: what a hold is computed with.
+    /// The dearest of the candidates' prices, of each kind: what a hold is computed with.
     pub(crate) fn dearest(&self) -> Price {
-        let max = |of: fn(&Price) -> i64| self.candidates.iter().map(|c| of(&c.price)).max().unwrap_or(0);
-        Price {
-            input_nano_usd_per_1k_tokens: max(|p| {
-                p.input_nano_usd_per_1k_tokens.max(p.cached_input_nano_usd_per_1k_tokens.unwrap_or(0))
-            }),
-            output_nano_usd_per_1k_tokens: max(|p| p.output_nano_usd_per_1k_tokens),
-            cached_input_nano_usd_per_1k_tokens: None,
-        }
+        price::dearest(self.candidates.iter().map(|candidate| &candidate.price))
     }
 }
 

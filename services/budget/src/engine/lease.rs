@@ -77,10 +77,11 @@ impl Lease {
     }
 }
 
-/// What the prompt of a request costs, in nano-USD.
+/// What a request costs that has brought its prompt, in nano-USD.
 pub(crate) fn prompt_cost(intent: &IntentRecord) -> i64 {
-    let price = intent.price.unwrap_or_default().input_nano_usd_per_1k_tokens;
-    account::cost(intent.prompt_tokens_estimate, price).max(0)
+    let price = intent.price.unwrap_or_default();
+    let tokens = || account::cost(intent.prompt_tokens_estimate, price.input_nano_usd_per_1k_tokens);
+    price.request_nano_usd.unwrap_or_else(tokens).max(0)
 }
 
 /// The record of a request that held `hold`, and whose end nobody reported.

@@ -171,6 +171,7 @@ fn to_price(price: &BootstrapPrice) -> Price {
         cached_input_nano_usd_per_1k_tokens: price
             .cached_input_usd_per_1m_tokens
             .map(|price| price.nano_usd_per_1k_tokens()),
+        request_nano_usd: price.request_usd.map(|price| price.nano),
     }
 }
 

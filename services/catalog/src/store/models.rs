@@ -19,6 +19,7 @@ struct ModelRow {
     input_price: i64,
     output_price: i64,
     cached_input_price: Option<i64>,
+    request_price: Option<i64>,
     max_output_tokens: i64,
     context_tokens: i64,
     created_at_unix_ms: i64,
@@ -34,16 +35,20 @@ struct TargetRow {
     input_price: Option<i64>,
     output_price: Option<i64>,
     cached_input_price: Option<i64>,
+    request_price: Option<i64>,
 }
+
+/// By name: a column that a later version adds must not change what a statement returns that is prepared already.
+const MODELS: &str = "SELECT id, name, enabled, operations, input_price, output_price, cached_input_price,
+     request_price, max_output_tokens, context_tokens, created_at_unix_ms FROM models";
 
 pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Model>, BuildError> {
     let rows: Vec<ModelRow> =
-        fetch!(tx.conn(), conn => sqlx::query_as("SELECT * FROM models").fetch_all(conn))
-            .map_err(db::Error::from)?;
+        fetch!(tx.conn(), conn => sqlx::query_as(MODELS).fetch_all(conn)).map_err(db::Error::from)?;
     let targets: Vec<TargetRow> = fetch!(tx.conn(), conn => {
         sqlx::query_as(
             "SELECT id, model_id, provider_id, upstream_model, weight,
-                 input_price, output_price, cached_input_price
+                 input_price, output_price, cached_input_price, request_price
              FROM model_targets ORDER BY model_id, position",
         )
         .fetch_all(conn)
@@ -65,11 +70,12 @@ pub(super) async fn put(tx: &mut Tx, model: &Model) -> Result<(), sqlx::Error> {
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO models (id, name, enabled, operations, input_price, output_price, cached_input_price,
-                 max_output_tokens, context_tokens, created_at_unix_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 request_price, max_output_tokens, context_tokens, created_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, enabled = excluded.enabled,
                  operations = excluded.operations, input_price = excluded.input_price,
                  output_price = excluded.output_price, cached_input_price = excluded.cached_input_price,
+                 request_price = excluded.request_price,
                  max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens",
         )
         .bind(&model.id)
@@ -79,6 +85,7 @@ pub(super) async fn put(tx: &mut Tx, model: &Model) -> Result<(), sqlx::Error> {
         .bind(price.input_nano_usd_per_1k_tokens)
         .bind(price.output_nano_usd_per_1k_tokens)
         .bind(price.cached_input_nano_usd_per_1k_tokens)
+        .bind(price.request_nano_usd)
         .bind(i64::from(model.max_output_tokens))
         .bind(i64::from(model.context_tokens))
         .bind(unix_ms(model.create_time.as_ref()))
@@ -100,8 +107,8 @@ async fn put_target(
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO model_targets (id, model_id, position, provider_id, upstream_model, weight,
-                 input_price, output_price, cached_input_price)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                 input_price, output_price, cached_input_price, request_price)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(&target.id)
         .bind(model_id)
@@ -112,6 +119,7 @@ async fn put_target(
         .bind(target.price.map(|price| price.input_nano_usd_per_1k_tokens))
         .bind(target.price.map(|price| price.output_nano_usd_per_1k_tokens))
         .bind(target.price.and_then(|price| price.cached_input_nano_usd_per_1k_tokens))
+        .bind(target.price.and_then(|price| price.request_nano_usd))
     .execute(conn)
     })?;
     Ok(())
@@ -163,6 +171,7 @@ impl TryFrom<ModelRow> for Model {
                 input_nano_usd_per_1k_tokens: row.input_price,
                 output_nano_usd_per_1k_tokens: row.output_price,
                 cached_input_nano_usd_per_1k_tokens: row.cached_input_price,
+                request_nano_usd: row.request_price,
             }),
             targets: Vec::new(),
             max_output_tokens: unsigned(row.max_output_tokens)?,
@@ -180,6 +189,7 @@ impl TryFrom<TargetRow> for ModelTarget {
             input_nano_usd_per_1k_tokens: input,
             output_nano_usd_per_1k_tokens: output,
             cached_input_nano_usd_per_1k_tokens: row.cached_input_price,
+            request_nano_usd: row.request_price,
         });
         Ok(Self {
             id: row.id,

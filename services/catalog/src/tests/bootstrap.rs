@@ -20,7 +20,7 @@ fn bootstrap() -> Bootstrap {
                   "targets": [
                       { "provider": "up", "upstream_model": "real" },
                       { "provider": "echo", "upstream_model": "echo", "weight": 0,
-                        "price": { "cached_input_usd_per_1m_tokens": "1" } }
+                        "price": { "cached_input_usd_per_1m_tokens": "1", "request_usd": "0.04" } }
                   ] }
             ],
             "tenant_models": { "t": ["m"] }
@@ -40,11 +40,13 @@ async fn a_bootstrap_is_one_revision_and_repeating_changes_nothing(db: TestDb) {
         input_nano_usd_per_1k_tokens: 150_000,
         output_nano_usd_per_1k_tokens: 600_000,
         cached_input_nano_usd_per_1k_tokens: None,
+        request_nano_usd: None,
     };
     assert!(model.enabled);
     assert_eq!((model.price, model.targets[0].weight, model.targets[0].price), (Some(wanted), 1, None));
-    let dearer = model.targets[1].price.unwrap().cached_input_nano_usd_per_1k_tokens;
-    assert_eq!((model.targets[1].weight, dearer), (0, Some(1_000_000)));
+    let other = model.targets[1].price.unwrap();
+    let other = (other.cached_input_nano_usd_per_1k_tokens, other.request_nano_usd);
+    assert_eq!((model.targets[1].weight, other), (0, (Some(1_000_000), Some(40_000_000))));
     assert_eq!(made.tenant_models[0].models, ["m"]);
 
     fixture.clock.advance(std::time::Duration::from_secs(60));

@@ -22,6 +22,8 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: Te
     model.targets[1].weight = 0;
     model.targets[1].price =
         Some(Price { cached_input_nano_usd_per_1k_tokens: Some(7), ..Default::default() });
+    model.targets[2].price = Some(Price { request_nano_usd: Some(0), ..Default::default() });
+    model.price = Some(Price { request_nano_usd: Some(40_000_000), ..Default::default() });
     let made = fixture.model(model.clone()).await.unwrap();
     model.id.clone_from(&made.id);
     model.create_time = made.create_time;

@@ -50,7 +50,7 @@ fn a_good_model_is_kept_in_one_form() {
 #[test]
 fn a_bad_model_is_refused_by_the_field_at_fault() {
     type Spoil = fn(&mut Model);
-    let faults: [(Spoil, &str); 13] = [
+    let faults: [(Spoil, &str); 14] = [
         (|m| m.name.clear(), "model.name"),
         (|m| m.name = "a b".into(), "model.name"),
         (|m| m.name = "m".repeat(129), "model.name"),
@@ -70,6 +70,10 @@ fn a_bad_model_is_refused_by_the_field_at_fault() {
                     Some(Price { cached_input_nano_usd_per_1k_tokens, ..Default::default() });
             },
             "model.targets[0].price",
+        ),
+        (
+            |m| m.price = Some(Price { request_nano_usd: Some(-1), ..Default::default() }),
+            "model.price.request_nano_usd",
         ),
     ];
     for (spoil, wanted) in faults {

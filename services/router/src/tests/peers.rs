@@ -224,6 +224,7 @@ fn model() -> catalog::Model {
         input_nano_usd_per_1k_tokens: 150_000,
         output_nano_usd_per_1k_tokens: 600_000,
         cached_input_nano_usd_per_1k_tokens: None,
+        request_nano_usd: None,
     };
     catalog::Model {
         id: "model_1".into(),

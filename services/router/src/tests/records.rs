@@ -93,6 +93,7 @@ async fn a_record_tells_all_of_a_request() {
             input_nano_usd_per_1k_tokens: 150_000,
             output_nano_usd_per_1k_tokens: 600_000,
             cached_input_nano_usd_per_1k_tokens: None,
+            request_nano_usd: None,
         }),
         price_revision: 7,
         streamed: false,
