@@ -32,6 +32,7 @@ mod passthrough;
 mod proto_lint;
 mod records_load;
 mod records_nats;
+mod redis_keys;
 mod request_ids;
 mod secrets;
 mod servers;

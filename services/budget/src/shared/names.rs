@@ -1,4 +1,19 @@
-//! How keys are called. Everything of a tenant has its id as hash tag, so that it lies in one slot of a cluster.
+//! How keys are called: every one there is. Everything of a tenant has its id as hash tag, so that it lies in one slot of
+//! a cluster. `headgate` stands for the prefix of the deployment.
+//!
+//! | key | holds | is kept |
+//! |---|---|---|
+//! | `headgate:{tenant}:c` | counters of the tenant | as long as the tenant may come back |
+//! | `headgate:{tenant}:c:key` | counters of one of its keys | 31 days after the last request |
+//! | `headgate:{tenant}:a:window` | account of the tenant in a window, named by its first millisecond | 40 days after the window |
+//! | `headgate:{tenant}:a:window:key` | the same of one of its keys | 40 days after the window |
+//! | `headgate:{tenant}:l:lease` | a lease | until its record is booked |
+//! | `headgate:{tenant}:o` | leases by the time they must be looked at | while there are any |
+//! | `headgate:{tenant}:r` | responses to replay, the oldest first | as long as the youngest |
+//! | `headgate:{tenant}:i:length:key:idempotency key` | what became of it | while its response is |
+//! | `headgate:tenants:{0..15}` | tenants that may have open leases | while there are any |
+//! | `headgate:home:{key}` | whose tenant a key is | 40 days after the key's last entry |
+//! | `headgate:reaper` | whose turn it is to reap | a second |
 
 use uuid::Uuid;
 
