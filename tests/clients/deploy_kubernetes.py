@@ -17,6 +17,7 @@ checks = Checks()
 # The oldest and the newest that the manifests are for.
 VERSIONS = ["1.29", kubernetes_validate.latest_version()]
 SETTINGS = "/etc/headgate/headgate.yaml"
+TLS = "HEADGATE__IDENTITY__TLS__CERTIFICATE_FILE"
 
 
 class Workload:
@@ -40,6 +41,9 @@ class Workload:
     def environment(self):
         return {e["name"]: e.get("value", SAMPLES.get(e["name"])) for e in self.container["env"]}
 
+    def speaks_tls(self):
+        return TLS in self.environment()
+
     def is_selected_by(self, labels):
         return labels.items() <= self.template["metadata"]["labels"].items()
 
@@ -47,14 +51,23 @@ class Workload:
 class Topology:
     """All documents of an overlay."""
 
-    def __init__(self, overlay, binary):
+    def __init__(self, overlay, binary, certificates=None):
         self.folder = REPOSITORY / "deploy/kubernetes/overlays" / overlay
+        # A folder with tls.crt, tls.key and ca.crt, in place of those of a Secret.
+        self.certificates = certificates
         kubectl = pathlib.Path(sys.executable).with_name("kubectl")
         rendered = subprocess.run([kubectl, "kustomize", self.folder], stdout=subprocess.PIPE, check=True, text=True)
         self.documents = list(yaml.safe_load_all(rendered.stdout))
-        self.secrets = list(yaml.safe_load_all((self.folder / "secrets.example.yaml").read_text()))
+        self.secrets = [secret for folder in self.overlays(self.folder)
+                        for secret in yaml.safe_load_all((folder / "secrets.example.yaml").read_text())]
         self.workloads = [Workload(d) for d in self.documents if d["kind"] in ("Deployment", "StatefulSet")]
         self.binary = Binary(binary)
+
+    def overlays(self, folder):
+        """This one and those that it stands on."""
+        resources = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+        below = [(folder / resource).resolve() for resource in resources]
+        return [folder] + [found for b in below if b.parent == self.folder.parent for found in self.overlays(b)]
 
     def of_kind(self, kind):
         return {d["metadata"]["name"]: d for d in self.documents if d["kind"] == kind}
@@ -165,7 +178,8 @@ def peers_are_where_the_settings_say(topology):
             scheme, host, port = address.replace("//", "").split(":")
             service = topology.of_kind("Service")[host]
             # Each replica has an address, so that calls are balanced and not connections.
-            equal((scheme, service["spec"]["clusterIP"]), ("http", "None"))
+            wanted = "https" if workload.speaks_tls() else "http"
+            equal((scheme, service["spec"]["clusterIP"]), (wanted, "None"))
             (found,) = [p for p in service["spec"]["ports"] if p["port"] == int(port)]
             equal(found["targetPort"], "grpc")
             (callee,) = [w for w in topology.workloads if w.is_selected_by(service["spec"]["selector"])]
@@ -176,7 +190,12 @@ def peers_are_where_the_settings_say(topology):
 def settings_are_what_the_binary_takes(topology):
     for workload in topology.workloads:
         equal(workload.container["args"][:3], ["serve", "--config", SETTINGS])
-        topology.binary.check(workload.container["args"], topology.settings_text(workload), workload.environment())
+        environment = workload.environment()
+        if workload.speaks_tls():
+            (volume,) = [v for v in workload.pod["volumes"] if v.get("secret", {}).get("secretName") == "headgate-tls"]
+            (place,) = [m["mountPath"] for m in workload.container["volumeMounts"] if m["name"] == volume["name"]]
+            environment = {name: value.replace(place, topology.certificates) for name, value in environment.items()}
+        topology.binary.check(workload.container["args"], topology.settings_text(workload), environment)
 
 
 @checks.add
@@ -273,5 +292,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("overlay")
     parser.add_argument("--headgate", required=True, help="the binary")
+    parser.add_argument("--certificates", help="a folder with tls.crt, tls.key and ca.crt, where processes need them")
     args = parser.parse_args()
-    checks.run(Topology(args.overlay, args.headgate))
+    checks.run(Topology(args.overlay, args.headgate, args.certificates))

@@ -107,6 +107,11 @@ class Cluster:
             if "configMap" in volume:
                 source = self.file(f"{workload.name}.yaml", self.settings(workload))
                 options.append(f"--volume={source}:{mount['mountPath']}/headgate.yaml:ro")
+            elif volume.get("secret", {}).get("secretName") == "headgate-tls":
+                for item in volume["secret"]["items"]:
+                    text = pathlib.Path(self.topology.certificates, item["key"]).read_text()
+                    source = self.file(item["key"], text)
+                    options.append(f"--volume={source}:{mount['mountPath']}/{item['path']}:ro")
             elif "secret" in volume:
                 options.append(f"--volume={self.file('pepper', '3' * 64)}:{mount['mountPath']}:ro")
             else:
@@ -203,8 +208,10 @@ if __name__ == "__main__":
     parser.add_argument("overlay")
     parser.add_argument("--headgate", required=True, help="the binary")
     parser.add_argument("--image", required=True, help="an image of it")
+    parser.add_argument("--certificates", help="a folder with tls.crt, tls.key and ca.crt, where processes need them")
     parser.add_argument("--docker-host", help="where the engine is, if not where the client looks")
     args = parser.parse_args()
-    with contextlib.closing(Cluster(Topology(args.overlay, args.headgate), args.image, args.docker_host)) as cluster:
+    topology = Topology(args.overlay, args.headgate, args.certificates)
+    with contextlib.closing(Cluster(topology, args.image, args.docker_host)) as cluster:
         engines(cluster)
         checks.run(cluster)

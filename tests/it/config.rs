@@ -62,6 +62,7 @@ no_such_section: {}
 async fn what_cannot_work_together_is_listed_at_once_too() {
     let config = "
 data_dir: DATA
+grpc: {max_streams_per_connection: 15}
 identity:
   token_key: short
   tls: {certificate_file: no-such.crt, key_file: no-such.key, ca_file: bad.yaml}
@@ -81,6 +82,7 @@ database: {urls: {nobody: 'postgres://u:planted@host/db'}}
     let wanted = [
         "adapter.ca_file",
         "database.urls.nobody",
+        "grpc.max_streams_per_connection",
         "identity.tls.ca_file",
         "identity.tls.certificate_file",
         "identity.tls.key_file",

@@ -1,7 +1,11 @@
 //! What lies in deploy/ is what Kubernetes and Compose take, and what the binary understands.
 
+use std::path::Path;
+
+use headgate_tests::authority::Authority;
 use headgate_tests::image::Image;
 use headgate_tests::repo;
+use tempfile::TempDir;
 
 use crate::clients::run;
 
@@ -17,6 +21,14 @@ async fn compose(file: &str) -> usize {
 async fn checked(script: &str, what: &str) -> usize {
     let binary = repo::binary();
     run(script, &[what, "--headgate", binary.to_str().expect("a UTF-8 path")]).await
+}
+
+/// Certificates as the Secret of `overlays/split-mutual-tls` holds them.
+fn certificates() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let services = ["router", "adapter", "auth", "catalog", "budget", "usage", "runtime"];
+    Authority::new().write(folder.path(), &services);
+    folder
 }
 
 #[tokio::test]
@@ -35,6 +47,15 @@ async fn kubernetes_a_process_per_service() {
 }
 
 #[tokio::test]
+async fn kubernetes_a_process_per_service_with_mutual_tls() {
+    let (binary, certificates) = (repo::binary(), certificates());
+    let path = |path: &Path| path.to_str().expect("a UTF-8 path").to_owned();
+    let (binary, folder) = (path(&binary), path(certificates.path()));
+    let arguments = ["split-mutual-tls", "--headgate", &binary, "--certificates", &folder];
+    assert_eq!(run("deploy_kubernetes.py", &arguments).await, 15);
+}
+
+#[tokio::test]
 async fn compose_all_in_one() {
     assert_eq!(compose("compose.yaml").await, 10);
 }
@@ -47,9 +68,12 @@ async fn compose_a_container_per_service() {
 #[tokio::test]
 async fn kubernetes_manifests_run_as_containers_in_front_of_real_engines() {
     let (image, binary) = (Image::build().await, repo::binary());
-    let binary = binary.to_str().expect("a UTF-8 path");
-    for overlay in ["all-in-one", "planes", "split"] {
-        let mut arguments = vec![overlay, "--headgate", binary, "--image", image.name()];
+    let certificates = certificates();
+    let (binary, folder) = (binary.to_str(), certificates.path().to_str());
+    let (binary, folder) = (binary.expect("a UTF-8 path"), folder.expect("a UTF-8 path"));
+    for overlay in ["all-in-one", "planes", "split", "split-mutual-tls"] {
+        let mut arguments =
+            vec![overlay, "--headgate", binary, "--image", image.name(), "--certificates", folder];
         if let Some(host) = image.engine().host() {
             arguments.extend(["--docker-host", host]);
         }

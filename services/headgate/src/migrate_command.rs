@@ -13,8 +13,7 @@ use crate::topology::{Here, Service};
 
 /// Does what is missing for the services of `only`, and tells what it did.
 pub(crate) fn run(config: Option<&Path>, only: &Here) -> ExitCode {
-    // Nothing is called or served, so no more than for one process needs to be set.
-    let settings = match Settings::load(config, &Here::all()) {
+    let settings = match Settings::load_for_databases(config) {
         Ok(settings) => settings,
         Err(problems) => {
             config_command::report(&problems);

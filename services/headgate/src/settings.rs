@@ -19,6 +19,10 @@ use crate::topology::{Here, Peers, Service};
 /// An operator token may do everything, so it must not be guessed.
 pub(crate) const MIN_OPERATOR_TOKEN: usize = 16;
 
+/// Between processes, a watch has one call of a connection for itself, and what asks how the other side is another now
+/// and then: the rest must do for calls.
+const MIN_PEER_STREAMS: u32 = 16;
+
 /// Everything an operator can set. `headgate config default` prints it with comments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -141,11 +145,30 @@ impl Settings {
     /// # Errors
     /// Every fault there is: unknown keys, values of the wrong type, values that cannot be.
     pub(crate) fn load(file: Option<&Path>, here: &Here) -> Result<Self, Vec<Problem>> {
+        Self::load_if(file, |settings, taken| settings.problems(taken, here))
+    }
+
+    /// The same for a process that only looks after databases: it calls and answers nobody.
+    ///
+    /// # Errors
+    /// Every fault but those of peers and identity.
+    pub(crate) fn load_for_databases(file: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        Self::load_if(file, |settings, taken| {
+            let mut problems = settings.problems(taken, &Here::all());
+            let concerns_others = |path: &str| path.starts_with("peers.") || path.starts_with("identity.");
+            problems.retain(|problem| !concerns_others(&problem.path));
+            problems
+        })
+    }
+
+    fn load_if(
+        file: Option<&Path>,
+        problems: impl FnOnce(&Self, &[String]) -> Vec<Problem>,
+    ) -> Result<Self, Vec<Problem>> {
         let (variables, fault) = match environment::read_file() {
             Ok(variables) => (variables, None),
             Err(fault) => (Vec::new(), Some(fault)),
         };
-        let problems = |settings: &Self, taken: &[String]| settings.problems(taken, here);
         match (config::load(file, &variables, problems), fault) {
             (Ok(settings), None) => Ok(settings),
             (Ok(_), Some(fault)) => Err(vec![fault]),
@@ -186,7 +209,7 @@ impl Settings {
         };
         add("log", self.log.problems());
         add("edge", self.edge.problems());
-        add("grpc", self.grpc.problems());
+        add("grpc", self.grpc.problems(here));
         add("ops", connection_problems(self.ops.max_connections).into_iter().collect());
         add("peers", self.peers.problems(here, self.identity.has_certificates()));
         add("identity", self.identity_problems(here));
@@ -264,10 +287,11 @@ impl Grpc {
         }
     }
 
-    fn problems(&self) -> Vec<(&'static str, String)> {
+    fn problems(&self, here: &Here) -> Vec<(&'static str, String)> {
         let mut problems: Vec<_> = connection_problems(self.max_connections).into_iter().collect();
-        if self.max_streams_per_connection == 0 {
-            problems.push(("max_streams_per_connection", "must be at least 1".to_owned()));
+        let least = if here.is_all() { 1 } else { MIN_PEER_STREAMS };
+        if self.max_streams_per_connection < least {
+            problems.push(("max_streams_per_connection", format!("must be at least {least}")));
         }
         problems.extend(self.failed_authentications.problem().map(|wrong| ("failed_authentications", wrong)));
         problems
