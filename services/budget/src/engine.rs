@@ -11,11 +11,10 @@ pub(crate) mod released;
 pub(crate) mod scopes;
 pub(crate) mod tenant;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use headgate_kit::clock::Clock;
-use headgate_kit::spool::SpoolError;
+use headgate_kit::spool::{OpenEntry, SpoolError};
 use headgate_proto::record::v1::UsageRecord;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -29,7 +28,7 @@ use crate::window::Months;
 use admit::{Answer, Ask, Decision, Now};
 use finish::{Booking, Due, Effect, Settlement};
 use journal::Journal;
-use lease::{Lease, State};
+use lease::State;
 use scopes::Standing;
 use tenant::Tenant;
 
@@ -100,12 +99,11 @@ impl Engine {
         }
     }
 
-    /// Takes over a lease that an earlier process wrote down, unless it is among those whose spend is counted.
-    pub(crate) fn resume(&self, lease: Lease, counted: &HashSet<Uuid>) {
+    /// Takes over a lease that an earlier process wrote down, unless its spend is counted already.
+    pub(crate) fn resume(&self, entry: &OpenEntry, is_counted: bool) {
+        let read = || journal::read(entry, self.clock.unix_millis(), self.ttl_ms);
+        let Some(lease) = (!is_counted).then(read).flatten() else { return self.journal.end(entry.key) };
         let (id, look_at) = (lease.id, lease.deadline());
-        if counted.contains(&id) {
-            return self.journal.end(id);
-        }
         let cell = self.cell(&lease.intent.tenant_id);
         self.homes.insert(lease.intent.key_id.clone(), cell.clone());
         if lease.state == State::Open {

@@ -351,20 +351,20 @@ async fn in_memory(parts: EngineParts<'_>, store: &Store, deps: &Deps) -> Result
     let given_up = metrics.unpersisted_responses.clone();
     let (replays, entries) = Replays::new(given_up.clone());
     let journal = Journal::new(deps.outbox.clone());
-    let leases = journal.read(&deps.unfinished, deps.clock.unix_millis(), ttl_ms);
+    let leases: Vec<_> = deps.unfinished.iter().map(|entry| entry.key).collect();
     let load = async || {
         let now_ms = deps.clock.unix_millis();
         store.load_replays(now_ms, |entry| replays.restore(entry)).await?;
         let spent = store.load_spend(months.at(now_ms).start).await?;
-        Ok((spent, store.counted(leases.iter().map(|lease| lease.id).collect()).await?))
+        Ok((spent, store.counted(&leases).await?))
     };
     let (spent, counted) = deps.database.read(load, |e| Some(e)).await?;
     let engine = Engine::new(policies, months, deps.clock.clone(), metrics, replays, journal, ttl_ms);
     for (tenant_id, scope, nano_usd) in spent {
         engine.restore(&tenant_id, &scope, nano_usd);
     }
-    for lease in leases {
-        engine.resume(lease, &counted);
+    for entry in &deps.unfinished {
+        engine.resume(entry, counted.contains(&entry.key));
     }
     let stop = deps.tasks.stopping();
     deps.tasks.spawn(upkeep::write_behind(store.clone(), entries, given_up, stop));

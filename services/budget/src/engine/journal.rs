@@ -50,19 +50,6 @@ impl Journal {
         Self(outbox)
     }
 
-    /// The leases that an earlier process left open, with a whole lease's time to be extended or settled in.
-    pub(crate) fn read(&self, entries: &[OpenEntry], now_ms: i64, ttl_ms: i64) -> Vec<Lease> {
-        let read = |entry: &OpenEntry| {
-            let lease = read(entry, now_ms, ttl_ms);
-            if lease.is_none() {
-                tracing::error!(lease_id = %entry.key, "a lease that was written down cannot be read");
-                self.end(entry.key);
-            }
-            lease
-        };
-        entries.iter().filter_map(read).collect()
-    }
-
     /// Writes a lease down. When this returns it survives the process.
     pub(super) fn begin(&self, lease: &Lease) -> Result<(), SpoolError> {
         self.0.begin(lease.id, &Written::of(lease).encode_to_vec())
@@ -84,8 +71,12 @@ impl Journal {
     }
 }
 
-fn read(entry: &OpenEntry, now_ms: i64, ttl_ms: i64) -> Option<Lease> {
-    let written = Written::decode(entry.begun.clone()).ok()?;
+/// A lease that an earlier process left open, with a whole lease's time to be extended or settled in. `None` for an entry
+/// that is none.
+pub(super) fn read(entry: &OpenEntry, now_ms: i64, ttl_ms: i64) -> Option<Lease> {
+    let unreadable =
+        |cause: &_| tracing::error!(%cause, lease_id = %entry.key, "a lease cannot be read again");
+    let written = Written::decode(entry.begun.clone()).inspect_err(unreadable).ok()?;
     let settled = entry.note.clone().and_then(|note| Settled::decode(note).ok());
     let key_id = &written.intent.key_id;
     let idempotency = written.idempotency_key.filter(|_| settled.is_none()).and_then(|key| {

@@ -58,7 +58,7 @@ pub(super) async fn supersede(tx: &mut Tx, ended: &Ended) -> Result<Option<Chang
 
 impl Store {
     /// Those leases that are counted already.
-    pub(crate) async fn counted(&self, ids: Vec<Uuid>) -> Result<HashSet<Uuid>, sqlx::Error> {
+    pub(crate) async fn counted(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>, sqlx::Error> {
         let mut counted = HashSet::new();
         for id in ids {
             let found: Option<String> = fetch!(self.db.read(), pool => {
@@ -66,7 +66,7 @@ impl Store {
                     .bind(id.to_string())
                     .fetch_optional(pool)
             })?;
-            counted.extend(found.map(|_| id));
+            counted.extend(found.map(|_| *id));
         }
         Ok(counted)
     }
