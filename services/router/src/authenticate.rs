@@ -1,6 +1,7 @@
 //! Step one: who is asking.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use headgate_kit::clock::Clock;
@@ -11,7 +12,6 @@ use headgate_kit::strangers::X_KNOWN_ONLY;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use headgate_proto::auth::v1::{KeyRecord, VerifyApiKeyRequest};
 use moka::sync::Cache;
-use parking_lot::Mutex;
 use prometheus::IntCounter;
 use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
@@ -39,8 +39,9 @@ pub(crate) struct Authenticator {
     /// Requests of keys that only a stale snapshot knows.
     stale: IntCounter,
     refused: Cache<[u8; 32], ()>,
-    /// When auth last answered that it cannot tell.
-    could_not_tell: Mutex<Option<Instant>>,
+    /// When auth last answered that it cannot tell, in milliseconds of the clock; not when it was asked, as it may be slow
+    /// to say so.
+    could_not_tell: AtomicI64,
     clock: Clock,
 }
 
@@ -54,7 +55,7 @@ impl Authenticator {
         clock: Clock,
     ) -> Self {
         let refused = Cache::builder().max_capacity(REFUSED_AT_MOST).time_to_live(REFUSED_FOR).build();
-        Self { keys, auth, max_age, stale, refused, could_not_tell: Mutex::default(), clock }
+        Self { keys, auth, max_age, stale, refused, could_not_tell: AtomicI64::new(i64::MIN), clock }
     }
 
     /// The key a request came with. Nobody is asked for one that comes from where too many came that were none.
@@ -74,11 +75,11 @@ impl Authenticator {
             }
             // Boxed: seldom needed, and larger than all the rest of a request on its way in.
             Lookup::Unknown => Box::pin(self.verify(presented)).await?,
-            Lookup::Stale(Some(key)) if self.is_away(now.instant) => {
+            Lookup::Stale(Some(key)) if self.is_away(now.unix_ms) => {
                 self.stale.inc();
                 key
             }
-            Lookup::Stale(known) => Box::pin(self.verify_or(presented, known, now.instant)).await?,
+            Lookup::Stale(known) => Box::pin(self.verify_or(presented, known)).await?,
         };
         if !is_live(&key, now.unix_ms) {
             return Err(error::invalid_key());
@@ -94,11 +95,10 @@ impl Authenticator {
         &self,
         api_key: &str,
         known: Option<Arc<KeyRecord>>,
-        now: Instant,
     ) -> Result<Arc<KeyRecord>, Failure> {
         match (self.verify(api_key).await, known) {
             (Err(failure), Some(known)) if failure.reason == ErrorReason::Unavailable => {
-                *self.could_not_tell.lock() = Some(now);
+                self.could_not_tell.store(self.clock.unix_millis(), Ordering::Relaxed);
                 self.stale.inc();
                 Ok(known)
             }
@@ -107,10 +107,9 @@ impl Authenticator {
     }
 
     /// Whether auth need not be asked, as it cannot answer.
-    fn is_away(&self, now: Instant) -> bool {
-        let could_not_tell = *self.could_not_tell.lock();
-        let recently = |at| now.saturating_duration_since(at) < CANNOT_TELL_FOR;
-        could_not_tell.is_some_and(recently) || self.auth.is_away()
+    fn is_away(&self, now_unix_ms: i64) -> bool {
+        let since = now_unix_ms.abs_diff(self.could_not_tell.load(Ordering::Relaxed));
+        Duration::from_millis(since) < CANNOT_TELL_FOR || self.auth.is_away()
     }
 
     async fn verify(&self, api_key: &str) -> Result<Arc<KeyRecord>, Failure> {

@@ -1,6 +1,6 @@
 //! What requests get while auth cannot tell.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use futures_util::stream::Pending;
 use headgate_kit::conn::local;
@@ -13,8 +13,11 @@ use tonic::{Request, Response, Status};
 use super::*;
 use crate::tests::peers::{KEY, key, keys};
 
-/// An auth that cannot reach its database, and counts what it is asked.
-struct Away(Arc<AtomicUsize>);
+/// An auth that cannot reach its database, takes its time to say so, and counts what it is asked.
+struct Away {
+    asked: Arc<AtomicUsize>,
+    clock: Clock,
+}
 
 #[tonic::async_trait]
 impl AuthenticationService for Away {
@@ -24,7 +27,8 @@ impl AuthenticationService for Away {
         &self,
         _: Request<VerifyApiKeyRequest>,
     ) -> Result<Response<auth::VerifyApiKeyResponse>, Status> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.clock.advance(2 * CANNOT_TELL_FOR);
         Err(Failure::unavailable("the key store", "it is away").into())
     }
 
@@ -44,13 +48,14 @@ fn presenting(api_key: &str) -> MetadataMap {
 
 #[tokio::test]
 async fn while_auth_cannot_tell_it_is_asked_now_and_then_and_not_once_a_request() {
-    let (asked, clock, begin) = (Arc::<AtomicUsize>::default(), Clock::system(), Instant::now());
+    let (asked, clock) = (Arc::<AtomicUsize>::default(), Clock::manual(1_000_000_000));
+    let begin = Instant::now();
     let snapshot = Arc::new(Keys::default());
     snapshot.apply(keys(), Now { instant: begin, unix_ms: clock.unix_millis() });
-    let auth = local(AuthenticationServiceServer::new(Away(asked.clone())));
+    let auth = local(AuthenticationServiceServer::new(Away { asked: asked.clone(), clock: clock.clone() }));
     let stale = IntCounter::new("stale", "stale").unwrap();
     let hour = Duration::from_secs(3600);
-    let authenticator = Authenticator::new(snapshot, auth, hour, stale.clone(), clock);
+    let authenticator = Authenticator::new(snapshot, auth, hour, stale.clone(), clock.clone());
 
     let ask = async |after: Duration| {
         let found = authenticator.authenticate(&presenting(KEY), begin + after).await.unwrap();
@@ -58,11 +63,13 @@ async fn while_auth_cannot_tell_it_is_asked_now_and_then_and_not_once_a_request(
         (asked.load(Ordering::Relaxed), stale.get())
     };
     assert_eq!(ask(Duration::ZERO).await, (0, 0), "the watch was just heard");
+    // From here on it has been silent for a minute.
     let silent = Duration::from_secs(60);
     for n in 1..=100 {
         assert_eq!(ask(silent).await, (1, n));
     }
-    assert_eq!(ask(silent + CANNOT_TELL_FOR).await, (2, 101));
+    clock.advance(CANNOT_TELL_FOR);
+    assert_eq!(ask(silent).await, (2, 101));
     let unknown = authenticator.authenticate(&presenting("sk-other.secret"), begin + silent).await;
     assert_eq!(unknown.unwrap_err().reason, ErrorReason::Unavailable, "of it nothing is known");
     assert_eq!(asked.load(Ordering::Relaxed), 3);
