@@ -4,11 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# Tests of one process: its configuration, its folder, its bounds; and those that have no gate at all.
+# Tests of one process: its configuration, its folder, its bounds; those that choose their processes themselves; and
+# those that have no gate at all.
 readonly of_one_process=(
   bounds::grpc_ config:: layering:: lifecycle::a_data_folder_has_one_process
-  databases:: degraded:: fire:: fleet:: lifecycle::without_a_config proto_lint:: records_nats::
+  databases:: degraded:: fire:: fleet:: hang_ups:: health::operators_learn lifecycle::without_a_config log_noise::
+  mutual_tls:: own_authorities:: proto_lint:: records_load:: records_nats:: redis_keys::
   request_ids::a_change_that_outlives_its_call secrets::files_with_secrets servers:: image:: deploy::
+  trace_context::a_trace_goes
 )
 
 skip=()
