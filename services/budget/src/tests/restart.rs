@@ -10,6 +10,7 @@ on_both_engines!(
     what_was_booked_before_a_restart_is_not_held_after_it,
     a_lease_that_expires_after_a_restart_is_accounted_for,
     without_a_place_to_write_it_down_nothing_is_admitted,
+    a_stream_of_another_process_keeps_its_slot,
 );
 
 /// Decides as if another process asked.
@@ -125,5 +126,28 @@ async fn without_a_place_to_write_it_down_nothing_is_admitted(db: TestDb) {
     let failure = service.budget.engine.admit(ask).await.unwrap_err();
     assert_eq!(failure.reason, ErrorReason::Unavailable);
     assert_eq!(sums(&service.status(key()).await), (0, 0));
+    service.stop().await;
+}
+
+async fn a_stream_of_another_process_keeps_its_slot(db: TestDb) {
+    let service = Service::start(&db, &clock()).await;
+    let limits = pb::Limits { parallel_streams: Some(1), ..pb::Limits::default() };
+    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
+    service.budgets().set_limits(set).await.unwrap();
+    let stream = async |service: &Service, n: u128| {
+        let mut intent = Box::new(service.request(n, 0).intent.unwrap());
+        intent.streamed = true;
+        let (lease, cap_terms, idempotency) = (Uuid::from_u128(n), None, None);
+        let ask = Ask { lease, intent, limit_tokens: 0, cap_terms, idempotency, from_elsewhere: true };
+        matches!(service.budget.engine.admit(ask).await.unwrap().decision, Decided::Admitted { .. })
+    };
+    assert!(stream(&service, 1).await);
+    let service = restarted(service, &db).await;
+    assert!(!stream(&service, 2).await);
+    assert!(matches!(service.admit(service.request(3, 0)).await, Decision::Admitted(_)), "that is none");
+    service.settle(3, 0, None).await;
+    assert!(!stream(&service, 4).await);
+    service.settle(1, 0, None).await;
+    assert!(stream(&service, 5).await);
     service.stop().await;
 }
