@@ -1,5 +1,4 @@
 //! Watches and calls share a connection to a replica: neither keeps the other from its turn.
-#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::time::Duration;
 
