@@ -8,7 +8,7 @@ use std::time::Duration;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::servers::postgres::Postgres;
-use headgate_tests::setup::{Setup, TENANT};
+use headgate_tests::setup::Setup;
 use headgate_tests::topology::Topology;
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
@@ -65,9 +65,8 @@ impl Load {
 async fn requests_do_not_notice_that_the_ledger_is_away_and_each_is_booked_once() {
     let (upstream, mut postgres) = (Upstream::start().await, Postgres::start_with(CONNECTIONS).await);
     let url = postgres.database();
-    let setup = Setup::with_model("m", &upstream)
-        .section("database", &json!({"url": url}))
-        .budget(json!({"tenant_id": TENANT, "limit_usd": "1000"}));
+    // Without a budget, so that no answer hangs on how soon a busy machine decides on it.
+    let setup = Setup::with_model("m", &upstream).section("database", &json!({"url": url}));
     let headgate = Headgate::start_on(Topology::Planes, &setup).await;
     let assert_few = |postgres: &Postgres| {
         let taken = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'headgate'";
