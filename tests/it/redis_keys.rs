@@ -14,9 +14,11 @@ use serde_json::json;
 const SOON: Duration = Duration::from_secs(20);
 
 /// Every kind of key there is: its name, with what differs in angle brackets, its type, and whether it ends by itself.
-const KINDS: [(&str, &str, bool); 11] = [
+const KINDS: [(&str, &str, bool); 13] = [
     ("headgate:{<tenant>}:c", "hash", false),
     ("headgate:{<tenant>}:c:<key>", "hash", true),
+    ("headgate:{<tenant>}:w", "list", true),
+    ("headgate:{<tenant>}:w:<key>", "list", true),
     ("headgate:{<tenant>}:a:<number>", "hash", true),
     ("headgate:{<tenant>}:a:<number>:<key>", "hash", true),
     ("headgate:{<tenant>}:l:<lease>", "hash", false),
@@ -47,10 +49,11 @@ fn kind(key: &str) -> String {
 async fn nothing_lies_in_redis_but_what_has_a_name() {
     let upstream = Upstream::start().await;
     upstream.script("hangs", Answer::default().ending(End::Hang));
+    let window = json!({"requests": 1000, "seconds": 60});
     let setup = Setup::with_model("m", &upstream)
         .model("hangs", &["mock"])
-        .limits(json!({"key_id": KEY_ID, "requests_per_minute": 1000, "tokens_per_minute": 1_000_000}))
-        .limits(json!({"tenant_id": TENANT, "requests_per_second": 1000, "parallel_requests": 10}))
+        .limits(json!({"key_id": KEY_ID, "tokens_per_minute": 1_000_000, "sliding_window": window}))
+        .limits(json!({"tenant_id": TENANT, "parallel_requests": 10, "sliding_window": window}))
         .budget(json!({"tenant_id": TENANT, "limit_usd": "10.00"}))
         .budget(json!({"key_id": KEY_ID, "limit_usd": "5.00"}));
     let mut headgate = Headgate::start_on(Topology::Split, &setup).await;

@@ -174,8 +174,9 @@ impl Counters {
     }
 
     /// A request runs that was let pass by an earlier process.
-    pub(crate) fn resume(&mut self) {
+    pub(crate) fn resume(&mut self, streamed: bool) {
         self.running += 1;
+        self.streams += u32::from(streamed);
     }
 
     /// A request ended.

@@ -84,7 +84,7 @@ impl Scopes {
         let resume = |scope: &mut ScopeState| match lease.state {
             State::Settled { cost, .. } if pays => scope.account.settle(0, cost),
             State::Open => {
-                scope.counters.resume();
+                scope.counters.resume(lease.intent.streamed);
                 if pays {
                     scope.account.hold(lease.hold);
                 }

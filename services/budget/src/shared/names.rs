@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | `headgate:{tenant}:c` | counters of the tenant | as long as the tenant may come back |
 //! | `headgate:{tenant}:c:key` | counters of one of its keys | 31 days after the last request |
+//! | `headgate:{tenant}:w` | when requests were let through, where the tenant has a sliding window | an hour longer than the window |
+//! | `headgate:{tenant}:w:key` | the same of one of its keys | the same |
 //! | `headgate:{tenant}:a:window` | account of the tenant in a window, named by its first millisecond | 40 days after the window |
 //! | `headgate:{tenant}:a:window:key` | the same of one of its keys | 40 days after the window |
 //! | `headgate:{tenant}:l:lease` | a lease | until its record is booked |
