@@ -1,7 +1,7 @@
 //! A chat or embeddings request that goes well: what the client gets, what the upstream got, what the ledger says.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headgate_kit::clock::Clock;
 use headgate_proto::catalog::v1::Operation;
@@ -18,6 +18,7 @@ use headgate_tests::cluster::Headgate;
 use headgate_tests::prompts;
 use headgate_tests::setup::{KEY, KEY_ID, PROVIDER_KEY, Setup, TENANT};
 use headgate_tests::upstream::{Answer as MockAnswer, Behaviour, Upstream, refusing_url};
+use headgate_tests::wait::eventually;
 use serde_json::json;
 
 #[tokio::test]
@@ -188,6 +189,36 @@ async fn a_failed_target_is_followed_by_the_next_and_both_are_recorded() {
             row.attempts.iter().map(|a| (a.provider_id.as_str(), a.upstream_status)).collect();
         assert_eq!(tried, [("broken", 500), ("sound", 200)]);
     }
+}
+
+#[tokio::test]
+async fn a_target_that_keeps_failing_is_asked_no_more_while_another_answers() {
+    let (broken, sound) = (Upstream::start().await, Upstream::start().await);
+    broken.script_default(Behaviour::status(500, "out of order"));
+    let setup = Setup::new()
+        .provider("broken", &broken.url())
+        .provider("sound", &sound.url())
+        .model("m", &["broken", "sound"])
+        .in_order()
+        .section("router", &json!({"breaker_open_ms": 3000}));
+    let headgate = Headgate::start(&setup).await;
+    let begin = Instant::now();
+    for _ in 0..3 {
+        headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    }
+    assert_eq!(broken.journal().len(), 3);
+    headgate.client().chat(&prompts::chat("m")).await.expect(200);
+    if begin.elapsed() < Duration::from_secs(3) {
+        assert_eq!(broken.journal().len(), 3, "it was asked again");
+    }
+    assert_eq!(sound.journal().len(), 4);
+    // When its pause is over it is tried again.
+    broken.script_default(MockAnswer::default());
+    eventually(Duration::from_secs(20), "it to be asked again", || async {
+        headgate.client().chat(&prompts::chat("m")).await.expect(200);
+        (broken.journal().len() > 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

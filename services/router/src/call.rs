@@ -137,7 +137,7 @@ impl<'a> Call<'a> {
         digest: impl FnOnce() -> [u8; 32],
     ) -> Result<(Prepared, tonic::Request<AdmitRequest>), Failure> {
         let entry = self.resolve(asked)?;
-        let targets = targets::choose(&entry, &self.parts.cooldowns, &self.parts.rng)?;
+        let targets = targets::choose(&entry, self.parts)?;
         let idempotency = self.idempotency(digest)?;
         let keep_response = idempotency.is_some();
         let cap_terms = asked.cap_terms(&entry);

@@ -12,6 +12,10 @@ pub struct Config {
     pub head_wait_ms: u64,
     /// The longest a target is left alone after an upstream's `Retry-After`, in milliseconds.
     pub max_cooldown_ms: u64,
+    /// After how many failures in a row a target is tried only when no other is left: at least 1.
+    pub breaker_failures: u32,
+    /// For how long, in milliseconds; then one failure is enough.
+    pub breaker_open_ms: u64,
     /// The largest message a gRPC consumer may send, in bytes.
     pub max_message_bytes: usize,
     /// The longest response that is kept for an idempotency key, in bytes.
@@ -30,6 +34,8 @@ impl Default for Config {
             max_attempts: 3,
             head_wait_ms: 15_000,
             max_cooldown_ms: 3_600_000,
+            breaker_failures: 3,
+            breaker_open_ms: 300_000,
             max_message_bytes: 64 << 20,
             max_replay_bytes: 1 << 20,
             max_snapshot_age_ms: 3_600_000,
@@ -46,6 +52,9 @@ impl Config {
         let mut problems = Vec::new();
         if !(1..=10).contains(&self.max_attempts) {
             problems.push(("max_attempts", "must be 1 to 10".into()));
+        }
+        if self.breaker_failures == 0 {
+            problems.push(("breaker_failures", "must be at least 1".into()));
         }
         if self.spool_segment_bytes < 1 << 16 {
             problems.push(("spool_segment_bytes", "must be at least 65536".into()));

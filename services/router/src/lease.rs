@@ -82,6 +82,7 @@ impl Lease {
 
     /// Adds one attempt to the record.
     pub(crate) fn attempted(&mut self, attempt: Attempt, failure: Option<&Failure>) {
+        self.judge(attempt, failure.map(|f| f.reason));
         let told = |f: &Failure| f.metadata.get("upstream_status").and_then(|s| s.parse().ok());
         self.attempted.push(Attempted {
             at: attempt.at,
@@ -89,6 +90,16 @@ impl Lease {
             upstream_status: failure.map_or(Some(200), told).unwrap_or(0),
             latency_ms: millis(attempt.since.elapsed()),
         });
+    }
+
+    /// Lets a target's breaker know.
+    fn judge(&self, attempt: Attempt, reason: Option<ErrorReason>) {
+        let Some(candidate) = self.subject.entry.candidates.get(attempt.at) else { return };
+        let target_id = &*candidate.target.target_id;
+        if self.parts.breakers.note(target_id, reason, Instant::now()) {
+            self.parts.metrics.opened_breakers.inc();
+            tracing::warn!(target_id, "a target keeps failing, others are tried before it");
+        }
     }
 
     /// Counts a piece of a stream before it goes to the consumer.

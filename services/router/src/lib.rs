@@ -1,13 +1,14 @@
 //! The inference path: authenticate, resolve, admit, intent, attempt, record.
 //!
-//! Owns the inference API, snapshots of keys and catalog, the cooldowns of targets, and the spool of its own records.
-//! Promises that an admitted request ends as exactly one terminal record on every way out (done, error, cancelled,
-//! deadline, panic), that nothing goes upstream before its intent is in the spool, that a request is retried
+//! Owns the inference API, snapshots of keys and catalog, the cooldowns and breakers of targets, and the spool of its
+//! own records. Promises that an admitted request ends as exactly one terminal record on every way out (done, error,
+//! cancelled, deadline, panic), that nothing goes upstream before its intent is in the spool, that a request is retried
 //! elsewhere only before its first byte, and that dropping a response cancels the attempt behind it.
 
 mod asked;
 mod attempt;
 mod authenticate;
+mod breaker;
 mod call;
 pub mod config;
 mod cooldown;

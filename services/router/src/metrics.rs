@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     pub(crate) stale_authentications: IntCounter,
     pub(crate) unlimited_requests: IntCounter,
     pub(crate) unreleased_admissions: IntCounter,
+    pub(crate) opened_breakers: IntCounter,
     pub(crate) running: IntGauge,
 }
 
@@ -75,6 +76,11 @@ impl Metrics {
                 registry,
                 "headgate_router_unreleased_admissions_total",
                 "Unused admissions that could not be given back, and hold their share until their leases end.",
+            ),
+            opened_breakers: counter(
+                registry,
+                "headgate_router_opened_breakers_total",
+                "Times that a target had failed so often in a row that others are tried before it.",
             ),
             running: gauge(
                 registry,

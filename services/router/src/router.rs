@@ -23,6 +23,7 @@ use rand::rngs::StdRng;
 use tokio::sync::Semaphore;
 
 use crate::authenticate::Authenticator;
+use crate::breaker::Breakers;
 use crate::config::Config;
 use crate::cooldown::Cooldowns;
 use crate::follow::follow;
@@ -75,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) policies: Arc<Policies>,
     pub(crate) adapter: AdapterServiceStub<Conn>,
     pub(crate) cooldowns: Cooldowns,
+    pub(crate) breakers: Breakers,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) spool: Spool,
     pub(crate) metrics: Metrics,
@@ -122,6 +124,7 @@ impl Router {
             policies,
             adapter: AdapterServiceStub::new(deps.adapter).max_decoding_message_size(max),
             cooldowns: Cooldowns::default(),
+            breakers: Breakers::new(config.breaker_failures, Duration::from_millis(config.breaker_open_ms)),
             keeper,
             spool: deps.spool,
             metrics,

@@ -3,28 +3,28 @@
 use std::time::{Duration, Instant};
 
 use headgate_kit::error::Failure;
-use parking_lot::Mutex;
-use rand::rngs::StdRng;
 
 use crate::cooldown::Cooldowns;
 use crate::error;
 use crate::models::Entry;
 use crate::order::weighted;
+use crate::router::Parts;
 
 /// Positions among a model's candidates in the order to try them; those that asked to be left alone are not among
-/// them.
-pub(crate) fn choose(
-    entry: &Entry,
-    cooldowns: &Cooldowns,
-    rng: &Mutex<StdRng>,
-) -> Result<Vec<usize>, Failure> {
-    let usable = usable(entry, cooldowns)?;
+/// them, and those that keep failing come last.
+pub(crate) fn choose(entry: &Entry, parts: &Parts) -> Result<Vec<usize>, Failure> {
+    let usable = usable(entry, &parts.cooldowns)?;
     if usable.len() == 1 {
         return Ok(usable);
     }
     let weights: Vec<u32> = usable.iter().map(|&at| entry.candidates[at].weight).collect();
-    let order = weighted(&weights, &mut *rng.lock());
-    Ok(order.into_iter().map(|i| usable[i]).collect())
+    let order = weighted(&weights, &mut *parts.rng.lock());
+    let mut order: Vec<usize> = order.into_iter().map(|i| usable[i]).collect();
+    if parts.breakers.any() {
+        let now = Instant::now();
+        order.sort_by_key(|&at| parts.breakers.is_open(&entry.candidates[at].target.target_id, now));
+    }
+    Ok(order)
 }
 
 fn usable(entry: &Entry, cooldowns: &Cooldowns) -> Result<Vec<usize>, Failure> {

@@ -51,6 +51,22 @@ async fn a_consumer_waits_for_the_first_target_that_is_back() {
 }
 
 #[tokio::test]
+async fn a_target_that_keeps_failing_is_tried_when_no_other_is_left() {
+    let world = World::new().await;
+    let broken = || Failure::new(ErrorReason::UpstreamFailed, "out of order");
+    let (first, second) = (|| "target_1".to_owned(), || "target_2".to_owned());
+    for _ in 0..3 {
+        world.peers.failures.lock().push_back(broken());
+        assert_eq!(ask(&world).await, (vec![first(), second()], None));
+    }
+    assert_eq!(ask(&world).await, (vec![second()], None));
+    world.peers.failures.lock().push_back(broken());
+    assert_eq!(ask(&world).await, (vec![second(), first()], None));
+    // It is well again.
+    assert_eq!(ask(&world).await, (vec![first()], None));
+}
+
+#[tokio::test]
 async fn a_request_tries_as_many_targets_as_it_may() {
     let world = World::with(Config { max_attempts: 1, ..Config::default() }, 1 << 30).await;
     world.peers.failures.lock().push_back(rate_limited(60));
