@@ -1,7 +1,7 @@
 //! A connection that speaks HTTP/1.1 and is driven by whoever uses it: no task and no queue stands between the socket
 //! and the one who waits for its bytes, and dropping it closes the socket.
 //!
-//! A library's client would do for what is asked here; but half of what a streamed chunk costs was spent in its queue
+//! A library's client would do for what is asked here; but a third of what a streamed chunk costs was spent in its queue
 //! between a connection and its body, which is where this gateway is measured.
 
 mod framing;
