@@ -1,10 +1,13 @@
 """Processes, their readings in /proc, and plain HTTP."""
 
+import contextlib
+import fcntl
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +27,16 @@ IDLE_CPU_S = 0.01
 
 class BenchError(Exception):
     """Something that keeps a measurement from being made."""
+
+
+@contextlib.contextmanager
+def alone():
+    """Nothing else is measured meanwhile, and what was started is stopped when this process is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    RUN.mkdir(parents=True, exist_ok=True)
+    with open(OUT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def free_port():

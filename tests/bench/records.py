@@ -7,7 +7,6 @@ something failed, was lost, or came twice; 2: something that is needed is missin
 """
 
 import argparse
-import fcntl
 import json
 import os
 import signal
@@ -205,13 +204,8 @@ def markdown(result, facts):
 
 def main():
     args = arguments()
-    # So that whatever was started is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    RUN.mkdir(parents=True, exist_ok=True)
     try:
-        with open(OUT / "lock", "w") as lock:
-            # Two runs at once would measure each other.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with harness.alone():
             bench.check_and_build(args)
             facts = bench.about(args)
             result = measure(args)

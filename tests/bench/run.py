@@ -8,22 +8,21 @@ that is needed is missing.
 
 import argparse
 import datetime
-import fcntl
 import json
 import os
 import platform
 import re
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import gateways
+import harness
 import profiler
 import report
 import scenarios
-from harness import OUT, ROOT, RUN, BenchError
+from harness import OUT, ROOT, BenchError
 
 
 def arguments():
@@ -126,13 +125,8 @@ def run(args):
 
 def main():
     args = arguments()
-    # So that whatever was started is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    RUN.mkdir(parents=True, exist_ok=True)
     try:
-        with open(OUT / "lock", "w") as lock:
-            # Two runs at once would measure each other.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with harness.alone():
             return run(args)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -169,11 +169,7 @@ async fn targets_are_chosen_by_weight() {
 async fn a_failed_target_is_followed_by_the_next_and_both_are_recorded() {
     let (broken, sound) = (Upstream::start().await, Upstream::start().await);
     broken.script_default(Behaviour::openai_error(500, "server_error", "broken", "out of order"));
-    let setup = Setup::new()
-        .provider("broken", &broken.url())
-        .provider("sound", &sound.url())
-        .model("m", &["broken", "sound"])
-        .in_order();
+    let setup = Setup::broken_then_sound(&broken, &sound);
     let headgate = Headgate::start(&setup).await;
 
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
@@ -195,12 +191,8 @@ async fn a_failed_target_is_followed_by_the_next_and_both_are_recorded() {
 async fn a_target_that_keeps_failing_is_asked_no_more_while_another_answers() {
     let (broken, sound) = (Upstream::start().await, Upstream::start().await);
     broken.script_default(Behaviour::status(500, "out of order"));
-    let setup = Setup::new()
-        .provider("broken", &broken.url())
-        .provider("sound", &sound.url())
-        .model("m", &["broken", "sound"])
-        .in_order()
-        .section("router", &json!({"breaker_open_ms": 3000}));
+    let setup =
+        Setup::broken_then_sound(&broken, &sound).section("router", &json!({"breaker_open_ms": 3000}));
     let headgate = Headgate::start(&setup).await;
     let begin = Instant::now();
     for _ in 0..3 {

@@ -99,11 +99,7 @@ async fn a_stream_that_breaks_ends_in_an_error_event_never_in_a_clean_finish() {
 async fn a_stream_that_broke_is_not_begun_again_elsewhere() {
     let (broken, sound) = (Upstream::start().await, Upstream::start().await);
     broken.script_default(Answer::default().ending(End::Reset));
-    let setup = Setup::new()
-        .provider("broken", &broken.url())
-        .provider("sound", &sound.url())
-        .model("m", &["broken", "sound"])
-        .in_order();
+    let setup = Setup::broken_then_sound(&broken, &sound);
     let headgate = Headgate::start(&setup).await;
     let (events, _) = headgate.client().stream(&prompts::stream("m")).await.read_to_end().await;
     let text: String = events.iter().filter_map(Event::content).collect();

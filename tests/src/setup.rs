@@ -107,6 +107,13 @@ impl Setup {
         self
     }
 
+    /// Two providers, `broken` and `sound`, and the model `m`, which tries them in this order.
+    #[must_use]
+    pub fn broken_then_sound(broken: &Upstream, sound: &Upstream) -> Self {
+        let both = Self::new().provider("broken", &broken.url()).provider("sound", &sound.url());
+        both.model("m", &["broken", "sound"]).in_order()
+    }
+
     /// Adds limits of a key or tenant.
     #[must_use]
     pub fn limits(self, limits: Value) -> Self {

@@ -33,7 +33,7 @@ const ROOM: usize = 8 * 1024;
 const MOST_ROOM: usize = 256 * 1024;
 
 /// The connection: one request at a time, each after the body of the answer before it.
-#[derive(Debug)]
+// Not `Debug`: what is to be sent holds the credential.
 pub(super) struct Link {
     /// Boxed, as one with TLS is large.
     io: Box<TokioIo<Io>>,
