@@ -6,12 +6,14 @@ mod same;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::budget::v1::CapTerms;
 use headgate_proto::record::v1::Outcome;
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::engine::Overdue;
@@ -59,6 +61,32 @@ async fn exactly_a_hundred_of_five_hundred_at_once_fit_into_a_dollar(on: On) {
     assert_eq!((refused.reason, refused.retry_after_ms), (ErrorReason::BudgetExceeded, 0));
     assert!(refused.message.contains("$1.00 for this key"), "{}", refused.message);
     assert!(admitted(&bench.admit(1001, 0).await), "what costs nothing runs on");
+}
+
+async fn what_a_request_cost_never_counts_twice_while_it_is_booked(on: On) {
+    let bench = Arc::new(Bench::new(on).await);
+    bench.budget(&key(), USD);
+    let (asked, done) = (Arc::new(AtomicI64::new(0)), CancellationToken::new());
+    let watch = tokio::spawn({
+        let (bench, asked, done) = (bench.clone(), asked.clone(), done.clone());
+        async move {
+            while !done.is_cancelled() {
+                for scope in [key(), tenant()] {
+                    let (spent, held) = bench.sums(&scope).await;
+                    assert!(spent + held <= asked.load(Ordering::SeqCst), "{spent} spent, {held} held");
+                }
+            }
+        }
+    });
+    for n in 0..100 {
+        asked.fetch_add(CENT, Ordering::SeqCst);
+        assert!(admitted(&bench.admit(n, CENT).await), "request {n}");
+        bench.settle(n, CENT, None).await;
+        bench.book(n, CENT).await;
+    }
+    done.cancel();
+    watch.await.unwrap();
+    assert_eq!(bench.sums(&key()).await, (USD, 0));
 }
 
 async fn a_hold_that_does_not_fit_is_capped_where_that_is_agreed(on: On) {
@@ -542,6 +570,7 @@ fn any_interleaving_adds_up_in_redis() {
 
 on_each! {
     exactly_a_hundred_of_five_hundred_at_once_fit_into_a_dollar
+    what_a_request_cost_never_counts_twice_while_it_is_booked
     a_hold_that_does_not_fit_is_capped_where_that_is_agreed
     a_refusal_leaves_every_counter_as_it_was
     the_refusal_names_the_limit_and_the_exact_wait

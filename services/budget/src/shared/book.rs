@@ -10,7 +10,7 @@ use crate::store::spend::{Change, LeaseSpend};
 use crate::store::totals::Total;
 
 /// Leases or accounts in one call, at most, so that the server is never held up for long.
-const AT_ONCE: usize = 100;
+const AT_ONCE: usize = 250;
 
 /// What one tenant's records change.
 #[derive(Default)]
@@ -54,11 +54,17 @@ impl Shared {
                 totals.push((window, Total { scope, spent, version }));
             }
         }
-        // Every total before any lease: for a moment both count, never neither.
-        for totals in totals.chunks(AT_ONCE) {
+        // A total goes before the leases it counts, or with them: else neither would count for a moment. Where all fit
+        // into one call, nothing is ever seen to count twice.
+        let split = totals.len().saturating_sub(AT_ONCE);
+        let (before, with) = totals.split_at(split);
+        for totals in before.chunks(AT_ONCE) {
             self.book(tenant_id, &[], totals).await?;
         }
-        for leases in tenant.leases.chunks(AT_ONCE) {
+        let first = tenant.leases.len().min(AT_ONCE);
+        let (first, later) = tenant.leases.split_at(first);
+        self.book(tenant_id, first, with).await?;
+        for leases in later.chunks(AT_ONCE) {
             self.book(tenant_id, leases, &[]).await?;
         }
         Ok(())

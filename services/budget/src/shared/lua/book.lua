@@ -4,7 +4,6 @@
 -- KEYS: open leases. ARGV: time, prefix, number of leases, three words a lease, four words an account.
 local now, P, count = time(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 
--- Accounts first: for a moment both count, never neither.
 for at = 4 + 3 * count, #ARGV, 4 do
   local account, version = P .. 'a:' .. ARGV[at], tonumber(ARGV[at + 2])
   local known = call('HGET', account, 'v')
