@@ -1,6 +1,7 @@
 //! End-to-end tests: the whole process, as built, against a mock upstream or a real one.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
 
+mod admin_cli;
 mod bad_keys;
 mod bounds;
 mod budget;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::topology::{Here, Service};
-use crate::{config_command, healthcheck, migrate_command, serve};
+use crate::{admin, config_command, healthcheck, migrate_command, serve};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
 pub(crate) const EXIT_CONFIG: u8 = 64;
@@ -40,6 +40,8 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Look after tenants, keys, providers and models of a running gate.
+    Admin(admin::Admin),
     /// Look at configurations.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -56,6 +58,7 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config, only } => serve::run(config.as_deref(), &Here::only(&only)),
         Command::Migrate { config, only } => migrate_command::run(config.as_deref(), &Here::only(&only)),
+        Command::Admin(admin) => admin::run(admin),
         Command::Config(command) => config_command::run(&command),
         Command::Healthcheck { ops } => healthcheck::run(ops),
     }

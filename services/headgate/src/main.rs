@@ -1,5 +1,6 @@
 //! `headgate`: every service in one process, or some of them.
 
+mod admin;
 mod banner;
 mod bootstrap;
 mod cli;

@@ -1,0 +1,89 @@
+//! `headgate admin key`.
+
+use clap::Subcommand;
+use headgate_kit::clock::Clock;
+use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
+use headgate_proto::auth::v1::{
+    CreateApiKeyRequest, GetApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest,
+};
+
+use super::link::Link;
+use super::show::{Column, Shown};
+use super::{PAGE, TaskError, all_pages};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List a tenant's, revoked and expired ones too.
+    List {
+        /// The tenant's id.
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Show one.
+    Get {
+        /// Its id.
+        id: String,
+    },
+    /// Make one, and show its secret, this once.
+    Create {
+        /// For people.
+        name: String,
+        /// The tenant's id.
+        #[arg(long)]
+        tenant: String,
+        /// Operations it may do, separated by commas: chat, embeddings. Default: all.
+        #[arg(long, value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// After how many days it stops working. Default: never.
+        #[arg(long)]
+        expires_in_days: Option<u32>,
+    },
+    /// End one for good.
+    Revoke {
+        /// Its id.
+        id: String,
+    },
+}
+
+const COLUMNS: &[Column] = &[
+    Column { title: "ID", at: "/id" },
+    Column { title: "NAME", at: "/name" },
+    Column { title: "PREFIX", at: "/prefix" },
+    Column { title: "SCOPES", at: "/scopes" },
+    Column { title: "EXPIRES", at: "/expire_time" },
+    Column { title: "REVOKED", at: "/revoke_time" },
+    Column { title: "CREATED", at: "/create_time" },
+];
+
+pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError> {
+    let mut keys = ApiKeyServiceClient::new(link);
+    match command {
+        Command::List { tenant } => list(&keys, &tenant).await,
+        Command::Get { id } => {
+            Shown::one(keys.get_api_key(GetApiKeyRequest { id }).await?.into_inner().api_key.as_ref())
+        }
+        Command::Create { name, tenant, scopes, expires_in_days } => {
+            let expire_time = expires_in_days.map(|days| prost_types::Timestamp {
+                seconds: Clock::system().unix_millis() / 1000 + i64::from(days) * 86_400,
+                nanos: 0,
+            });
+            let request = CreateApiKeyRequest { tenant_id: tenant, name, scopes, expire_time };
+            Shown::one(Some(&keys.create_api_key(request).await?.into_inner()))
+        }
+        Command::Revoke { id } => {
+            Shown::one(keys.revoke_api_key(RevokeApiKeyRequest { id }).await?.into_inner().api_key.as_ref())
+        }
+    }
+}
+
+async fn list(keys: &ApiKeyServiceClient<Link>, tenant: &str) -> Result<Shown, TaskError> {
+    let page = |page_token| {
+        let mut keys = keys.clone();
+        async move {
+            let request = ListApiKeysRequest { tenant_id: tenant.to_owned(), page_size: PAGE, page_token };
+            let page = keys.list_api_keys(request).await?.into_inner();
+            Ok((page.api_keys, page.next_page_token))
+        }
+    };
+    Shown::rows(&all_pages(page).await?, COLUMNS)
+}
