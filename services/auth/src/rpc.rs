@@ -9,8 +9,7 @@ pub use authentication::AuthenticationApi;
 pub use tenants::TenantApi;
 
 use headgate_kit::Failure;
-use headgate_kit::error::ErrorReason;
 
 fn no_such(kind: &str) -> Failure {
-    Failure::new(ErrorReason::NotFound, format!("there is no such {kind}"))
+    Failure::no_such(kind)
 }

@@ -10,7 +10,7 @@ use crate::state::State;
 
 /// That there is no such thing.
 pub(crate) fn no_such(kind: &str) -> Failure {
-    Failure::new(ErrorReason::NotFound, format!("there is no such {kind}"))
+    Failure::no_such(kind)
 }
 
 fn taken(kind: &str, field: &str) -> Failure {

@@ -41,6 +41,11 @@ impl Failure {
         Self::new(ErrorReason::InvalidRequest, message).with("field", field)
     }
 
+    /// A resource that does not exist, or not for who asks: the two are answered alike.
+    pub fn no_such(kind: &str) -> Self {
+        Self::new(ErrorReason::NotFound, format!("there is no such {kind}"))
+    }
+
     /// A fault of our own: the cause goes to the log, the caller learns only that there was one.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");

@@ -14,7 +14,6 @@ pub mod config;
 mod cooldown;
 mod error;
 mod estimate;
-mod follow;
 mod grpc;
 mod headers;
 mod keeper;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn};
+use headgate_kit::follow::follow;
 use headgate_kit::snapshot::Snapshots;
 use headgate_kit::spool::{OpenEntry, Spool, SpoolError};
 use headgate_kit::tasks::Tasks;
@@ -26,7 +27,6 @@ use crate::authenticate::Authenticator;
 use crate::breaker::Breakers;
 use crate::config::Config;
 use crate::cooldown::Cooldowns;
-use crate::follow::follow;
 use crate::grpc::{Inference, Routing};
 use crate::keeper::Keeper;
 use crate::keys::{Keys, Now};
