@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sensitive: Vec<_> = pool.all_messages().filter(|m| hides_something(m, &pool)).collect();
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
+    // A request's type tells which call it is for.
     config.enable_type_names();
     config.skip_debug(sensitive.iter().map(|m| format!(".{}", m.full_name())));
     config.service_generator(Box::new(stubs::WithStubs(tonic_prost_build::configure().service_generator())));
