@@ -9,12 +9,24 @@ use headgate_proto::common::v1::Role;
 use jsonwebtoken::EncodingKey;
 use jsonwebtoken::jwk::JwkSet;
 use secrecy::ExposeSecret as _;
+use tonic::Request;
 
 use crate::claims::Claims;
 use crate::jwk::public_jwk;
 
 /// How long its tokens are good for, in seconds.
 pub const LIFETIME_S: i64 = 300;
+
+/// A request that presents a credential.
+///
+/// # Panics
+/// When the credential is not ASCII.
+#[must_use]
+pub fn bearing<M>(message: M, credential: &str) -> Request<M> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {credential}").parse().expect("ASCII"));
+    request
+}
 
 /// Signs tokens with a key of its own.
 pub struct Issuer {
@@ -59,6 +71,12 @@ impl Issuer {
             super_admin: false,
             tenants,
         }
+    }
+
+    /// A token of this user, issued now.
+    #[must_use]
+    pub fn token(&self, user_id: &str, tenants: &[(&str, Role)]) -> String {
+        self.sign(&self.claims(user_id, tenants))
     }
 
     /// The token that says so.

@@ -40,11 +40,11 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use headgate_access::Gate;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn};
 use headgate_kit::db::{self, Sole, Source};
-use headgate_kit::identity::OperatorGuard;
 use headgate_kit::ids;
 use headgate_kit::records::{CaughtUp, RecordSource};
 use headgate_kit::spool::{OpenEntry, Spool};
@@ -93,7 +93,7 @@ pub struct Deps {
     /// Takes the metrics.
     pub registry: Registry,
     /// Guards `BudgetService`.
-    pub operator: OperatorGuard,
+    pub gate: Gate,
     /// Takes the records of expired leases. It must be among the sources that are handed to [`Budget::consume`] and to
     /// the ledger.
     pub outbox: Spool,
@@ -136,7 +136,7 @@ pub struct Budget {
     policies: Arc<tokio::sync::Mutex<()>>,
     /// That nobody else counts in memory, until the last clone is gone.
     _sole: Option<Sole>,
-    operator: OperatorGuard,
+    gate: Gate,
     tasks: Tasks,
     behind: Arc<AtomicUsize>,
     /// Of every source, whether it was read up to where it stood at the start.
@@ -193,7 +193,7 @@ impl Budget {
             store,
             policies,
             _sole: sole,
-            operator: deps.operator,
+            gate: deps.gate,
             tasks: deps.tasks,
             behind,
             backlogs: Arc::default(),
@@ -215,7 +215,7 @@ impl Budget {
         conn::local(self.admission_service()).with_direct(direct)
     }
 
-    /// The service that sets limits and budgets. For operators.
+    /// The service that sets limits and budgets.
     #[must_use]
     pub fn budget_service(&self) -> BudgetServiceServer<Budgets> {
         BudgetServiceServer::new(Budgets(self.clone()))

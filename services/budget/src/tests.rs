@@ -2,17 +2,18 @@
 
 mod fleet;
 mod restart;
+mod rights;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use headgate_access::Gate;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{Conn, local};
 use headgate_kit::db::testing::TestDb;
 use headgate_kit::error::{ErrorReason, Failure};
-use headgate_kit::identity::OperatorGuard;
 use headgate_kit::identity::testing::{Operator, as_operator};
 use headgate_kit::on_both_engines;
 use headgate_kit::records::RecordSource;
@@ -80,7 +81,7 @@ impl Service {
             database: db.source("budget"),
             tasks: tasks.clone(),
             registry: prometheus::Registry::new(),
-            operator: OperatorGuard::new("operator".to_owned().into()),
+            gate: Gate::new("operator".into(), clock.clone()),
             outbox: outbox.clone(),
             unfinished,
             redis,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use headgate_access::Gate;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{self, Conn, local};
 use headgate_kit::db::{self, Source};
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     /// Where REST connections are driven. `None` without an edge.
     pub(crate) workers: Option<Workers>,
     pub(crate) operator: OperatorGuard,
+    /// Guards what people and operators call.
+    pub(crate) gate: Gate,
     pub(crate) identity: Identity,
     /// `None` where no service has a use for it.
     pub(crate) master_key: Option<MasterKey>,
@@ -270,7 +273,7 @@ impl Context {
             database,
             tasks: self.back.clone(),
             registry: self.registry.clone(),
-            operator: self.operator.clone(),
+            gate: self.gate.clone(),
             outbox,
             unfinished,
             redis: settings.redis.clone(),
@@ -284,12 +287,12 @@ impl Context {
             database,
             tasks: self.back.clone(),
             registry: self.registry.clone(),
-            operator: self.operator.clone(),
+            gate: self.gate.clone(),
         }
     }
 
     fn runtime(&self, data_dir: &Path) -> headgate_runtime_manager::Deps {
-        headgate_runtime_manager::Deps { data_dir: data_dir.to_owned(), operator: self.operator.clone() }
+        headgate_runtime_manager::Deps { data_dir: data_dir.to_owned(), gate: self.gate.clone() }
     }
 
     fn adapter(&self) -> Result<headgate_inference_adapter::Deps, ComposeError> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use headgate_access::Gate;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::local;
 use headgate_kit::identity::{Identity, OperatorGuard};
@@ -145,8 +146,11 @@ fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, B
         .runs(Service::Edge)
         .then(|| Workers::start("headgate-edge", settings.edge.worker_threads()))
         .transpose()?;
+    let operator = data.operator_token(settings)?;
     let seals = here.runs_any(&[Service::Catalog, Service::Adapter]);
     Ok(Context {
+        operator: OperatorGuard::new(operator.clone()),
+        gate: Gate::new(operator, clock.clone()),
         identity: Identity::new(&settings.identity, &here.names(), &clock)?,
         master_key: seals.then(|| data.master_key(settings)).transpose()?,
         here,
@@ -157,7 +161,6 @@ fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, B
         back: Tasks::new(),
         storage,
         workers,
-        operator: OperatorGuard::new(data.operator_token(settings)?),
         superseded: CancellationToken::new(),
     })
 }

@@ -15,7 +15,7 @@ mod testing;
 
 use std::path::PathBuf;
 
-use headgate_kit::identity::OperatorGuard;
+use headgate_access::Gate;
 use headgate_proto::runtime::v1::local_model_service_server::LocalModelServiceServer;
 
 pub use crate::config::Config;
@@ -28,7 +28,7 @@ pub struct Deps {
     /// The data folder, whose `models` is the default model folder.
     pub data_dir: PathBuf,
     /// Guards its RPCs.
-    pub operator: OperatorGuard,
+    pub gate: Gate,
 }
 
 /// Why the service cannot start. Nothing yet can keep it from starting.
@@ -52,7 +52,7 @@ impl RuntimeManager {
             Some(dir) => ModelFolder::Configured(dir),
             None => ModelFolder::Default(deps.data_dir.join("models")),
         };
-        Ok(Self { api: LocalModelApi::new(folder, deps.operator) })
+        Ok(Self { api: LocalModelApi::new(folder, deps.gate) })
     }
 
     /// The gRPC service that lists local models.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use headgate_access::Gate;
 use headgate_kit::error::{ErrorReason, Failure};
-use headgate_kit::identity::OperatorGuard;
 use headgate_proto::runtime::v1::local_model_service_server::LocalModelService;
 use headgate_proto::runtime::v1::{ListLocalModelsRequest, ListLocalModelsResponse, LocalModel};
 use tokio::sync::Semaphore;
@@ -21,17 +21,17 @@ const MAX_PAGE_SIZE: u32 = 1000;
 /// Scans that read the disk at the same time; the others wait.
 const MAX_SCANS: usize = 2;
 
-/// Lists local models for operators. See the proto for what its calls promise. Clones share everything.
+/// Lists local models for super admins. See the proto for what its calls promise. Clones share everything.
 #[derive(Clone)]
 pub struct LocalModelApi {
     folder: ModelFolder,
-    operator: OperatorGuard,
+    gate: Gate,
     scans: Arc<Semaphore>,
 }
 
 impl LocalModelApi {
-    pub(crate) fn new(folder: ModelFolder, operator: OperatorGuard) -> Self {
-        Self { folder, operator, scans: Arc::new(Semaphore::new(MAX_SCANS)) }
+    pub(crate) fn new(folder: ModelFolder, gate: Gate) -> Self {
+        Self { folder, gate, scans: Arc::new(Semaphore::new(MAX_SCANS)) }
     }
 }
 
@@ -41,7 +41,7 @@ impl LocalModelService for LocalModelApi {
         &self,
         request: Request<ListLocalModelsRequest>,
     ) -> Result<Response<ListLocalModelsResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let request = request.into_inner();
         let size = page_size(request.page_size)?;
         let permit = Arc::clone(&self.scans).acquire_owned().await.map_err(Failure::internal)?;

@@ -11,9 +11,9 @@ mod metrics;
 mod pending;
 mod service;
 
+use headgate_access::Gate;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::Source;
-use headgate_kit::identity::OperatorGuard;
 use headgate_kit::records::RecordSource;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::usage::v1::usage_service_server::UsageServiceServer;
@@ -40,7 +40,7 @@ pub struct Deps {
     /// Where its metrics are registered.
     pub registry: prometheus::Registry,
     /// Guards its RPCs.
-    pub operator: OperatorGuard,
+    pub gate: Gate,
 }
 
 /// Why the service cannot start.
@@ -56,7 +56,7 @@ pub enum BuildError {
 pub struct Usage {
     config: Config,
     tasks: Tasks,
-    operator: OperatorGuard,
+    gate: Gate,
     ledger: Ledger,
     metrics: Metrics,
     pending: Pending,
@@ -73,7 +73,7 @@ impl Usage {
         Ok(Self {
             config,
             tasks: deps.tasks,
-            operator: deps.operator,
+            gate: deps.gate,
             ledger: Ledger::new(db, deps.clock),
             metrics: Metrics::new(&deps.registry, pending.clone()),
             pending,
@@ -96,10 +96,6 @@ impl Usage {
     /// The gRPC service that reads the ledger.
     #[must_use]
     pub fn usage_service(&self) -> UsageServiceServer<UsageApi> {
-        UsageServiceServer::new(UsageApi::new(
-            self.ledger.clone(),
-            self.pending.clone(),
-            self.operator.clone(),
-        ))
+        UsageServiceServer::new(UsageApi::new(self.ledger.clone(), self.pending.clone(), self.gate.clone()))
     }
 }

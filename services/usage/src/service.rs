@@ -4,28 +4,30 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use headgate_access::{Caller, Gate};
 use headgate_kit::error::Failure;
-use headgate_kit::identity::OperatorGuard;
 use headgate_proto::usage::v1::usage_service_server::UsageService;
 use headgate_proto::usage::v1::{
     GetUsageSummaryRequest, GetUsageSummaryResponse, ListUsageRecordsRequest, ListUsageRecordsResponse,
+    UsageFilter,
 };
+use prost::Name;
 use tonic::{Request, Response, Status};
 
 use self::request::{filter, page_size, page_token, read_page_token};
 use crate::ledger::{Ledger, Summary};
 use crate::pending::Pending;
 
-/// Reads the ledger for operators. See the proto for what its calls promise.
+/// Reads the ledger. See the proto for what its calls promise.
 pub struct UsageApi {
     ledger: Ledger,
     pending: Pending,
-    operator: OperatorGuard,
+    gate: Gate,
 }
 
 impl UsageApi {
-    pub(crate) fn new(ledger: Ledger, pending: Pending, operator: OperatorGuard) -> Self {
-        Self { ledger, pending, operator }
+    pub(crate) fn new(ledger: Ledger, pending: Pending, gate: Gate) -> Self {
+        Self { ledger, pending, gate }
     }
 }
 
@@ -35,7 +37,7 @@ impl UsageService for UsageApi {
         &self,
         request: Request<ListUsageRecordsRequest>,
     ) -> Result<Response<ListUsageRecordsResponse>, Status> {
-        self.operator.check(&request)?;
+        self.check(&request, request.get_ref().filter.as_ref())?;
         let request = request.into_inner();
         let size = page_size(request.page_size)?;
         let after = read_page_token(&request.page_token)?;
@@ -51,12 +53,28 @@ impl UsageService for UsageApi {
         &self,
         request: Request<GetUsageSummaryRequest>,
     ) -> Result<Response<GetUsageSummaryResponse>, Status> {
-        self.operator.check(&request)?;
+        let caller = self.check(&request, request.get_ref().filter.as_ref())?;
         let filter = filter(request.into_inner().filter.unwrap_or_default())?;
         // Asked first: a record that is stored in between is then counted twice rather than not at all.
-        let pending = self.pending.records();
+        let pending = if caller.is_super_admin() { self.pending.records() } else { 0 };
         let summary = self.ledger.summary(&filter).await.map_err(unavailable)?;
         Ok(Response::new(encode(&summary, pending)))
+    }
+}
+
+impl UsageApi {
+    /// Rows of one tenant are for its people, rows of all of them for super admins.
+    fn check<M: Name>(&self, request: &Request<M>, filter: Option<&UsageFilter>) -> Result<Caller, Status> {
+        let tenant_id = filter.map(|filter| filter.tenant_id.as_str()).filter(|id| !id.is_empty());
+        if tenant_id.is_some() {
+            return self.gate.check_in(request, tenant_id, "tenant");
+        }
+        let caller = self.gate.check_across(request)?;
+        if caller.is_super_admin() {
+            return Ok(caller);
+        }
+        let message = "filter.tenant_id is required: only super admins read the rows of all tenants";
+        Err(Failure::invalid("filter.tenant_id", message).into())
     }
 }
 

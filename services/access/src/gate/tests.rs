@@ -5,7 +5,7 @@ use headgate_proto::catalog::v1::ListProvidersRequest;
 
 use super::*;
 use crate::methods;
-use crate::testing::Issuer;
+use crate::testing::{Issuer, bearing};
 
 const OPERATOR: &str = "the operator token";
 const ROLES: [Role; 4] = [Role::Viewer, Role::Member, Role::Admin, Role::Owner];
@@ -31,7 +31,7 @@ impl Setting {
     }
 
     fn user(&self, tenants: &[(&str, Role)]) -> String {
-        self.issuer.sign(&self.issuer.claims("ada", tenants))
+        self.issuer.token("ada", tenants)
     }
 
     fn super_admin(&self) -> String {
@@ -59,17 +59,7 @@ impl Setting {
 }
 
 fn presenting(credential: Option<&str>) -> MetadataMap {
-    let mut metadata = MetadataMap::new();
-    if let Some(credential) = credential {
-        metadata.insert("authorization", format!("Bearer {credential}").parse().unwrap());
-    }
-    metadata
-}
-
-fn bearing<M>(message: M, credential: &str) -> Request<M> {
-    let mut request = Request::new(message);
-    *request.metadata_mut() = presenting(Some(credential));
-    request
+    credential.map(|credential| bearing((), credential).metadata().clone()).unwrap_or_default()
 }
 
 fn reason(checked: Result<Caller, Failure>) -> Answer {

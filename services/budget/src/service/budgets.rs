@@ -1,9 +1,10 @@
-//! `BudgetService`: what operators set.
+//! `BudgetService`: what people set.
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::budget::v1 as pb;
 use headgate_proto::budget::v1::budget_service_server::BudgetService;
+use prost::Name;
 use tonic::{Request, Response, Status};
 
 use super::wire;
@@ -20,7 +21,7 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::GetLimitsRequest>,
     ) -> Result<Response<pb::GetLimitsResponse>, Status> {
-        self.0.operator.check(&request)?;
+        self.check(&request, request.get_ref().scope.as_ref())?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
         let limits = self.0.engine.policies().get(&scope).limits;
         Ok(Response::new(pb::GetLimitsResponse { limits: Some(limits.into()) }))
@@ -30,7 +31,7 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::SetLimitsRequest>,
     ) -> Result<Response<pb::SetLimitsResponse>, Status> {
-        self.0.operator.check(&request)?;
+        self.check(&request, request.get_ref().scope.as_ref())?;
         let request = request.into_inner();
         let scope = wire::scope("scope", request.scope)?;
         let limits = request.limits.ok_or_else(|| Failure::invalid("limits", "limits is required"))?;
@@ -43,7 +44,7 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::GetBudgetRequest>,
     ) -> Result<Response<pb::GetBudgetResponse>, Status> {
-        self.0.operator.check(&request)?;
+        self.check(&request, request.get_ref().scope.as_ref())?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
         Ok(Response::new(pb::GetBudgetResponse { status: Some(self.status(&scope).await?) }))
     }
@@ -52,7 +53,8 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::SetBudgetRequest>,
     ) -> Result<Response<pb::SetBudgetResponse>, Status> {
-        self.0.operator.check(&request)?;
+        let scope = request.get_ref().budget.as_ref().and_then(|budget| budget.scope.as_ref());
+        self.check(&request, scope)?;
         let budget = request.into_inner().budget;
         let budget = budget.ok_or_else(|| Failure::invalid("budget", "budget is required"))?;
         let (scope, budget) = wire::budget(budget)?;
@@ -64,7 +66,7 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::DeleteBudgetRequest>,
     ) -> Result<Response<pb::DeleteBudgetResponse>, Status> {
-        self.0.operator.check(&request)?;
+        self.check(&request, request.get_ref().scope.as_ref())?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
         if !self.0.delete_budget(&scope).await? {
             return Err(no_budget().into());
@@ -74,6 +76,23 @@ impl BudgetService for Budgets {
 }
 
 impl Budgets {
+    /// Which tenant a key is of is not known here for certain, so what is of keys is for super admins.
+    fn check<M: Name>(&self, request: &Request<M>, scope: Option<&pb::Scope>) -> Result<(), Status> {
+        let gate = &self.0.gate;
+        let key = match scope.and_then(|scope| scope.scope.as_ref()) {
+            Some(pb::scope::Scope::TenantId(id)) => {
+                return gate.check_in(request, Some(id), "tenant").map(drop);
+            }
+            Some(pb::scope::Scope::KeyId(_)) => true,
+            None => false,
+        };
+        if gate.check_across(request)?.is_super_admin() || !key {
+            return Ok(());
+        }
+        let message = "limits and budgets of API keys take a super admin";
+        Err(Failure::new(ErrorReason::PermissionDenied, message).into())
+    }
+
     async fn status(&self, scope: &Scope) -> Result<pb::BudgetStatus, Failure> {
         let budget = self.0.engine.policies().get(scope).budget.ok_or_else(no_budget)?;
         Ok(wire::status(self.0.engine.standing(scope, budget).await?))

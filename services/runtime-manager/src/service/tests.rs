@@ -1,12 +1,13 @@
 use std::path::Path;
 
+use headgate_kit::clock::Clock;
+
 use super::*;
 use crate::testing::llama;
 use crate::{Config, Deps, RuntimeManager};
 
 async fn api(data_dir: &Path, models_dir: Option<&Path>) -> LocalModelApi {
-    let deps =
-        Deps { data_dir: data_dir.to_owned(), operator: OperatorGuard::new("op-token".to_owned().into()) };
+    let deps = Deps { data_dir: data_dir.to_owned(), gate: Gate::new("op-token".into(), Clock::manual(0)) };
     let config = Config { models_dir: models_dir.map(Path::to_owned) };
     RuntimeManager::build(config, deps).await.unwrap().api
 }

@@ -1,8 +1,8 @@
 //! Over a real spool and a real database.
 
+use headgate_access::Gate;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::testing::TestDb;
-use headgate_kit::identity::OperatorGuard;
 use headgate_kit::on_both_engines;
 use headgate_kit::spool::{Options, Spool};
 use headgate_kit::tasks::Tasks;
@@ -35,7 +35,7 @@ impl Process {
             database: db.source("usage"),
             tasks: tasks.clone(),
             registry: registry.clone(),
-            operator: OperatorGuard::new("op-token".to_owned().into()),
+            gate: Gate::new("op-token".into(), Clock::manual(0)),
         };
         let usage = Usage::build(config, deps).await.unwrap();
         let options = Options {

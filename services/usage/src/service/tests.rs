@@ -1,4 +1,6 @@
 use bytes::Bytes;
+use headgate_access::Role;
+use headgate_access::testing::{Issuer, bearing};
 use headgate_kit::clock::Clock;
 use headgate_kit::db::testing::TestDb;
 use headgate_kit::error::ErrorReason;
@@ -16,7 +18,8 @@ on_both_engines!(
     pages_follow_one_another_by_their_tokens,
     times_are_rounded_to_the_rows_that_they_mean,
     bad_values_are_refused_by_name,
-    only_operators_read,
+    strangers_read_nothing,
+    people_read_their_tenants_rows_only,
 );
 
 async fn api(db: &TestDb, rows: u32) -> UsageApi {
@@ -25,12 +28,12 @@ async fn api(db: &TestDb, rows: u32) -> UsageApi {
         database: db.source("usage"),
         tasks: Tasks::new(),
         registry: prometheus::Registry::new(),
-        operator: OperatorGuard::new("op-token".to_owned().into()),
+        gate: Gate::new("op-token".into(), Clock::manual(0)),
     };
     let usage = Usage::build(Config::default(), deps).await.unwrap();
     let records: Vec<Bytes> = (0..rows).map(|n| record(n).encode_to_vec().into()).collect();
     usage.ledger.apply(&records).await.unwrap();
-    UsageApi::new(usage.ledger, usage.pending, usage.operator)
+    UsageApi::new(usage.ledger, usage.pending, usage.gate)
 }
 
 fn record(number: u32) -> UsageRecord {
@@ -107,11 +110,46 @@ async fn bad_values_are_refused_by_name(db: TestDb) {
     }
 }
 
-async fn only_operators_read(db: TestDb) {
+async fn strangers_read_nothing(db: TestDb) {
     let api = api(&db, 1).await;
     let missing = api.list_usage_records(Request::new(ListUsageRecordsRequest::default())).await;
     assert_eq!(refusal(missing).0, ErrorReason::MissingCredential);
     let mut wrong = ask(GetUsageSummaryRequest::default());
     wrong.metadata_mut().insert("authorization", "Bearer guess".parse().unwrap());
     assert_eq!(refusal(api.get_usage_summary(wrong).await).0, ErrorReason::InvalidCredential);
+}
+
+async fn people_read_their_tenants_rows_only(db: TestDb) {
+    let api = api(&db, 3).await;
+    let records: Vec<Bytes> = [("acme", 10), ("globex", 11), ("acme", 12)]
+        .map(|(tenant, n)| UsageRecord { tenant_id: tenant.into(), key_id: tenant.into(), ..record(n) })
+        .map(|record| record.encode_to_vec().into())
+        .to_vec();
+    api.ledger.apply(&records).await.unwrap();
+    let issuer = Issuer::new("one", Clock::manual(0));
+    api.gate.apply(issuer.snapshot(Vec::new()));
+    let viewer = issuer.token("ada", &[("acme", Role::Viewer)]);
+    let rows = async |filter: UsageFilter| {
+        let request = ListUsageRecordsRequest { filter: Some(filter.clone()), ..Default::default() };
+        let listed = api.list_usage_records(bearing(request, &viewer)).await;
+        let summed =
+            api.get_usage_summary(bearing(GetUsageSummaryRequest { filter: Some(filter) }, &viewer)).await;
+        let listed =
+            listed.map(|page| page.into_inner().records.len() as u64).map_err(|s| Failure::from_status(&s));
+        let summed = summed.map(|sums| sums.into_inner().requests).map_err(|s| Failure::from_status(&s));
+        assert_eq!(listed, summed);
+        listed
+    };
+    let of = |tenant: &str| UsageFilter { tenant_id: tenant.into(), ..Default::default() };
+    assert_eq!(rows(of("acme")).await, Ok(2));
+    assert_eq!(rows(UsageFilter { key_id: "globex".into(), ..of("acme") }).await, Ok(0));
+    let other = rows(of("globex")).await.unwrap_err();
+    assert_eq!((other.reason, &other), (ErrorReason::NotFound, &rows(of("none")).await.unwrap_err()));
+    let all = rows(UsageFilter::default()).await.unwrap_err();
+    assert_eq!(
+        (all.reason, all.metadata["field"].as_str()),
+        (ErrorReason::InvalidRequest, "filter.tenant_id")
+    );
+    let sums = api.get_usage_summary(ask(GetUsageSummaryRequest::default())).await.unwrap();
+    assert_eq!(sums.into_inner().requests, 6, "operators read all");
 }
