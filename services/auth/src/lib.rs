@@ -26,10 +26,10 @@ mod verify;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use headgate_access::Gate;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::{self, Source};
-use headgate_kit::identity::OperatorGuard;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyServiceServer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
@@ -62,8 +62,8 @@ pub struct Deps {
     pub tasks: Tasks,
     /// Where the service counts.
     pub registry: prometheus::Registry,
-    /// Guards what only operators may do.
-    pub operator: OperatorGuard,
+    /// Guards what people and operators may do.
+    pub gate: Gate,
 }
 
 /// Why the service cannot start.
@@ -91,7 +91,7 @@ impl BuildError {
 pub struct Auth {
     registry: Arc<Registry>,
     metrics: Metrics,
-    operator: OperatorGuard,
+    gate: Gate,
 }
 
 impl Auth {
@@ -121,7 +121,7 @@ impl Auth {
         let metrics = Metrics::new(&deps.registry);
         let registry = Arc::new(Registry::new(store, directory, pepper, deps.clock, deps.tasks));
         registry.follow_others();
-        Ok(Self { registry, metrics, operator: deps.operator })
+        Ok(Self { registry, metrics, gate: deps.gate })
     }
 
     /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing; doing it again
@@ -134,16 +134,16 @@ impl Auth {
         bootstrap::apply(&self.registry, bootstrap).await
     }
 
-    /// Serves tenants to operators.
+    /// Serves tenants to their people.
     #[must_use]
     pub fn tenant_service(&self) -> TenantServiceServer<TenantApi> {
-        TenantServiceServer::new(TenantApi::new(Arc::clone(&self.registry), self.operator.clone()))
+        TenantServiceServer::new(TenantApi::new(Arc::clone(&self.registry), self.gate.clone()))
     }
 
-    /// Serves API keys to operators.
+    /// Serves API keys to the people of their tenants.
     #[must_use]
     pub fn api_key_service(&self) -> ApiKeyServiceServer<ApiKeyApi> {
-        ApiKeyServiceServer::new(ApiKeyApi::new(Arc::clone(&self.registry), self.operator.clone()))
+        ApiKeyServiceServer::new(ApiKeyApi::new(Arc::clone(&self.registry), self.gate.clone()))
     }
 
     /// Serves verification and the watch of keys to peer services.

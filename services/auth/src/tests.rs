@@ -3,6 +3,7 @@
 mod bootstrap;
 mod keys;
 mod replicas;
+mod rights;
 mod tenants;
 mod watch;
 
@@ -49,7 +50,7 @@ impl Fixture {
             database: db.source("auth"),
             tasks: Tasks::new(),
             registry: prometheus::Registry::new(),
-            operator: OperatorGuard::new("operator-token".into()),
+            gate: Gate::new("operator-token".into(), Clock::manual(NOW_MICROS)),
         }
     }
 

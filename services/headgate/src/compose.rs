@@ -246,7 +246,7 @@ impl Context {
             database,
             tasks: self.front.clone(),
             registry: self.registry.clone(),
-            operator: self.operator.clone(),
+            gate: self.gate.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headgate_kit::identity::OperatorGuard;
+use headgate_access::Gate;
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyService;
 use headgate_proto::auth::v1::{
@@ -19,16 +19,16 @@ use crate::registry::Registry;
 use crate::{key, validate};
 use headgate_kit::page::Page;
 
-/// Serves API keys to operators.
+/// Serves API keys to the people of their tenants.
 #[derive(Clone)]
 pub struct ApiKeyApi {
     registry: Arc<Registry>,
-    operator: OperatorGuard,
+    gate: Gate,
 }
 
 impl ApiKeyApi {
-    pub(crate) fn new(registry: Arc<Registry>, operator: OperatorGuard) -> Self {
-        Self { registry, operator }
+    pub(crate) fn new(registry: Arc<Registry>, gate: Gate) -> Self {
+        Self { registry, gate }
     }
 
     /// A key as asked for, whose secret part is `secret`.
@@ -56,7 +56,7 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let secret = key::random_secret();
         let key = self.draw_up(request.into_inner(), &secret)?;
         let made = self.registry.change(move |directory| create(directory, key)).await?;
@@ -68,8 +68,8 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<GetApiKeyRequest>,
     ) -> Result<Response<GetApiKeyResponse>, Status> {
-        self.operator.check(&request)?;
         let key = self.registry.read().key(&request.get_ref().id).map(Key::to_proto);
+        self.gate.check_in(&request, key.as_ref().map(|key| key.tenant_id.as_str()), "API key")?;
         let key = key.ok_or_else(|| no_such("API key"))?;
         Ok(Response::new(GetApiKeyResponse { api_key: Some(key) }))
     }
@@ -78,7 +78,7 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let ListApiKeysRequest { tenant_id, page_size, page_token } = request.into_inner();
         validate::id("tenant_id", &tenant_id)?;
         let page = Page::parse(page_size, &page_token)?;
@@ -93,7 +93,8 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        self.operator.check(&request)?;
+        let owner = self.registry.read().key(&request.get_ref().id).map(|key| key.tenant_id.clone());
+        self.gate.check_in(&request, owner.as_deref(), "API key")?;
         let id = request.into_inner().id;
         let now_ms = self.registry.clock.unix_millis();
         let key = self.registry.change(move |directory| revoke(directory, &id, now_ms)).await?;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use headgate_access::Gate;
 use headgate_kit::error::ErrorReason;
-use headgate_kit::identity::OperatorGuard;
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::tenant_service_server::TenantService;
 use headgate_proto::auth::v1::{
@@ -19,16 +19,16 @@ use crate::registry::Registry;
 use crate::validate;
 use headgate_kit::page::Page;
 
-/// Serves tenants to operators.
+/// Serves tenants: to their people, and all of them to super admins.
 #[derive(Clone)]
 pub struct TenantApi {
     registry: Arc<Registry>,
-    operator: OperatorGuard,
+    gate: Gate,
 }
 
 impl TenantApi {
-    pub(crate) fn new(registry: Arc<Registry>, operator: OperatorGuard) -> Self {
-        Self { registry, operator }
+    pub(crate) fn new(registry: Arc<Registry>, gate: Gate) -> Self {
+        Self { registry, gate }
     }
 }
 
@@ -38,7 +38,7 @@ impl TenantService for TenantApi {
         &self,
         request: Request<CreateTenantRequest>,
     ) -> Result<Response<CreateTenantResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let CreateTenantRequest { name, id } = request.into_inner();
         validate::name("name", &name)?;
         let id = if id.is_empty() { ids::prefixed("tenant", &self.registry.clock) } else { id };
@@ -53,8 +53,9 @@ impl TenantService for TenantApi {
         &self,
         request: Request<GetTenantRequest>,
     ) -> Result<Response<GetTenantResponse>, Status> {
-        self.operator.check(&request)?;
-        let tenant = self.registry.read().tenant(&request.get_ref().id).map(Tenant::to_proto);
+        let id = &request.get_ref().id;
+        let tenant = self.registry.read().tenant(id).map(Tenant::to_proto);
+        self.gate.check_in(&request, tenant.as_ref().map(|tenant| tenant.id.as_str()), "tenant")?;
         let tenant = tenant.ok_or_else(|| no_such("tenant"))?;
         Ok(Response::new(GetTenantResponse { tenant: Some(tenant) }))
     }
@@ -63,11 +64,12 @@ impl TenantService for TenantApi {
         &self,
         request: Request<ListTenantsRequest>,
     ) -> Result<Response<ListTenantsResponse>, Status> {
-        self.operator.check(&request)?;
+        let caller = self.gate.check_across(&request)?;
         let ListTenantsRequest { page_size, page_token } = request.into_inner();
         let page = Page::parse(page_size, &page_token)?;
         let directory = self.registry.read();
-        let (rows, next_page_token) = page.cut(directory.tenants_after(&page.after), |tenant| &tenant.id);
+        let own = directory.tenants_after(&page.after).filter(|tenant| caller.sees(&tenant.id));
+        let (rows, next_page_token) = page.cut(own, |tenant| &tenant.id);
         let tenants = rows.into_iter().map(Tenant::to_proto).collect();
         Ok(Response::new(ListTenantsResponse { tenants, next_page_token }))
     }
@@ -76,7 +78,7 @@ impl TenantService for TenantApi {
         &self,
         request: Request<SetTenantStatusRequest>,
     ) -> Result<Response<SetTenantStatusResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let SetTenantStatusRequest { id, status } = request.into_inner();
         let status = TenantStatus::try_from(status)
             .ok()
