@@ -78,7 +78,10 @@ async fn a_disabled_model_is_404_and_a_new_price_is_charged_from_then_on() {
     let found = models.get_model(GetModelRequest { name: "m".into() }).await.unwrap().into_inner();
     let mut model = found.model.unwrap();
     model.enabled = false;
-    models.update_model(UpdateModelRequest { model: Some(model.clone()) }).await.unwrap();
+    models
+        .update_model(UpdateModelRequest { model: Some(model.clone()), etag: String::new() })
+        .await
+        .unwrap();
     let client = headgate.client();
     let refused = [
         chat_until(&client, "m", 404).await,
@@ -94,7 +97,7 @@ async fn a_disabled_model_is_404_and_a_new_price_is_charged_from_then_on() {
 
     model.enabled = true;
     model.price.as_mut().unwrap().output_nano_usd_per_1k_tokens *= 2;
-    models.update_model(UpdateModelRequest { model: Some(model) }).await.unwrap();
+    models.update_model(UpdateModelRequest { model: Some(model), etag: String::new() }).await.unwrap();
     let _ = chat_until(&headgate.client(), "m", 200).await;
     let new = headgate.rows(2).await.remove(0);
     assert_eq!(new.cost_nano_usd - old.cost_nano_usd, 5 * 15_000);

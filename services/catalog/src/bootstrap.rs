@@ -11,8 +11,10 @@ use headgate_kit::money::Usd;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::change::Stamp;
 use crate::price::UsdPerMillionTokens;
 use crate::registry::Registry;
+use crate::state::State;
 
 /// What shall exist after a start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -152,5 +154,7 @@ pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Re
     let (wanted, faults) = form::check(bootstrap);
     faults.first()?;
     let (master_key, clock) = (registry.master_key.clone(), registry.clock.clone());
-    registry.change(move |state| Ok((plan::plan(state, wanted, &master_key, &clock)?, ()))).await
+    let plan =
+        move |state: &State, stamp: &Stamp| Ok((plan::plan(state, wanted, &master_key, &clock, stamp)?, ()));
+    registry.change(plan).await
 }

@@ -22,6 +22,24 @@ impl Provider {
     }
 }
 
+/// Which change it is, and when it is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    pub revision: u64,
+    pub unix_ms: i64,
+}
+
+impl Stamp {
+    /// What tells a row that this change writes from what it was before.
+    pub(crate) fn etag(&self) -> String {
+        self.revision.to_string()
+    }
+
+    pub(crate) fn time(&self) -> prost_types::Timestamp {
+        timestamp(self.unix_ms)
+    }
+}
+
 /// Rows to write together: new ones, and changed ones in full. Models always have a price.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Change {

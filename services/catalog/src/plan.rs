@@ -3,9 +3,9 @@
 use headgate_kit::clock::Clock;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, ids};
-use headgate_proto::catalog::v1::{Model, ModelTarget, TenantModels};
+use headgate_proto::catalog::v1::{Model, ModelTarget, Provider as ShownProvider, TenantModels};
 
-use crate::change::{Change, Provider, timestamp};
+use crate::change::{Change, Provider, Stamp, timestamp};
 use crate::state::State;
 
 /// That there is no such thing.
@@ -18,27 +18,54 @@ fn taken(kind: &str, field: &str) -> Failure {
     Failure::new(ErrorReason::AlreadyExists, message).with("field", field)
 }
 
-/// Adds a provider whose id and name are free.
-pub(crate) fn create_provider(state: &State, provider: Provider) -> Result<Change, Failure> {
+/// Refuses a change of something that is not as its author read it. An empty etag is any.
+pub(crate) fn check_etag(given: &str, present: &str) -> Result<(), Failure> {
+    if given.is_empty() || given == present {
+        return Ok(());
+    }
+    let message = "it was changed since it was read, read it again";
+    Err(Failure::new(ErrorReason::Conflict, message).with("field", "etag").with("etag", present))
+}
+
+/// Adds a provider whose id and name are free. Answers how it is then.
+pub(crate) fn create_provider(
+    state: &State,
+    provider: Provider,
+    stamp: &Stamp,
+) -> Result<(Change, ShownProvider), Failure> {
     if state.provider(&provider.shown.id).is_some() {
         return Err(taken("provider", "id"));
     }
-    put_provider(state, provider)
+    put_provider(state, provider, stamp)
 }
 
-/// Puts a provider in, in place of the one of its id; an empty change where that is the same.
-pub(crate) fn put_provider(state: &State, provider: Provider) -> Result<Change, Failure> {
+/// Puts a provider in, in place of the one of its id; an empty change where that is the same. Answers how it is then.
+pub(crate) fn put_provider(
+    state: &State,
+    mut provider: Provider,
+    stamp: &Stamp,
+) -> Result<(Change, ShownProvider), Failure> {
     let id = &provider.shown.id;
     if state.provider_named(&provider.shown.name).is_some_and(|other| other.shown.id != *id) {
         return Err(taken("provider", "name"));
     }
-    let same = state.provider(id) == Some(&provider);
-    Ok(if same { Change::default() } else { Change::provider(provider) })
+    if let Some(old) = state.provider(id) {
+        provider.shown.etag.clone_from(&old.shown.etag);
+        provider.shown.updated_at = old.shown.updated_at;
+        if provider == *old {
+            return Ok((Change::default(), provider.shown));
+        }
+    }
+    provider.shown.etag = stamp.etag();
+    provider.shown.updated_at = Some(stamp.time());
+    let shown = provider.shown.clone();
+    Ok((Change::provider(provider), shown))
 }
 
 /// Removes a provider that no model needs.
-pub(crate) fn delete_provider(state: &State, id: &str) -> Result<Change, Failure> {
-    state.provider(id).ok_or_else(|| no_such("provider"))?;
+pub(crate) fn delete_provider(state: &State, id: &str, etag: &str) -> Result<Change, Failure> {
+    let provider = state.provider(id).ok_or_else(|| no_such("provider"))?;
+    check_etag(etag, &provider.shown.etag)?;
     if state.is_targeted(id) {
         return Err(Failure::new(ErrorReason::Conflict, "a model has a target at this provider"));
     }
@@ -76,18 +103,27 @@ pub(crate) fn check_providers(
     }
 }
 
-/// Puts a model in, in place of the one of its id; an empty change where that is the same.
-pub(crate) fn put_model(state: &State, model: Model) -> Result<Change, Failure> {
+/// Puts a model in, in place of the one of its id; an empty change where that is the same. Answers how it is then.
+pub(crate) fn put_model(state: &State, mut model: Model, stamp: &Stamp) -> Result<(Change, Model), Failure> {
     if state.model_named(&model.name).is_some_and(|other| other.id != model.id) {
         return Err(taken("model", "name"));
     }
-    let same = state.model(&model.id) == Some(&model);
-    Ok(if same { Change::default() } else { Change::model(model) })
+    if let Some(old) = state.model(&model.id) {
+        model.etag.clone_from(&old.etag);
+        model.update_time = old.update_time;
+        if model == *old {
+            return Ok((Change::default(), model));
+        }
+    }
+    model.etag = stamp.etag();
+    model.update_time = Some(stamp.time());
+    Ok((Change::model(model.clone()), model))
 }
 
 /// Removes a model.
-pub(crate) fn delete_model(state: &State, name: &str) -> Result<Change, Failure> {
+pub(crate) fn delete_model(state: &State, name: &str, etag: &str) -> Result<Change, Failure> {
     let model = state.model_named(name).ok_or_else(|| no_such("model"))?;
+    check_etag(etag, &model.etag)?;
     Ok(Change { removed_model_ids: vec![model.id.clone()], ..Change::default() })
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, oneshot};
 use tonic::Status;
 
 use crate::BuildError;
-use crate::change::Change;
+use crate::change::{Change, Stamp};
 use crate::metrics::Metrics;
 use crate::state::State;
 use crate::store::Store;
@@ -80,13 +80,13 @@ impl Registry {
         self.state.read()
     }
 
-    /// Makes a change. `plan` sees the catalog as it is and nobody else changes it until the plan is carried out; it
-    /// answers what to write and what to tell the caller. An empty change is no change. A caller who goes away does
+    /// Makes a change. `plan` sees the catalog as it is, which nobody else changes until the plan is carried out, and
+    /// what its change is to be stamped with; it answers what to write and what to tell the caller. An empty change is no change. A caller who goes away does
     /// not stop a change half-way.
     pub(crate) async fn change<T, P>(self: &Arc<Self>, plan: P) -> Result<T, Failure>
     where
         T: Send + 'static,
-        P: FnOnce(&State) -> Result<(Change, T), Failure> + Send + 'static,
+        P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let this = Arc::clone(self);
@@ -99,7 +99,7 @@ impl Registry {
 
     async fn change_now<T, P>(&self, plan: P) -> Result<T, Failure>
     where
-        P: FnOnce(&State) -> Result<(Change, T), Failure>,
+        P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure>,
     {
         let _writing = self.writing.lock().await;
         let mut writing = self.store.begin().await?;
@@ -107,7 +107,8 @@ impl Registry {
         if let Some(state) = writing.missed(known).await? {
             self.replace(state);
         }
-        let (change, answer) = plan(&self.read())?;
+        let stamp = Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() };
+        let (change, answer) = plan(&self.read(), &stamp)?;
         if !change.is_empty() {
             let revision = writing.put(&change).await?;
             self.publish(&change, revision);

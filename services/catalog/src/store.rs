@@ -52,6 +52,11 @@ impl Store {
 }
 
 impl Writing {
+    /// The revision that the change makes.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// Everything as others left it, unless it is known at this revision.
     pub(crate) async fn missed(&mut self, known: u64) -> Result<Option<State>, Failure> {
         let last = self.revision - 1;
@@ -84,10 +89,10 @@ impl Writing {
             providers::remove(tx, id).await?;
         }
         for provider in &change.providers {
-            providers::put(tx, provider).await?;
+            providers::put(tx, provider, self.revision).await?;
         }
         for model in &change.models {
-            models::put(tx, model).await?;
+            models::put(tx, model, self.revision).await?;
         }
         for list in &change.tenant_models {
             tenant_models::put(tx, list).await?;
@@ -111,6 +116,11 @@ async fn everything(tx: &mut Tx, revision: u64) -> Result<State, BuildError> {
 
 fn away(cause: sqlx::Error) -> Failure {
     Failure::unavailable("the catalog's store", cause)
+}
+
+/// A number that this program counts, as it is stored.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A number that is never negative and fits its type, unless somebody else wrote it.

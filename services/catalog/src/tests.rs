@@ -1,6 +1,7 @@
 //! The service as its callers see it: generated clients over local connections, a real database.
 
 mod bootstrap;
+mod etags;
 mod models;
 mod providers;
 mod replicas;
@@ -82,8 +83,8 @@ fn openai(id: &str, api_key: &str) -> CreateProviderRequest {
         kind: ProviderKind::Openai.into(),
         base_url: "https://api.example.com/v1/".into(),
         api_key: api_key.into(),
-        deadlines: None,
         id: id.into(),
+        ..Default::default()
     }
 }
 

@@ -14,6 +14,7 @@ const MAX_NAME: usize = 128;
 const MAX_UPSTREAM_MODEL: usize = 256;
 const MAX_URL: usize = 2048;
 const MAX_TARGETS: usize = 64;
+const MAX_OFFERED: usize = 1000;
 /// Keeps the sum over a model's targets within 32 bits.
 const MAX_WEIGHT: u32 = 1_000_000;
 
@@ -49,6 +50,24 @@ pub(crate) fn model_names(field: &str, names: &[String]) -> Result<Vec<String>, 
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// Names of a provider's own for models, sorted and each once.
+pub(crate) fn upstream_models(field: &str, names: &[String]) -> Result<Vec<String>, Failure> {
+    require(names.len() <= MAX_OFFERED, field, || format!("must be at most {MAX_OFFERED} names"))?;
+    for (i, name) in names.iter().enumerate() {
+        upstream_model(&format!("{field}[{i}]"), name)?;
+    }
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// What a provider calls a model: 1 to 256 bytes of text.
+fn upstream_model(field: &str, name: &str) -> Result<(), Failure> {
+    let good = (1..=MAX_UPSTREAM_MODEL).contains(&name.len()) && !name.chars().any(char::is_control);
+    require(good, field, || format!("must be 1 to {MAX_UPSTREAM_MODEL} bytes of text"))
 }
 
 /// A kind of provider that is known.
@@ -156,11 +175,7 @@ fn targets(field: &str, targets: &[ModelTarget], faults: &mut Faults) {
     for (i, target) in targets.iter().take(MAX_TARGETS).enumerate() {
         let field = |name| format!("{field}[{i}].{name}");
         let upstream = &target.upstream_model;
-        let good =
-            (1..=MAX_UPSTREAM_MODEL).contains(&upstream.len()) && !upstream.chars().any(char::is_control);
-        faults.keep(require(good, &field("upstream_model"), || {
-            format!("must be 1 to {MAX_UPSTREAM_MODEL} bytes of text")
-        }));
+        faults.keep(upstream_model(&field("upstream_model"), upstream));
         let light = target.weight <= MAX_WEIGHT;
         faults.keep(require(light, &field("weight"), || format!("must be at most {MAX_WEIGHT}")));
         faults.keep(price(&field("price"), &target.price.unwrap_or_default()));

@@ -151,7 +151,7 @@ impl Raw {
         let default_price = model.price.unwrap_or_default();
         let usable = model.targets.iter().filter_map(|t| {
             let record = self.providers.get(&t.provider_id)?;
-            let provider = record.provider.as_ref().filter(|p| p.enabled)?;
+            let provider = record.provider.as_ref().filter(|p| p.is_active)?;
             let target = Target {
                 target_id: t.id.clone(),
                 provider_id: provider.id.clone(),

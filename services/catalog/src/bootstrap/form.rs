@@ -160,7 +160,7 @@ fn to_model(model: &BootstrapModel) -> Model {
         targets: targets.collect(),
         max_output_tokens: model.max_output_tokens,
         context_tokens: model.context_tokens,
-        create_time: None,
+        ..Default::default()
     }
 }
 

@@ -6,7 +6,7 @@ use headgate_kit::seal::MasterKey;
 use secrecy::ExposeSecret as _;
 
 use super::form::{Wanted, WantedProvider};
-use crate::change::{Change, Provider, timestamp};
+use crate::change::{Change, Provider, Stamp};
 use crate::credential;
 use crate::plan::{check_providers, put_model, put_provider, put_tenant_models, with_ids};
 use crate::state::State;
@@ -16,19 +16,20 @@ pub(super) fn plan(
     wanted: Wanted,
     master_key: &MasterKey,
     clock: &Clock,
+    stamp: &Stamp,
 ) -> Result<Change, Failure> {
     let named: Vec<String> = wanted.providers.iter().map(|provider| provider.shown.id.clone()).collect();
     let exists = |id: &str| state.provider(id).is_some() || named.iter().any(|name| name == id);
     let mut change = Change::default();
     for provider in wanted.providers {
-        let provider = complete(state, provider, master_key, clock)?;
-        change.providers.extend(put_provider(state, provider)?.providers);
+        let provider = complete(state, provider, master_key, stamp)?;
+        change.providers.extend(put_provider(state, provider, stamp)?.0.providers);
     }
     for (i, model) in wanted.models.into_iter().enumerate() {
         check_providers(&format!("bootstrap.models[{i}]"), &model, exists)?;
         let old = state.model_named(&model.name);
         let model = with_ids(model, old, clock);
-        change.models.extend(put_model(state, model)?.models);
+        change.models.extend(put_model(state, model, stamp)?.0.models);
     }
     for list in wanted.tenant_models {
         change.tenant_models.extend(put_tenant_models(state, list).tenant_models);
@@ -41,15 +42,16 @@ fn complete(
     state: &State,
     wanted: WantedProvider,
     master_key: &MasterKey,
-    clock: &Clock,
+    stamp: &Stamp,
 ) -> Result<Provider, Failure> {
     let mut shown = wanted.shown;
     let old = state.provider(&shown.id);
-    shown.enabled = old.is_none_or(|old| old.shown.enabled);
-    shown.create_time = match old {
-        Some(old) => old.shown.create_time,
-        None => Some(timestamp(clock.unix_millis())),
-    };
+    match old.map(|old| old.shown.clone()) {
+        Some(old) => {
+            (shown.is_active, shown.created_at, shown.models) = (old.is_active, old.created_at, old.models);
+        }
+        None => (shown.is_active, shown.created_at) = (true, Some(stamp.time())),
+    }
     let stored = old.and_then(|old| old.credential.as_ref());
     let sealed = match &wanted.api_key {
         None => stored.cloned(),

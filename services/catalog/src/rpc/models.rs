@@ -13,7 +13,7 @@ use headgate_proto::catalog::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::change::Change;
+use crate::change::{Change, Stamp};
 use crate::plan::{self, no_such};
 use crate::registry::Registry;
 use crate::state::State;
@@ -42,7 +42,7 @@ impl ModelService for ModelApi {
         self.operator.check(&request)?;
         let model = validate::model("model", given(request.into_inner().model)?)?;
         let model = plan::with_ids(model, None, &self.registry.clock);
-        let model = self.registry.change(move |state| put(state, model)).await?;
+        let model = self.registry.change(move |state, stamp| put(state, model, stamp)).await?;
         Ok(Response::new(CreateModelResponse { model: Some(model) }))
     }
 
@@ -74,12 +74,14 @@ impl ModelService for ModelApi {
         request: Request<UpdateModelRequest>,
     ) -> Result<Response<UpdateModelResponse>, Status> {
         self.operator.check(&request)?;
-        let model = validate::model("model", given(request.into_inner().model)?)?;
+        let UpdateModelRequest { model, etag } = request.into_inner();
+        let model = validate::model("model", given(model)?)?;
         let clock = self.registry.clock.clone();
-        let replace = move |state: &State| {
+        let replace = move |state: &State, stamp: &Stamp| {
             let old = state.model(&model.id).ok_or_else(|| no_such("model"))?;
+            plan::check_etag(&etag, &old.etag)?;
             let model = plan::with_ids(model, Some(old), &clock);
-            put(state, model)
+            put(state, model, stamp)
         };
         let model = self.registry.change(replace).await?;
         Ok(Response::new(UpdateModelResponse { model: Some(model) }))
@@ -90,8 +92,8 @@ impl ModelService for ModelApi {
         request: Request<DeleteModelRequest>,
     ) -> Result<Response<DeleteModelResponse>, Status> {
         self.operator.check(&request)?;
-        let name = request.into_inner().name;
-        self.registry.change(move |state| Ok((plan::delete_model(state, &name)?, ()))).await?;
+        let DeleteModelRequest { name, etag } = request.into_inner();
+        self.registry.change(move |state, _| Ok((plan::delete_model(state, &name, &etag)?, ()))).await?;
         Ok(Response::new(DeleteModelResponse {}))
     }
 
@@ -118,7 +120,7 @@ impl ModelService for ModelApi {
         }
         let models = validate::model_names("models", &models)?;
         let list = TenantModels { tenant_id, restricted, models: models.clone() };
-        self.registry.change(move |state| Ok((plan::put_tenant_models(state, list), ()))).await?;
+        self.registry.change(move |state, _| Ok((plan::put_tenant_models(state, list), ()))).await?;
         Ok(Response::new(SetTenantModelsResponse { restricted, models }))
     }
 }
@@ -127,7 +129,7 @@ fn given(model: Option<Model>) -> Result<Model, Failure> {
     model.ok_or_else(|| Failure::invalid("model", "model is required"))
 }
 
-fn put(state: &State, model: Model) -> Result<(Change, Model), Failure> {
+fn put(state: &State, model: Model, stamp: &Stamp) -> Result<(Change, Model), Failure> {
     plan::check_providers("model", &model, |id| state.provider(id).is_some())?;
-    Ok((plan::put_model(state, model.clone())?, model))
+    plan::put_model(state, model, stamp)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use headgate_kit::identity::OperatorGuard;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::{Failure, ids};
+use headgate_proto::adapter::v1::ProviderKind;
 use headgate_proto::catalog::v1::provider_service_server::ProviderService;
 use headgate_proto::catalog::v1::{
     CreateProviderRequest, CreateProviderResponse, DeleteProviderRequest, DeleteProviderResponse,
@@ -13,7 +14,7 @@ use headgate_proto::catalog::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::change::{Change, Provider, timestamp};
+use crate::change::{Change, Provider, Stamp, timestamp};
 use crate::plan::{self, no_such};
 use crate::registry::Registry;
 use crate::state::State;
@@ -37,7 +38,10 @@ impl ProviderApi {
         let id = if request.id.is_empty() { ids::prefixed("provider", clock) } else { request.id };
         validate::id("id", &id)?;
         validate::label("name", &request.name)?;
-        let kind = validate::kind("kind", request.kind)?;
+        let kind = match request.kind {
+            0 => ProviderKind::Openai,
+            kind => validate::kind("kind", kind)?,
+        };
         let base_url = validate::base_url("base_url", kind, &request.base_url)?;
         credential::check("api_key", &request.api_key)?;
         let sealed = credential::seal(&self.registry.master_key, &id, &request.api_key, None)?;
@@ -47,9 +51,11 @@ impl ProviderApi {
             kind: kind.into(),
             base_url,
             has_credential: sealed.is_some(),
-            enabled: true,
+            is_active: request.is_active.unwrap_or(true),
             deadlines: validate::deadlines(request.deadlines),
-            create_time: Some(timestamp(clock.unix_millis())),
+            created_at: Some(timestamp(clock.unix_millis())),
+            models: validate::upstream_models("models", &request.models)?,
+            ..Default::default()
         };
         Ok(Provider::new(shown, sealed))
     }
@@ -63,8 +69,8 @@ impl ProviderService for ProviderApi {
     ) -> Result<Response<CreateProviderResponse>, Status> {
         self.operator.check(&request)?;
         let provider = self.draw_up(request.into_inner())?;
-        let shown = provider.shown.clone();
-        self.registry.change(move |state| Ok((plan::create_provider(state, provider)?, ()))).await?;
+        let create = move |state: &State, stamp: &Stamp| plan::create_provider(state, provider, stamp);
+        let shown = self.registry.change(create).await?;
         Ok(Response::new(CreateProviderResponse { provider: Some(shown) }))
     }
 
@@ -98,7 +104,8 @@ impl ProviderService for ProviderApi {
         self.operator.check(&request)?;
         let request = request.into_inner();
         let master_key = self.registry.master_key.clone();
-        let provider = self.registry.change(move |state| update(state, request, &master_key)).await?;
+        let provider =
+            self.registry.change(move |state, stamp| update(state, request, &master_key, stamp)).await?;
         Ok(Response::new(UpdateProviderResponse { provider: Some(provider) }))
     }
 
@@ -107,8 +114,8 @@ impl ProviderService for ProviderApi {
         request: Request<DeleteProviderRequest>,
     ) -> Result<Response<DeleteProviderResponse>, Status> {
         self.operator.check(&request)?;
-        let id = request.into_inner().id;
-        self.registry.change(move |state| Ok((plan::delete_provider(state, &id)?, ()))).await?;
+        let DeleteProviderRequest { id, etag } = request.into_inner();
+        self.registry.change(move |state, _| Ok((plan::delete_provider(state, &id, &etag)?, ()))).await?;
         Ok(Response::new(DeleteProviderResponse {}))
     }
 }
@@ -117,8 +124,10 @@ fn update(
     state: &State,
     request: UpdateProviderRequest,
     master_key: &MasterKey,
+    stamp: &Stamp,
 ) -> Result<(Change, ShownProvider), Failure> {
     let old = state.provider(&request.id).ok_or_else(|| no_such("provider"))?;
+    plan::check_etag(&request.etag, &old.shown.etag)?;
     let mut shown = old.shown.clone();
     if let Some(name) = request.name {
         validate::label("name", &name)?;
@@ -127,8 +136,14 @@ fn update(
     if let Some(url) = request.base_url {
         shown.base_url = validate::base_url("base_url", shown.kind(), &url)?;
     }
-    if let Some(enabled) = request.enabled {
-        shown.enabled = enabled;
+    if let Some(is_active) = request.is_active {
+        shown.is_active = is_active;
+    }
+    if request.clear_models && !request.models.is_empty() {
+        return Err(Failure::invalid("models", "models must be empty with clear_models"));
+    }
+    if request.clear_models || !request.models.is_empty() {
+        shown.models = validate::upstream_models("models", &request.models)?;
     }
     if request.deadlines.is_some() {
         shown.deadlines = validate::deadlines(request.deadlines);
@@ -140,7 +155,5 @@ fn update(
             credential::seal(master_key, &request.id, &secret, old.credential.as_ref())?
         }
     };
-    let provider = Provider::new(shown, sealed);
-    let shown = provider.shown.clone();
-    Ok((plan::put_provider(state, provider)?, shown))
+    plan::put_provider(state, Provider::new(shown, sealed), stamp)
 }

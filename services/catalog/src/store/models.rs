@@ -6,7 +6,7 @@ use headgate_kit::db::{self, Tx};
 use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
 
-use super::{unix_ms, unsigned};
+use super::{signed, unix_ms, unsigned};
 use crate::BuildError;
 use crate::change::timestamp;
 
@@ -23,6 +23,8 @@ struct ModelRow {
     max_output_tokens: i64,
     context_tokens: i64,
     created_at_unix_ms: i64,
+    revision: i64,
+    updated_at_unix_ms: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -40,7 +42,8 @@ struct TargetRow {
 
 /// By name: a column that a later version adds must not change what a statement returns that is prepared already.
 const MODELS: &str = "SELECT id, name, enabled, operations, input_price, output_price, cached_input_price,
-     request_price, max_output_tokens, context_tokens, created_at_unix_ms FROM models";
+     request_price, max_output_tokens, context_tokens, created_at_unix_ms,
+     revision, updated_at_unix_ms FROM models";
 
 pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Model>, BuildError> {
     let rows: Vec<ModelRow> =
@@ -65,18 +68,19 @@ pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Model>, BuildError> {
     rows.into_iter().map(with_targets).collect()
 }
 
-pub(super) async fn put(tx: &mut Tx, model: &Model) -> Result<(), sqlx::Error> {
+pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(), sqlx::Error> {
     let price = model.price.unwrap_or_default();
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO models (id, name, enabled, operations, input_price, output_price, cached_input_price,
-                 request_price, max_output_tokens, context_tokens, created_at_unix_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                 request_price, max_output_tokens, context_tokens, created_at_unix_ms, revision, updated_at_unix_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, enabled = excluded.enabled,
                  operations = excluded.operations, input_price = excluded.input_price,
                  output_price = excluded.output_price, cached_input_price = excluded.cached_input_price,
                  request_price = excluded.request_price,
-                 max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens",
+                 max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens,
+                 revision = excluded.revision, updated_at_unix_ms = excluded.updated_at_unix_ms",
         )
         .bind(&model.id)
         .bind(&model.name)
@@ -89,6 +93,8 @@ pub(super) async fn put(tx: &mut Tx, model: &Model) -> Result<(), sqlx::Error> {
         .bind(i64::from(model.max_output_tokens))
         .bind(i64::from(model.context_tokens))
         .bind(unix_ms(model.create_time.as_ref()))
+        .bind(signed(revision))
+        .bind(unix_ms(model.update_time.as_ref()))
     .execute(conn)
     })?;
     remove_targets(tx, &model.id).await?;
@@ -177,6 +183,8 @@ impl TryFrom<ModelRow> for Model {
             max_output_tokens: unsigned(row.max_output_tokens)?,
             context_tokens: unsigned(row.context_tokens)?,
             create_time: Some(timestamp(row.created_at_unix_ms)),
+            update_time: Some(timestamp(row.updated_at_unix_ms.max(row.created_at_unix_ms))),
+            etag: row.revision.to_string(),
         })
     }
 }

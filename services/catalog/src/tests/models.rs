@@ -27,11 +27,12 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: Te
     let made = fixture.model(model.clone()).await.unwrap();
     model.id.clone_from(&made.id);
     model.create_time = made.create_time;
+    (model.update_time, model.etag) = (made.create_time, made.etag.clone());
     for (given, assigned) in model.targets.iter_mut().zip(&made.targets) {
         assert!(assigned.id.starts_with("target_"));
         given.id.clone_from(&assigned.id);
     }
-    assert_eq!(made, model, "nothing but ids and time is added");
+    assert_eq!(made, model, "nothing but ids, times and the etag is added");
     let list = SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec![] };
     fixture.models().set_tenant_models(list).await.unwrap();
     let before = fixture.everything();
@@ -39,7 +40,11 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: Te
 
     let fixture = Fixture::start(&db).await;
     assert_eq!(fixture.everything(), before);
-    fixture.models().delete_model(DeleteModelRequest { name: "org/m:1".into() }).await.unwrap();
+    fixture
+        .models()
+        .delete_model(DeleteModelRequest { name: "org/m:1".into(), etag: String::new() })
+        .await
+        .unwrap();
     assert_eq!(fixture.everything().revision, before.revision + 1);
 }
 
@@ -52,7 +57,7 @@ async fn an_update_keeps_ids_of_targets_that_stay(db: TestDb) {
     wanted.id.clone_from(&made.id);
     wanted.targets[1].weight = 9;
     fixture.clock.advance(std::time::Duration::from_secs(60));
-    let request = UpdateModelRequest { model: Some(wanted) };
+    let request = UpdateModelRequest { model: Some(wanted), etag: String::new() };
     let updated = fixture.models().update_model(request.clone()).await.unwrap().into_inner().model.unwrap();
     assert_eq!((&updated.id, updated.create_time), (&made.id, made.create_time));
     assert_eq!((&updated.targets[1].id, updated.targets[1].weight), (&made.targets[1].id, 9));
@@ -78,13 +83,14 @@ async fn bad_models_are_refused_and_change_nothing(db: TestDb) {
     assert_eq!(field(refusal), (ErrorReason::AlreadyExists, "name".into()));
     let refusal = fixture.models().create_model(CreateModelRequest { model: None }).await.unwrap_err();
     assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "model".into()));
-    let request = UpdateModelRequest { model: Some(Model { name: "m".into(), ..other }) };
+    let request =
+        UpdateModelRequest { model: Some(Model { name: "m".into(), ..other }), etag: String::new() };
     let refusal = fixture.models().update_model(request).await.unwrap_err();
     assert_eq!(field(refusal), (ErrorReason::AlreadyExists, "name".into()));
-    let request = UpdateModelRequest { model: Some(chat_model("n", &[("p", "a")])) };
+    let request = UpdateModelRequest { model: Some(chat_model("n", &[("p", "a")])), etag: String::new() };
     let refusal = fixture.models().update_model(request).await.unwrap_err();
     assert_eq!(failure(refusal).reason, ErrorReason::NotFound);
-    let request = DeleteModelRequest { name: "none".into() };
+    let request = DeleteModelRequest { name: "none".into(), etag: String::new() };
     let refusal = fixture.models().delete_model(request).await.unwrap_err();
     assert_eq!(failure(refusal).reason, ErrorReason::NotFound);
     assert_eq!(fixture.everything(), before);

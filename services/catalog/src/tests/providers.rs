@@ -46,7 +46,7 @@ async fn only_operators_and_peers_manage_the_catalog(db: TestDb) {
 async fn a_credential_is_sealed_at_rest_and_kept_over_a_restart(db: TestDb) {
     let fixture = Fixture::start(&db).await;
     let made = fixture.provider("provider-a", SECRET).await;
-    assert!(made.has_credential && made.enabled);
+    assert!(made.has_credential && made.is_active);
     assert_eq!(made.base_url, "https://api.example.com/v1");
     let bytes = db.bytes("catalog").await;
     assert!(contains(&bytes, b"provider-a"), "the search finds what is there");
@@ -74,11 +74,25 @@ async fn an_update_changes_what_is_set_and_nothing_else(db: TestDb) {
     assert_eq!(fixture.everything(), before, "what is the same is no change");
 
     let deadlines = Some(Deadlines { total_ms: 9, ..Default::default() });
-    let request = UpdateProviderRequest { enabled: Some(false), deadlines, ..Default::default() };
-    assert_eq!(update(request).await.unwrap(), Provider { enabled: false, deadlines, ..made.clone() });
+    fixture.clock.advance(std::time::Duration::from_secs(60));
+    let request = UpdateProviderRequest {
+        is_active: Some(false),
+        deadlines,
+        models: vec!["b".into(), "a".into(), "b".into()],
+        ..Default::default()
+    };
+    let updated = update(request).await.unwrap();
+    assert_ne!(updated.etag, made.etag);
+    assert_eq!(updated.updated_at.unwrap().seconds, made.updated_at.unwrap().seconds + 60);
+    let Provider { etag, updated_at, .. } = updated.clone();
+    let models = vec!["a".to_owned(), "b".to_owned()];
+    let wanted = Provider { is_active: false, deadlines, models, etag, updated_at, ..made.clone() };
+    assert_eq!(updated, wanted);
     assert_eq!(opened(&fixture, "p").as_deref(), Some(SECRET));
     let api_key = Some(String::new());
-    let removed = update(UpdateProviderRequest { api_key, ..Default::default() }).await.unwrap();
+    let request = UpdateProviderRequest { api_key, clear_models: true, ..Default::default() };
+    let removed = update(request).await.unwrap();
+    assert!(removed.models.is_empty() && removed.etag != updated.etag);
     assert!(!removed.has_credential && opened(&fixture, "p").is_none());
     let base_url = Some("nonsense".into());
     let refusal = update(UpdateProviderRequest { base_url, ..Default::default() }).await.unwrap_err();
@@ -90,10 +104,10 @@ async fn bad_providers_are_refused_by_field_without_showing_the_secret(db: TestD
     let good = || openai("p", SECRET);
     let faults = [
         (CreateProviderRequest { name: String::new(), ..good() }, "name"),
-        (CreateProviderRequest { kind: 0, ..good() }, "kind"),
         (CreateProviderRequest { kind: 99, ..good() }, "kind"),
         (CreateProviderRequest { base_url: String::new(), ..good() }, "base_url"),
         (CreateProviderRequest { id: "a/b".into(), ..good() }, "id"),
+        (CreateProviderRequest { models: vec!["m".into(), String::new()], ..good() }, "models[1]"),
         (CreateProviderRequest { api_key: "two words".into(), ..good() }, "api_key"),
         (CreateProviderRequest { api_key: "[redacted]".into(), ..good() }, "api_key"),
     ];
@@ -103,7 +117,13 @@ async fn bad_providers_are_refused_by_field_without_showing_the_secret(db: TestD
         assert_eq!(field(refusal), (ErrorReason::InvalidRequest, wanted.into()));
     }
     assert!(fixture.everything().providers.is_empty());
-    fixture.provider("p", "").await;
+    let request = CreateProviderRequest { kind: 0, is_active: Some(false), ..openai("p", "") };
+    let made = fixture.providers().create_provider(request).await.unwrap().into_inner().provider.unwrap();
+    assert_eq!(
+        (made.kind(), made.is_active),
+        (ProviderKind::Openai, false),
+        "what is not given has a default"
+    );
     for (name, id, wanted) in [("p", "q", "name"), ("q", "p", "id")] {
         let request = CreateProviderRequest { name: name.into(), id: id.into(), ..good() };
         let refusal = fixture.providers().create_provider(request).await.unwrap_err();
@@ -115,10 +135,10 @@ async fn a_provider_in_use_cannot_be_deleted(db: TestDb) {
     let fixture = Fixture::start(&db).await;
     fixture.provider("p", "").await;
     fixture.model(chat_model("m", &[("p", "up")])).await.unwrap();
-    let delete = || DeleteProviderRequest { id: "p".into() };
+    let delete = || DeleteProviderRequest { id: "p".into(), etag: String::new() };
     let refusal = fixture.providers().delete_provider(delete()).await.unwrap_err();
     assert_eq!((refusal.code(), failure(refusal).reason), (tonic::Code::Aborted, ErrorReason::Conflict));
-    let request = headgate_proto::catalog::v1::DeleteModelRequest { name: "m".into() };
+    let request = headgate_proto::catalog::v1::DeleteModelRequest { name: "m".into(), etag: String::new() };
     fixture.models().delete_model(request).await.unwrap();
     fixture.providers().delete_provider(delete()).await.unwrap();
     let refusal = fixture.providers().delete_provider(delete()).await.unwrap_err();

@@ -46,7 +46,7 @@ async fn what_one_replica_changes_the_watches_of_the_other_tell() {
     let list = SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
     here.models().set_tenant_models(list).await.unwrap();
     assert_eq!(news(&mut stream).await.tenant_models[0].models, ["m"]);
-    here.models().delete_model(DeleteModelRequest { name: "m".into() }).await.unwrap();
+    here.models().delete_model(DeleteModelRequest { name: "m".into(), etag: String::new() }).await.unwrap();
     let message = news(&mut stream).await;
     assert!(message.snapshot && message.models.is_empty());
     assert_eq!(there.everything(), here.everything());
@@ -63,7 +63,10 @@ async fn a_change_is_planned_on_what_others_left() {
         let made = there.model(chat_model(&name, &[(&name, "up")])).await.unwrap();
         let again = here.model(chat_model(&name, &[(&name, "up")])).await.unwrap_err();
         assert_eq!(field(again), (ErrorReason::AlreadyExists, "name".into()));
-        here.models().delete_model(DeleteModelRequest { name: made.name }).await.unwrap();
+        here.models()
+            .delete_model(DeleteModelRequest { name: made.name, etag: String::new() })
+            .await
+            .unwrap();
     }
     assert!(here.everything().models.is_empty());
 }

@@ -33,8 +33,16 @@ async fn a_watch_begins_with_everything_and_follows_each_change_in_order(db: Tes
     let model = fixture.model(chat_model("m", &[("p", "a")])).await.unwrap();
     let list = SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
     fixture.models().set_tenant_models(list).await.unwrap();
-    fixture.models().delete_model(DeleteModelRequest { name: "m".into() }).await.unwrap();
-    fixture.providers().delete_provider(DeleteProviderRequest { id: "p".into() }).await.unwrap();
+    fixture
+        .models()
+        .delete_model(DeleteModelRequest { name: "m".into(), etag: String::new() })
+        .await
+        .unwrap();
+    fixture
+        .providers()
+        .delete_provider(DeleteProviderRequest { id: "p".into(), etag: String::new() })
+        .await
+        .unwrap();
     let changes =
         [news(&mut stream).await, news(&mut stream).await, news(&mut stream).await, news(&mut stream).await];
     assert_eq!(changes[0].models, std::slice::from_ref(&model));

@@ -199,7 +199,7 @@ impl CatalogWatchService for Peers {
 /// The whole catalog: two providers, and the model `m`.
 pub(crate) fn catalog() -> catalog::WatchCatalogResponse {
     let provider = |id: &str| catalog::ProviderRecord {
-        provider: Some(catalog::Provider { id: id.into(), enabled: true, ..Default::default() }),
+        provider: Some(catalog::Provider { id: id.into(), is_active: true, ..Default::default() }),
         credential: Some(adapter::SealedSecret { key_id: "master".into(), ciphertext: b"x"[..].into() }),
     };
     catalog::WatchCatalogResponse {
