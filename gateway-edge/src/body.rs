@@ -9,6 +9,7 @@ use headgate_kit::scope::InRequest;
 use http_body::{Frame, SizeHint};
 
 use crate::events::EventStream;
+use crate::transcode::Events;
 
 /// A response body.
 pub(crate) enum Body {
@@ -16,6 +17,8 @@ pub(crate) enum Body {
     Whole(Bytes),
     /// Events as they come.
     Events(Box<InRequest<EventStream>>),
+    /// The messages of any call, as events.
+    Messages(Box<InRequest<EventStream<Events>>>),
 }
 
 impl http_body::Body for Body {
@@ -26,14 +29,13 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut *self {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Events(events) => {
-                let event = events.with(|events| events.poll_event(cx)).unwrap_or(Poll::Ready(None));
-                event.map(|event| event.map(|e| Ok(Frame::data(e))))
-            }
-        }
+        let event = match &mut *self {
+            Self::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Self::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Events(events) => events.with(|events| events.poll_event(cx)),
+            Self::Messages(events) => events.with(|events| events.poll_event(cx)),
+        };
+        event.unwrap_or(Poll::Ready(None)).map(|event| event.map(|e| Ok(Frame::data(e))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -43,7 +45,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Messages(_) => SizeHint::default(),
         }
     }
 }

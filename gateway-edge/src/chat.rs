@@ -7,20 +7,13 @@ use headgate_kit::scope::InRequest;
 use headgate_proto::inference::v1::{
     ChatRequest, Dialect, DialectBody, StreamChatRequest, chat_request, chat_response,
 };
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, Response};
 
 use crate::body::Body;
 use crate::edge::Shared;
-use crate::events::EventStream;
+use crate::events::{self, EventStream};
 use crate::metadata;
 use crate::service::{Answer, dialect_answer};
-
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
-const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
-/// Tells nginx and its kin to pass events on as they come.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-const NO: HeaderValue = HeaderValue::from_static("no");
 
 /// Answers a chat request as a whole or as a stream, as its body asks.
 pub(crate) async fn complete(shared: &Shared, headers: &HeaderMap, id: &RequestId, body: Bytes) -> Answer {
@@ -58,12 +51,9 @@ pub(crate) async fn answer(
 async fn stream(shared: &Shared, headers: &HeaderMap, id: &RequestId, request: ChatRequest) -> Answer {
     let request = metadata::request(headers, id, StreamChatRequest { request: Some(request) });
     let (metadata, messages, _) = shared.inference.stream_chat(request).await?.into_parts();
-    let events = EventStream::new(messages, shared.config.keep_alive(), id.clone());
-    let mut response = Response::new(Body::Events(Box::new(InRequest::carried(events))));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, EVENT_STREAM);
-    headers.insert(CACHE_CONTROL, NO_CACHE);
-    headers.insert(X_ACCEL_BUFFERING, NO);
-    metadata::copy_public(&metadata, headers);
+    let stream = EventStream::new(messages, shared.config.keep_alive(), id.clone());
+    let mut response = Response::new(Body::Events(Box::new(InRequest::carried(stream))));
+    events::say_so(response.headers_mut());
+    metadata::copy_public(&metadata, response.headers_mut());
     Ok(response)
 }

@@ -21,7 +21,7 @@ impl Shared {
         if self.strangers.is_quiet() {
             return Ok(());
         }
-        let address = self.proxies().client(connected, headers);
+        let address = self.client(connected, headers);
         match self.strangers.standing(address, metadata::claim(headers)) {
             Standing::Clear => Ok(()),
             Standing::Watched => {
@@ -34,13 +34,18 @@ impl Shared {
 
     /// What a client is told that failed to say who it is.
     pub(crate) fn failed(&self, connected: IpAddr, headers: &HeaderMap, refusal: Refusal) -> Refusal {
-        let address = self.proxies().client(connected, headers);
+        let address = self.client(connected, headers);
         match self.strangers.failed(address, metadata::claim(headers)) {
             Some(wait) => self.too_often(wait),
             // Nobody was asked, so what the router said is no verdict.
             None if headers.contains_key(X_KNOWN_ONLY) => self.too_often(Duration::from_millis(1)),
             None => refusal,
         }
+    }
+
+    /// The client's address.
+    pub(crate) fn client(&self, connected: IpAddr, headers: &HeaderMap) -> IpAddr {
+        self.proxies().client(connected, headers)
     }
 
     fn proxies(&self) -> Proxies<'_> {

@@ -10,9 +10,11 @@ use headgate_kit::vitals::Vitals;
 use headgate_kit::workers::Workers;
 use headgate_proto::inference::v1::InferenceServiceStub;
 use headgate_proto::router::v1::RoutingServiceStub;
+use prost_reflect::DescriptorPool;
 
 use crate::Config;
 use crate::metrics::Metrics;
+use crate::transcode::{Services, Transcoder};
 
 /// Room in an answer beyond what a request may have: a long answer of several choices, or vectors of many texts.
 const MIN_ANSWER_BYTES: usize = 256 << 20;
@@ -24,6 +26,9 @@ pub struct Deps {
     pub inference: Conn,
     /// The connection to the router's `RoutingService`.
     pub routing: Conn,
+    /// Where the calls of each proto package are answered that are served as their protos say. Those of other packages
+    /// are NOT_FOUND here.
+    pub services: Services,
     /// How the process is.
     pub vitals: Vitals,
     /// Where metrics are registered.
@@ -36,6 +41,18 @@ pub struct Deps {
     pub workers: Workers,
 }
 
+/// Why the contract cannot be served.
+#[derive(Debug)]
+pub struct ContractError(String);
+
+impl std::fmt::Display for ContractError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the contract cannot be served over HTTP: {}", self.0)
+    }
+}
+
+impl std::error::Error for ContractError {}
+
 /// The REST server. Cheap to clone.
 #[derive(Clone)]
 pub struct Edge(pub(crate) Arc<Shared>);
@@ -45,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) inference: InferenceServiceStub<Conn>,
     pub(crate) routing: RoutingServiceStub<Conn>,
+    pub(crate) transcoder: Transcoder,
     pub(crate) vitals: Vitals,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
@@ -58,16 +76,35 @@ impl Edge {
     /// An edge that answers with what `deps.inference` says. Nothing is listened on before [`Edge::serve`].
     ///
     /// `config` must have no [problems](Config::problems).
-    #[must_use]
-    pub fn new(config: Config, deps: Deps) -> Self {
+    ///
+    /// # Errors
+    /// When the contract says something of HTTP that cannot be followed.
+    pub fn new(config: Config, deps: Deps) -> Result<Self, ContractError> {
+        let contract = DescriptorPool::decode(headgate_proto::FILE_DESCRIPTOR_SET);
+        Self::of(&contract.map_err(|cause| ContractError(cause.to_string()))?, config, deps)
+    }
+
+    /// The same for any contract.
+    pub(crate) fn of(contract: &DescriptorPool, config: Config, deps: Deps) -> Result<Self, ContractError> {
         let answer_bytes = MIN_ANSWER_BYTES.max(config.largest_body());
         let inference = InferenceServiceStub::new(deps.inference).max_decoding_message_size(answer_bytes);
-        let metrics = Metrics::new(&deps.registry);
+        let transcoder = Transcoder::new(contract, deps.services, answer_bytes).map_err(ContractError)?;
+        let metrics = Metrics::new(&deps.registry, transcoder.templates());
         let routing = RoutingServiceStub::new(deps.routing);
         let Deps { vitals, clock, tasks, workers, .. } = deps;
         let strangers = Strangers::new(&config.failed_authentications, clock.clone());
-        let shared = Shared { config, inference, routing, vitals, clock, tasks, workers, metrics, strangers };
-        Self(Arc::new(shared))
+        Ok(Self(Arc::new(Shared {
+            config,
+            inference,
+            routing,
+            transcoder,
+            vitals,
+            clock,
+            tasks,
+            workers,
+            metrics,
+            strangers,
+        })))
     }
 }
 

@@ -13,7 +13,6 @@ use tonic::Status;
 
 use crate::body::Body;
 use crate::metadata;
-use crate::route::Route;
 use crate::service::JSON;
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -35,9 +34,9 @@ struct Parts {
 }
 
 impl Refusal {
-    /// A method that a path does not have.
-    pub(crate) fn method_not_allowed(route: Route) -> Self {
-        let allowed = route.allowed();
+    /// A method that a path does not have; `allowed` are those that it has, in the form of `Allow`.
+    pub(crate) fn method_not_allowed(allowed: &str) -> Self {
+        let allow = HeaderValue::from_str(allowed).unwrap_or(HeaderValue::from_static(""));
         Self(Box::new(Parts {
             status: StatusCode::METHOD_NOT_ALLOWED,
             is_stranger: false,
@@ -45,13 +44,18 @@ impl Refusal {
             kind: INVALID.into(),
             code: Some("method_not_allowed".into()),
             param: None,
-            headers: HeaderMap::from_iter([(ALLOW, HeaderValue::from_static(allowed))]),
+            headers: HeaderMap::from_iter([(ALLOW, allow)]),
         }))
     }
 
     /// Whether the client failed to say who it is.
     pub(crate) fn is_strangers(&self) -> bool {
         self.0.is_stranger
+    }
+
+    /// What is said in headers.
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.0.headers
     }
 
     /// The JSON body.

@@ -12,6 +12,8 @@ use headgate_kit::request_id::RequestId;
 use headgate_proto::direct::Messages;
 use headgate_proto::inference::v1::StreamChatResponse;
 use headgate_proto::inference::v1::stream_chat_response::Encoding;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
@@ -19,6 +21,41 @@ use crate::error::Refusal;
 
 /// A line that clients ignore and idle timeouts on the way do not.
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// Tells nginx and its kin to pass events on as they come.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const NO: HeaderValue = HeaderValue::from_static("no");
+
+/// Says that an answer is a stream of events.
+pub(crate) fn say_so(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, NO_CACHE);
+    headers.insert(X_ACCEL_BUFFERING, NO);
+}
+
+/// A message that may say something to the client.
+pub(crate) trait IntoEvent {
+    /// What is written of it, if anything.
+    ///
+    /// # Errors
+    /// What ends the stream.
+    fn into_event(self) -> Result<Option<Bytes>, Status>;
+}
+
+impl IntoEvent for StreamChatResponse {
+    fn into_event(self) -> Result<Option<Bytes>, Status> {
+        match self.encoding {
+            Some(Encoding::DialectEvents(bytes)) if !bytes.is_empty() => Ok(Some(bytes)),
+            Some(Encoding::Typed(_)) => {
+                Err(Failure::internal("a dialect request was answered in the typed encoding").into())
+            }
+            // Usage alone is the router's business.
+            Some(Encoding::DialectEvents(_)) | None => Ok(None),
+        }
+    }
+}
 
 /// Passes events on as they come. Dropping it drops the call. No task and no channel: whoever writes the response
 /// polls the call itself.
@@ -33,9 +70,10 @@ pub(crate) struct EventStream<S = Messages<StreamChatResponse>> {
     alarm: Quiet<Sleep>,
 }
 
-impl<S> EventStream<S>
+impl<S, M> EventStream<S>
 where
-    S: Stream<Item = Result<StreamChatResponse, Status>> + Unpin,
+    S: Stream<Item = Result<M, Status>> + Unpin,
+    M: IntoEvent,
 {
     /// Events of `messages`, and a comment whenever nothing came for `patience`.
     pub(crate) fn new(messages: S, patience: Duration, request_id: RequestId) -> Self {
@@ -81,26 +119,18 @@ where
 }
 
 /// The next message that has something to write.
-fn poll_bytes<S>(messages: &mut S, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>>
+fn poll_bytes<S, M>(messages: &mut S, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>>
 where
-    S: Stream<Item = Result<StreamChatResponse, Status>> + Unpin,
+    S: Stream<Item = Result<M, Status>> + Unpin,
+    M: IntoEvent,
 {
     loop {
-        let message = match ready!(Pin::new(&mut *messages).poll_next(cx)) {
+        let event = match ready!(Pin::new(&mut *messages).poll_next(cx)) {
             None => return Poll::Ready(None),
-            Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-            Some(Ok(message)) => message,
+            Some(message) => message.and_then(M::into_event).transpose(),
         };
-        match message.encoding {
-            Some(Encoding::DialectEvents(bytes)) if !bytes.is_empty() => {
-                return Poll::Ready(Some(Ok(bytes)));
-            }
-            Some(Encoding::Typed(_)) => {
-                let fault = Failure::internal("a dialect request was answered in the typed encoding");
-                return Poll::Ready(Some(Err(fault.into())));
-            }
-            // Usage alone is the router's business.
-            Some(Encoding::DialectEvents(_)) | None => {}
+        if event.is_some() {
+            return Poll::Ready(event);
         }
     }
 }
@@ -118,7 +148,6 @@ mod tests {
     use std::future::poll_fn;
 
     use headgate_kit::clock::Clock;
-    use http::HeaderMap;
 
     use super::*;
 

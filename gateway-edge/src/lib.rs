@@ -13,7 +13,8 @@
 //! - bodies, connections and metric labels are bounded whatever clients send.
 //!
 //! Requests go from [`Edge::serve`] (connections) through `service` (what all responses have in common) to one file
-//! per operation. There is no web framework between: nine paths do not earn its share of the time per request.
+//! per operation of the public API, or to `transcode`, which serves every other call as its proto says. There is no web
+//! framework between: nine paths do not earn its share of the time per request.
 
 mod body;
 mod chat;
@@ -35,7 +36,9 @@ mod serve;
 mod service;
 #[cfg(test)]
 mod tests;
+mod transcode;
 
 pub use client::{ForwardedHeader, Network};
 pub use config::Config;
-pub use edge::{Deps, Edge};
+pub use edge::{ContractError, Deps, Edge};
+pub use transcode::Services;

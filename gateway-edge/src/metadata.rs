@@ -1,13 +1,20 @@
 //! What passes between HTTP headers and gRPC metadata.
 
+use std::net::IpAddr;
+
 use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
 use headgate_kit::strangers::{X_KNOWN_ONLY, claim_of};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The client's address, as services are told it. What clients say there themselves is not passed on.
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What the client says that it is: at most so many bytes of it.
+const X_FORWARDED_USER_AGENT: HeaderName = HeaderName::from_static("x-forwarded-user-agent");
+const USER_AGENT_BYTES: usize = 256;
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// Response metadata that clients may see begins with `x-` and one of these.
@@ -17,6 +24,27 @@ const REQUEST_HEADERS: usize = 3;
 
 /// A call that says as much of the client as the router may know.
 pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T) -> tonic::Request<T> {
+    let metadata = MetadataMap::from_headers(carried(headers, request_id));
+    tonic::Request::from_parts(metadata, Extensions::new(), message)
+}
+
+/// What other services may know of a client: the same, its address, and what it says that it is.
+pub(crate) fn of_client(headers: &HeaderMap, request_id: &RequestId, address: IpAddr) -> HeaderMap {
+    let mut metadata = carried(headers, request_id);
+    if let Ok(address) = HeaderValue::from_str(&address.to_string()) {
+        metadata.insert(X_FORWARDED_FOR, address);
+    }
+    let agent = headers.get(USER_AGENT).filter(|agent| agent.to_str().is_ok());
+    if let Some(agent) = agent.and_then(|agent| {
+        let bytes = agent.as_bytes();
+        HeaderValue::from_bytes(&bytes[..bytes.len().min(USER_AGENT_BYTES)]).ok()
+    }) {
+        metadata.insert(X_FORWARDED_USER_AGENT, agent);
+    }
+    metadata
+}
+
+fn carried(headers: &HeaderMap, request_id: &RequestId) -> HeaderMap {
     let mut metadata = HeaderMap::with_capacity(REQUEST_HEADERS);
     metadata.insert(X_REQUEST_ID, request_id.header());
     if let Some(credential) = credential(headers) {
@@ -27,7 +55,7 @@ pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T
             metadata.insert(name, value.clone());
         }
     }
-    tonic::Request::from_parts(MetadataMap::from_headers(metadata), Extensions::new(), message)
+    metadata
 }
 
 /// `authorization` as given, or else the key that other SDKs send bare.
@@ -72,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    fn carried(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn sent(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         let headers = HeaderMap::from_iter(
             headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))),
         );
@@ -92,7 +120,7 @@ mod tests {
             ("cookie", "session=1"),
             ("grpc-timeout", "1n"),
         ];
-        let carried = carried(&sent);
+        let carried = super::tests::sent(&sent);
         assert_eq!(carried.len(), 3);
         for (name, value) in &sent[..3] {
             assert_eq!(carried[*name], *value);
@@ -148,9 +176,9 @@ mod tests {
 
     #[test]
     fn bare_keys_become_bearer_tokens_unless_authorization_is_given() {
-        assert_eq!(carried(&[("x-api-key", "sk-a.b")])["authorization"], "Bearer sk-a.b");
-        assert_eq!(carried(&[("api-key", "sk-a.b")])["authorization"], "Bearer sk-a.b");
-        assert_eq!(carried(&[("api-key", "x"), ("authorization", "Bearer y")])["authorization"], "Bearer y");
-        assert!(!carried(&[]).contains_key("authorization"));
+        assert_eq!(sent(&[("x-api-key", "sk-a.b")])["authorization"], "Bearer sk-a.b");
+        assert_eq!(sent(&[("api-key", "sk-a.b")])["authorization"], "Bearer sk-a.b");
+        assert_eq!(sent(&[("api-key", "x"), ("authorization", "Bearer y")])["authorization"], "Bearer y");
+        assert!(!sent(&[]).contains_key("authorization"));
     }
 }

@@ -12,8 +12,29 @@ use prometheus::{
 use crate::route::Route;
 
 /// The statuses that are counted by themselves; an upstream's own 4xx beyond them counts as "other".
-const STATUSES: [u16; 16] =
-    [200, 400, 401, 403, 404, 405, 409, 413, 422, 429, CLIENT_GONE, 500, 502, 503, 504, OTHER];
+const STATUSES: [u16; 21] = [
+    200,
+    201,
+    202,
+    204,
+    302,
+    303,
+    400,
+    401,
+    403,
+    404,
+    405,
+    409,
+    413,
+    422,
+    429,
+    CLIENT_GONE,
+    500,
+    502,
+    503,
+    504,
+    OTHER,
+];
 const OTHER: u16 = 0;
 /// Counted when the client went away before the response's head.
 const CLIENT_GONE: u16 = 499;
@@ -23,18 +44,32 @@ const SECONDS: [f64; 16] =
 /// Handles that need no lookup by label.
 pub(crate) struct Metrics {
     requests: IntCounterVec,
-    /// Filled as statuses are first seen, so that what never happened is not exported.
-    counters: [[OnceLock<IntCounter>; STATUSES.len()]; Route::COUNT],
-    durations: [Histogram; Route::COUNT],
+    durations: HistogramVec,
+    /// Of every route, and behind them of every path that is transcoded.
+    rows: Vec<Row>,
     /// Connections that are open.
     pub(crate) open_connections: IntGauge,
     /// Requests of addresses that failed too often.
     pub(crate) limited_strangers: IntCounter,
 }
 
+/// What is counted of one path. Filled as it is first seen, so that what never happened is not exported.
+struct Row {
+    label: String,
+    counters: [OnceLock<IntCounter>; STATUSES.len()],
+    duration: OnceLock<Histogram>,
+}
+
+impl Row {
+    fn new(label: &str) -> Self {
+        Self { label: label.to_owned(), counters: Default::default(), duration: OnceLock::new() }
+    }
+}
+
 impl Metrics {
+    /// `templates` are the paths that are transcoded.
     #[expect(clippy::expect_used, reason = "fails only on a malformed constant, which the tests would see")]
-    pub(crate) fn new(registry: &Registry) -> Self {
+    pub(crate) fn new(registry: &Registry, templates: &[String]) -> Self {
         let requests = IntCounterVec::new(
             Opts::new("headgate_edge_requests_total", "Requests by path and status of the response's head."),
             &["route", "status"],
@@ -57,11 +92,13 @@ impl Metrics {
             "Requests without a valid key that were told to wait, as too many of their address came before.",
         )
         .expect("constant metric");
-        let durations = register(registry, durations);
+        let routes = Route::all();
+        let labels = routes.iter().map(|route| route.template());
+        let labels = labels.chain(templates.iter().map(String::as_str));
         Self {
             requests: register(registry, requests),
-            counters: Default::default(),
-            durations: Route::all().map(|route| durations.with_label_values(&[route.template()])),
+            durations: register(registry, durations),
+            rows: labels.map(Row::new).collect(),
             open_connections: register(registry, open_connections),
             limited_strangers: register(registry, limited_strangers),
         }
@@ -69,22 +106,35 @@ impl Metrics {
 
     /// Starts the measurement of one request.
     pub(crate) fn begin(&self, route: Route) -> Measurement<'_> {
-        Measurement { metrics: self, route, begun: Instant::now(), status: CLIENT_GONE }
+        self.measure(&self.rows[route.index()])
     }
 
-    fn counter(&self, route: Route, status: u16) -> &IntCounter {
+    /// Starts the measurement of one request for the transcoded path at this place.
+    pub(crate) fn begin_transcoded(&self, place: usize) -> Measurement<'_> {
+        self.measure(&self.rows[Route::COUNT + place])
+    }
+
+    fn measure<'a>(&'a self, row: &'a Row) -> Measurement<'a> {
+        Measurement { metrics: self, row, begun: Instant::now(), status: CLIENT_GONE }
+    }
+
+    fn counter<'a>(&self, row: &'a Row, status: u16) -> &'a IntCounter {
         let column = STATUSES.iter().position(|s| *s == status).unwrap_or(STATUSES.len() - 1);
-        self.counters[route.index()][column].get_or_init(|| match STATUSES[column] {
-            OTHER => self.requests.with_label_values(&[route.template(), "other"]),
-            known => self.requests.with_label_values(&[route.template(), &known.to_string()]),
+        row.counters[column].get_or_init(|| match STATUSES[column] {
+            OTHER => self.requests.with_label_values(&[&row.label, "other"]),
+            known => self.requests.with_label_values(&[&*row.label, &known.to_string()]),
         })
+    }
+
+    fn duration<'a>(&self, row: &'a Row) -> &'a Histogram {
+        row.duration.get_or_init(|| self.durations.with_label_values(&[&row.label]))
     }
 }
 
 /// One request being measured; counted when dropped.
 pub(crate) struct Measurement<'a> {
     metrics: &'a Metrics,
-    route: Route,
+    row: &'a Row,
     begun: Instant,
     status: u16,
 }
@@ -102,8 +152,8 @@ impl Measurement<'_> {
 
 impl Drop for Measurement<'_> {
     fn drop(&mut self) {
-        self.metrics.counter(self.route, self.status).inc();
-        self.metrics.durations[self.route.index()].observe(self.begun.elapsed().as_secs_f64());
+        self.metrics.counter(self.row, self.status).inc();
+        self.metrics.duration(self.row).observe(self.begun.elapsed().as_secs_f64());
     }
 }
 
@@ -114,14 +164,16 @@ mod tests {
     #[test]
     fn labels_are_bounded_and_a_request_without_answer_counts_as_gone() {
         let registry = Registry::new();
-        let metrics = Metrics::new(&registry);
+        let metrics = Metrics::new(&registry, &["/admin/{id}".to_owned()]);
         drop(metrics.begin(Route::Ping));
         for status in 400..500 {
             metrics.begin(Route::Model).answered(StatusCode::from_u16(status).unwrap());
         }
+        metrics.begin_transcoded(0).answered(StatusCode::OK);
         let text = headgate_kit::metrics::render(&registry);
         assert!(text.contains(r#"headgate_edge_requests_total{route="/ping",status="499"} 1"#), "{text}");
         assert!(text.contains(r#"headgate_edge_requests_total{route="/v1/models/{id}",status="other"} 90"#));
+        assert!(text.contains(r#"headgate_edge_requests_total{route="/admin/{id}",status="200"} 1"#));
         assert!(
             text.contains(r#"headgate_edge_request_duration_seconds_count{route="/v1/models/{id}"} 100"#)
         );

@@ -21,6 +21,7 @@ use crate::body::Body;
 use crate::edge::Shared;
 use crate::error::Refusal;
 use crate::route::{Route, model_name};
+use crate::transcode::{Asked, Found, Match};
 use crate::{chat, completions, embeddings, health, metadata, models, read};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -45,6 +46,32 @@ struct Call<'a> {
     id: &'a RequestId,
 }
 
+/// What a request is for.
+enum Target {
+    /// A path of this crate, or none at all.
+    Route(Route),
+    /// A call that its proto puts there.
+    Call(Match),
+    /// A path of such calls that has other methods.
+    OtherMethods(String),
+}
+
+impl Target {
+    /// The route whose bounds hold.
+    fn route(&self) -> Route {
+        if let Self::Route(route) = self { *route } else { Route::Other }
+    }
+
+    /// Whether who asks must say who they are.
+    fn asks_for_key(&self) -> bool {
+        match self {
+            Self::Route(route) => route.asks_for_key(),
+            Self::Call(found) => !found.binding.public,
+            Self::OtherMethods(_) => false,
+        }
+    }
+}
+
 impl Shared {
     /// Answers one request, whatever it is, on a connection that comes `from` there.
     pub(crate) async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> Response<Body> {
@@ -55,13 +82,20 @@ impl Shared {
 
     async fn answer_as(&self, id: &RequestId, request: Request<Incoming>, from: IpAddr) -> Response<Body> {
         let (mut head, mut body) = request.into_parts();
-        let route = Route::of(head.uri.path());
-        let mut measurement = self.metrics.begin(route);
-        let looked = if route.asks_for_key() { self.look(from, &mut head.headers) } else { Ok(()) };
+        let target = self.target(&head);
+        let route = target.route();
+        let mut measurement = match &target {
+            Target::Call(found) => self.metrics.begin_transcoded(found.place),
+            Target::Route(_) | Target::OtherMethods(_) => self.metrics.begin(route),
+        };
+        let looked = if target.asks_for_key() { self.look(from, &mut head.headers) } else { Ok(()) };
         let call = Call { head: &head, body: &mut body, id };
-        let answer = match looked {
-            Ok(()) => self.dispatch(route, call).await,
-            Err(refusal) => Err(refusal),
+        let answer = match (looked, target) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(()), Target::Route(route)) => self.dispatch(route, call).await,
+            // Boxed, so that requests for models carry nothing of it.
+            (Ok(()), Target::Call(found)) => Box::pin(self.transcode(found, call, from)).await,
+            (Ok(()), Target::OtherMethods(allowed)) => Err(Refusal::method_not_allowed(&allowed)),
         };
         let mut response = match answer {
             Ok(response) => response,
@@ -89,9 +123,47 @@ impl Shared {
         response
     }
 
+    /// What a request is for. The fixed paths come first: they are what is asked for most.
+    fn target(&self, head: &Parts) -> Target {
+        let route = Route::of(head.uri.path());
+        if route != Route::Other {
+            return Target::Route(route);
+        }
+        match self.transcoder.find(&head.method, head.uri.path()) {
+            Found::Call(found) => Target::Call(found),
+            Found::OtherMethods(allowed) => Target::OtherMethods(allowed),
+            Found::Nothing => Target::Route(Route::Other),
+        }
+    }
+
+    async fn transcode(&self, found: Match, call: Call<'_>, from: IpAddr) -> Answer {
+        let limit = self.config.max_body_bytes;
+        if call.body.size_hint().lower() > limit as u64 {
+            return Err(read::too_large().into());
+        }
+        let body = if call.body.is_end_stream() {
+            Bytes::new()
+        } else {
+            read::require_json(&call.head.headers)?;
+            // Whoever calls is the service's to judge, so there is nobody to introduce.
+            read::whole(call.body, limit, self.config.body_read_timeout(), async || Ok(())).await?
+        };
+        let headers = &call.head.headers;
+        let metadata = metadata::of_client(headers, call.id, self.client(from, headers));
+        let asked = Asked {
+            found: &found,
+            query: call.head.uri.query(),
+            body: &body,
+            metadata,
+            id: call.id,
+            keep_alive: self.config.keep_alive(),
+        };
+        self.transcoder.answer(asked).await
+    }
+
     async fn dispatch(&self, route: Route, call: Call<'_>) -> Answer {
         if route != Route::Other && !route.allows(&call.head.method) {
-            return Err(Refusal::method_not_allowed(route));
+            return Err(Refusal::method_not_allowed(route.allowed()));
         }
         // Also where no body is read: it would have to be waited for before the connection can be used again.
         if call.body.size_hint().lower() > self.config.body_limit(route) as u64 {

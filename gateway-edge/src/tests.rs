@@ -7,3 +7,5 @@ mod router;
 mod server;
 mod strangers;
 mod streams;
+mod things;
+mod transcode;

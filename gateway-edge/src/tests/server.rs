@@ -18,13 +18,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use prometheus::Registry;
+use prost_reflect::DescriptorPool;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::router::{Scripted, Seen};
-use crate::{Config, Deps, Edge};
+use crate::{Config, Deps, Edge, Services};
 
 pub(super) struct Server {
     pub(super) address: SocketAddr,
@@ -54,6 +55,16 @@ impl Server {
 
     /// One whose time is told by `clock`.
     pub(super) async fn start_at(config: Config, clock: Clock) -> Self {
+        let contract = DescriptorPool::decode(headgate_proto::FILE_DESCRIPTOR_SET).unwrap();
+        Self::start_as(&contract, config, clock, Services::new()).await
+    }
+
+    /// One that serves another contract.
+    pub(super) async fn start_with(contract: &DescriptorPool, services: Services) -> Self {
+        Self::start_as(contract, Config::default(), Clock::system(), services).await
+    }
+
+    async fn start_as(contract: &DescriptorPool, config: Config, clock: Clock, services: Services) -> Self {
         assert_eq!(config.problems(), []);
         let (router, registry) = (Scripted::default(), Registry::new());
         let inference = conn::local(InferenceServiceServer::new(router.clone()));
@@ -62,6 +73,7 @@ impl Server {
         let deps = Deps {
             inference,
             routing,
+            services,
             vitals: Vitals::new(Readiness::default(), tasks.clone()),
             registry: registry.clone(),
             clock,
@@ -71,7 +83,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let edge = Edge::new(config, deps);
+        let edge = Edge::of(contract, config, deps).unwrap();
         let served = tokio::spawn(edge.serve(listener, stop.clone(), Duration::from_secs(2)));
         Self { address, router, registry, stop, served }
     }

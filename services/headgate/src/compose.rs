@@ -4,7 +4,7 @@ use std::path::Path;
 
 use headgate_access::Gate;
 use headgate_kit::clock::Clock;
-use headgate_kit::conn::{self, Conn, local};
+use headgate_kit::conn::{Conn, local};
 use headgate_kit::db::{self, Source};
 use headgate_kit::identity::{Identity, OperatorGuard};
 use headgate_kit::seal::MasterKey;
@@ -17,10 +17,12 @@ use prometheus::Registry;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
+use crate::elsewhere::Elsewhere;
 use crate::records::Records;
 use crate::settings::Settings;
-use crate::topology::{Here, Peers, Service};
+use crate::topology::{Here, PACKAGES, Peers, Service};
 
 /// Every service of this process.
 pub(crate) struct Services {
@@ -52,6 +54,7 @@ pub(crate) struct Context {
     pub(crate) operator: OperatorGuard,
     /// Guards what people and operators call.
     pub(crate) gate: Gate,
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) identity: Identity,
     /// `None` where no service has a use for it.
     pub(crate) master_key: Option<MasterKey>,
@@ -82,6 +85,8 @@ pub(crate) enum ComposeError {
     Nats(#[from] headgate_kit::nats::Error),
     #[error("database.url: {0}")]
     Database(#[from] db::UrlError),
+    #[error(transparent)]
+    Contract(#[from] headgate_edge::ContractError),
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The settings were checked for this before.
@@ -218,11 +223,19 @@ impl Services {
         if let Some(conn) = here {
             return Ok(conn);
         }
-        let address = peers.address(service).and_then(Result::ok);
-        let address = address.ok_or(ComposeError::Missing(service.name()))?;
-        let conn = conn::remote(address, &context.identity, &context.front);
-        context.vitals.peer(service.name(), &conn);
-        Ok(conn)
+        let conn = context.elsewhere.conn(service, peers, context);
+        conn.ok_or(ComposeError::Missing(service.name()))
+    }
+
+    /// Where the edge takes calls that are served as their protos say: to every service of this process, and to those
+    /// elsewhere whose address it is told.
+    pub(crate) fn transcoded(&self, peers: &Peers, context: &Context) -> headgate_edge::Services {
+        let here = local(self.offered(Routes::default()).prepare());
+        let of = |service: Service| match context.here.runs(service) {
+            true => Some(here.clone()),
+            false => context.elsewhere.conn(service, peers, context),
+        };
+        PACKAGES.into_iter().filter_map(|(package, service)| Some((package, of(service)?))).collect()
     }
 }
 

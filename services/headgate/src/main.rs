@@ -7,6 +7,7 @@ mod cli;
 mod compose;
 mod config_command;
 mod data_dir;
+mod elsewhere;
 mod environment;
 mod health;
 mod healthcheck;

@@ -11,9 +11,14 @@ impl Services {
     /// Consumers' and operators' services of this process, health and reflection. Internal services are there too,
     /// and answer peers only.
     pub(crate) fn routes(&self, health: &Health) -> Result<Routes, ComposeError> {
-        let mut routes = Routes::new(health.service())
+        let routes = Routes::new(health.service())
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
+        Ok(self.offered(routes))
+    }
+
+    /// The services of this process, beside what is there already.
+    pub(crate) fn offered(&self, mut routes: Routes) -> Routes {
         if let Some(router) = &self.router {
             routes = routes.add_service(router.inference_service()).add_service(router.routing_service());
         }
@@ -44,7 +49,7 @@ impl Services {
         if let Some(adapter) = &self.adapter {
             routes = routes.add_service(adapter.adapter_service());
         }
-        Ok(routes)
+        routes
     }
 }
 

@@ -22,6 +22,7 @@ use tonic_health::ServingStatus;
 use crate::cli::{EXIT_CONFIG, complain, say};
 use crate::compose::{self, Context, Services};
 use crate::data_dir::DataDir;
+use crate::elsewhere::Elsewhere;
 use crate::health::{self, Health};
 use crate::settings::{Bootstrap, Settings};
 use crate::topology::{Here, Service};
@@ -161,6 +162,7 @@ fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, B
         back: Tasks::new(),
         storage,
         workers,
+        elsewhere: Elsewhere::default(),
         superseded: CancellationToken::new(),
     })
 }
@@ -205,13 +207,14 @@ impl Listeners {
                             .as_ref()
                             .map_or_else(|| inference.clone(), |router| local(router.routing_service())),
                         inference,
+                        services: services.transcoded(&settings.peers, context),
                         vitals: context.vitals.clone(),
                         registry: context.registry.clone(),
                         clock: context.clock.clone(),
                         tasks: context.front.clone(),
                         workers: workers.clone(),
                     },
-                );
+                )?;
                 let grace = Duration::from_millis(settings.shutdown.grace_ms);
                 tokio::spawn(edge.serve(listener, stop.clone(), grace))
             }

@@ -60,6 +60,17 @@ impl Service {
     }
 }
 
+/// Who answers the calls of each proto package.
+pub(crate) const PACKAGES: [(&str, Service); 7] = [
+    ("headgate.auth.v1", Service::Auth),
+    ("headgate.budget.v1", Service::Budget),
+    ("headgate.catalog.v1", Service::Catalog),
+    ("headgate.inference.v1", Service::Router),
+    ("headgate.router.v1", Service::Router),
+    ("headgate.runtime.v1", Service::Runtime),
+    ("headgate.usage.v1", Service::Usage),
+];
+
 /// The services of one process, one at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Here(BTreeSet<Service>);

@@ -104,7 +104,7 @@ pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError
         Command::Enable { name } => enable(&mut models, name, true).await,
         Command::Disable { name } => enable(&mut models, name, false).await,
         Command::Delete { name } => {
-            let request = DeleteModelRequest { name };
+            let request = DeleteModelRequest { name, ..Default::default() };
             Shown::one(Some(&models.delete_model(request).await?.into_inner()))
         }
     }
@@ -120,8 +120,9 @@ async fn enable(
     enabled: bool,
 ) -> Result<Shown, TaskError> {
     let known = get(models, name).await?.ok_or(TaskError::Incomplete)?;
-    let model = Some(Model { enabled, ..known });
-    Shown::one(models.update_model(UpdateModelRequest { model }).await?.into_inner().model.as_ref())
+    let etag = known.etag.clone();
+    let request = UpdateModelRequest { model: Some(Model { enabled, ..known }), etag };
+    Shown::one(models.update_model(request).await?.into_inner().model.as_ref())
 }
 
 async fn list(models: &ModelServiceClient<Link>) -> Result<Shown, TaskError> {

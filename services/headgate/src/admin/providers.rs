@@ -88,7 +88,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "NAME", at: "/name" },
     Column { title: "KIND", at: "/kind" },
     Column { title: "BASE URL", at: "/base_url" },
-    Column { title: "ENABLED", at: "/enabled" },
+    Column { title: "ACTIVE", at: "/is_active" },
     Column { title: "CREDENTIAL", at: "/has_credential" },
 ];
 
@@ -107,15 +107,15 @@ pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError
             return Shown::one(providers.create_provider(request).await?.into_inner().provider.as_ref());
         }
         Command::Delete { id } => {
-            let request = DeleteProviderRequest { id };
+            let request = DeleteProviderRequest { id, ..Default::default() };
             return Shown::one(Some(&providers.delete_provider(request).await?.into_inner()));
         }
         Command::SetKey { id, api_key_file } => {
             let api_key = Some(secret(&api_key_file)?);
             UpdateProviderRequest { id, api_key, ..Default::default() }
         }
-        Command::Enable { id } => UpdateProviderRequest { id, enabled: Some(true), ..Default::default() },
-        Command::Disable { id } => UpdateProviderRequest { id, enabled: Some(false), ..Default::default() },
+        Command::Enable { id } => UpdateProviderRequest { id, is_active: Some(true), ..Default::default() },
+        Command::Disable { id } => UpdateProviderRequest { id, is_active: Some(false), ..Default::default() },
     };
     Shown::one(providers.update_provider(change).await?.into_inner().provider.as_ref())
 }
