@@ -35,6 +35,7 @@ mod records_load;
 mod records_nats;
 mod redis_keys;
 mod request_ids;
+mod rest;
 mod secrets;
 mod servers;
 mod strangers;

@@ -97,6 +97,12 @@ impl Client {
         self.reply(Method::GET, path, Bytes::new()).await
     }
 
+    /// Sends a JSON document, or nothing for `null`.
+    pub async fn send_json(&self, method: Method, path: &str, body: &Value) -> Reply {
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        self.reply(method, path, body).await
+    }
+
     /// Posts a JSON document.
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         self.post_raw(path, body.to_string()).await
