@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use headgate_kit::network::Network;
 use headgate_kit::strangers;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{ForwardedHeader, Network};
+use crate::client::ForwardedHeader;
 use crate::route::Route;
 
 /// Settings of the REST listener.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::origin;
 use headgate_kit::strangers::{Standing, X_KNOWN_ONLY};
 use http::{HeaderMap, HeaderValue};
 
@@ -16,12 +17,14 @@ use crate::metadata;
 const YES: HeaderValue = HeaderValue::from_static("1");
 
 impl Shared {
-    /// Refuses who failed too often already, before anybody looks at its key. Costs next to nothing while nobody fails.
+    /// Notes where a client is, in place of what its headers say, and refuses who failed too often already, before
+    /// anybody looks at its key.
     pub(crate) fn look(&self, connected: IpAddr, headers: &mut HeaderMap) -> Result<(), Refusal> {
+        let address = self.client(connected, headers);
+        origin::tell(headers, Some(address));
         if self.strangers.is_quiet() {
             return Ok(());
         }
-        let address = self.client(connected, headers);
         match self.strangers.standing(address, metadata::claim(headers)) {
             Standing::Clear => Ok(()),
             Standing::Watched => {

@@ -38,7 +38,7 @@ mod service;
 mod tests;
 mod transcode;
 
-pub use client::{ForwardedHeader, Network};
+pub use client::ForwardedHeader;
 pub use config::Config;
 pub use edge::{ContractError, Deps, Edge};
 pub use transcode::Services;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use headgate_kit::origin::X_FORWARDED_FOR;
 use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
 use headgate_kit::strangers::{X_KNOWN_ONLY, claim_of};
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -10,8 +11,6 @@ use tonic::metadata::MetadataMap;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// The client's address, as services are told it. What clients say there themselves is not passed on.
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What the client says that it is: at most so many bytes of it.
 const X_FORWARDED_USER_AGENT: HeaderName = HeaderName::from_static("x-forwarded-user-agent");
 const USER_AGENT_BYTES: usize = 256;
@@ -20,7 +19,7 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// Response metadata that clients may see begins with `x-` and one of these.
 const PUBLIC_PREFIXES: [&str; 3] = ["budget-", "ratelimit-", "headgate-"];
 /// The most that a call carries.
-const REQUEST_HEADERS: usize = 3;
+const REQUEST_HEADERS: usize = 5;
 
 /// A call that says as much of the client as the router may know.
 pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T) -> tonic::Request<T> {
@@ -50,7 +49,7 @@ fn carried(headers: &HeaderMap, request_id: &RequestId) -> HeaderMap {
     if let Some(credential) = credential(headers) {
         metadata.insert(AUTHORIZATION, credential);
     }
-    for name in [IDEMPOTENCY_KEY, X_KNOWN_ONLY] {
+    for name in [IDEMPOTENCY_KEY, X_KNOWN_ONLY, X_FORWARDED_FOR] {
         if let Some(value) = headers.get(&name) {
             metadata.insert(name, value.clone());
         }

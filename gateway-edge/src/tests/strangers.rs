@@ -92,3 +92,16 @@ async fn without_a_rate_a_bad_key_is_a_bad_key() {
         assert_eq!(server.client("192.0.2.1", "sk-a.1", BAD).await.status, 401);
     }
 }
+
+#[tokio::test]
+async fn the_router_is_told_where_the_client_is_and_not_what_it_says_of_itself() {
+    let (server, _) = start(Some(1)).await;
+    let told = async |said: &str| {
+        assert_eq!(server.client(said, "sk-a.1", GOOD).await.status, 200);
+        let last = server.last();
+        assert_eq!(last.get_all("x-forwarded-for").iter().count(), 1);
+        last["x-forwarded-for"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(told("203.0.113.9, 192.0.2.1").await, "192.0.2.1", "as the proxy heard it");
+    assert_eq!(told("nonsense").await, "127.0.0.1");
+}

@@ -16,6 +16,8 @@ pub mod ids;
 pub mod metrics;
 pub mod money;
 pub mod nats;
+pub mod network;
+pub mod origin;
 pub mod page;
 pub mod quiet;
 pub mod records;

@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{Conn, remote};
 use headgate_kit::identity::{Config, Identity, Tls, require_peer};
+use headgate_kit::origin;
 use headgate_kit::server::{Bounds, bind, serve_grpc};
 use headgate_kit::strangers;
 use headgate_kit::tasks::Tasks;
@@ -34,8 +35,14 @@ impl RoutingService for Guarded {
         Ok(Response::new(GetStateResponse::default()))
     }
 
-    async fn check_key(&self, _: Request<CheckKeyRequest>) -> Result<Response<CheckKeyResponse>, Status> {
-        Err(Status::unimplemented("not part of the test"))
+    /// Answers anyone with where the call came from.
+    async fn check_key(
+        &self,
+        request: Request<CheckKeyRequest>,
+    ) -> Result<Response<CheckKeyResponse>, Status> {
+        let mut response = Response::new(CheckKeyResponse {});
+        origin::tell(response.metadata_mut().as_mut(), origin::of(request.metadata().as_ref()));
+        Ok(response)
     }
 }
 
@@ -133,6 +140,20 @@ impl Server {
         }
         code
     }
+
+    /// Where a call of a process with `identity` comes from that says it comes from 192.0.2.1.
+    async fn origin(&self, identity: &Identity) -> Option<IpAddr> {
+        let mut client = RoutingServiceClient::new(self.conn("http", identity));
+        for _ in 0..200 {
+            let mut request = Request::new(CheckKeyRequest {});
+            origin::tell(request.metadata_mut().as_mut(), "192.0.2.1".parse().ok());
+            if let Ok(answer) = client.check_key(request).await {
+                return origin::of(answer.metadata().as_ref());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nobody answers");
+    }
 }
 
 #[test]
@@ -162,6 +183,15 @@ async fn a_service_token_makes_a_peer_of_the_services_it_names() {
     // Where nothing is configured, nobody is a peer, whatever they present.
     let open = serve(&config(None, None)).await;
     assert_eq!(open.answers("http", &caller(Some("a1"), &["edge"])).await, Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_peer_is_believed_where_its_client_is_and_a_stranger_is_where_it_connects_from() {
+    let server = serve(&config(Some("a1"), None)).await;
+    let caller = |key: &str| identity(&config(Some(key), None), &["edge"]);
+    assert_eq!(server.origin(&caller("a1")).await, "192.0.2.1".parse().ok());
+    let connected = server.origin(&caller("b2")).await.unwrap();
+    assert!(connected.is_loopback(), "{connected}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Tells every gRPC call from a service of the deployment from a stranger's.
+//! Tells every gRPC call from a service of the deployment from a stranger's, and where a stranger's comes from.
 
 use std::task::{Context, Poll};
 
@@ -7,8 +7,10 @@ use tower::{Layer, Service};
 
 use super::wire::Caller;
 use crate::identity::{Identity, Presented, X_SERVICE_TOKEN};
+use crate::origin;
 
-/// Marks the calls of peers by what their connections and metadata prove, and takes the proof out.
+/// Marks the calls of peers by what their connections and metadata prove, and takes the proof out. What a peer says of
+/// its client's address holds; of anyone else it is the connection that tells.
 #[derive(Clone, Debug)]
 pub(super) struct Identify(pub(super) Identity);
 
@@ -43,8 +45,10 @@ where
         let token = request.headers_mut().remove(X_SERVICE_TOKEN);
         let caller = request.extensions().get::<Caller>();
         let certificate = caller.and_then(|caller| caller.certificate.as_ref());
-        if let Some(peer) = self.identity.peer(&Presented { token: token.as_ref(), certificate }) {
-            request.extensions_mut().insert(peer);
+        let address = caller.and_then(|caller| caller.address);
+        match self.identity.peer(&Presented { token: token.as_ref(), certificate }) {
+            Some(peer) => drop(request.extensions_mut().insert(peer)),
+            None => origin::tell(request.headers_mut(), address),
         }
         self.server.call(request)
     }
