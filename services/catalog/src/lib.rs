@@ -27,10 +27,10 @@ mod validate;
 
 use std::sync::Arc;
 
+use headgate_access::Gate;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::{self, Source};
-use headgate_kit::identity::OperatorGuard;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServiceServer;
@@ -63,8 +63,8 @@ pub struct Deps {
     pub tasks: Tasks,
     /// Where the service counts.
     pub registry: prometheus::Registry,
-    /// Guards what only operators may do.
-    pub operator: OperatorGuard,
+    /// Guards what people and operators may do.
+    pub gate: Gate,
     /// Seals the providers' credentials.
     pub master_key: MasterKey,
 }
@@ -90,7 +90,7 @@ impl BuildError {
 #[derive(Clone)]
 pub struct Catalog {
     registry: Arc<Registry>,
-    operator: OperatorGuard,
+    gate: Gate,
 }
 
 impl Catalog {
@@ -105,7 +105,7 @@ impl Catalog {
         let registry = Registry::new(store, state, deps.master_key, deps.clock, deps.tasks, metrics);
         let registry = Arc::new(registry);
         registry.follow_others();
-        Ok(Self { registry, operator: deps.operator })
+        Ok(Self { registry, gate: deps.gate })
     }
 
     /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing, as one
@@ -118,16 +118,16 @@ impl Catalog {
         bootstrap::apply(&self.registry, bootstrap).await
     }
 
-    /// Serves providers to operators.
+    /// Serves providers to super admins.
     #[must_use]
     pub fn provider_service(&self) -> ProviderServiceServer<ProviderApi> {
-        ProviderServiceServer::new(ProviderApi::new(Arc::clone(&self.registry), self.operator.clone()))
+        ProviderServiceServer::new(ProviderApi::new(Arc::clone(&self.registry), self.gate.clone()))
     }
 
-    /// Serves models and allowlists to operators.
+    /// Serves models to super admins, and allowlists to the people of their tenants.
     #[must_use]
     pub fn model_service(&self) -> ModelServiceServer<ModelApi> {
-        ModelServiceServer::new(ModelApi::new(Arc::clone(&self.registry), self.operator.clone()))
+        ModelServiceServer::new(ModelApi::new(Arc::clone(&self.registry), self.gate.clone()))
     }
 
     /// Serves the watch to peer services.

@@ -5,6 +5,7 @@ mod etags;
 mod models;
 mod providers;
 mod replicas;
+mod rights;
 mod watch;
 
 use headgate_kit::conn::{Conn, local};
@@ -41,7 +42,7 @@ impl Fixture {
             database: db.source("catalog"),
             tasks: Tasks::new(),
             registry: prometheus::Registry::new(),
-            operator: OperatorGuard::new("operator-token".into()),
+            gate: Gate::new("operator-token".into(), clock.clone()),
             master_key: master_key.clone(),
         };
         let catalog = Catalog::build(Config::default(), deps).await.unwrap();

@@ -6,7 +6,7 @@ use headgate_access::Gate;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::{Conn, local};
 use headgate_kit::db::{self, Source};
-use headgate_kit::identity::{Identity, OperatorGuard};
+use headgate_kit::identity::Identity;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::snapshot::{SnapshotError, Snapshots};
 use headgate_kit::spool::SpoolError;
@@ -51,7 +51,6 @@ pub(crate) struct Context {
     pub(crate) storage: Tasks,
     /// Where REST connections are driven. `None` without an edge.
     pub(crate) workers: Option<Workers>,
-    pub(crate) operator: OperatorGuard,
     /// Guards what people and operators call.
     pub(crate) gate: Gate,
     pub(crate) elsewhere: Elsewhere,
@@ -269,7 +268,7 @@ impl Context {
             database,
             tasks: self.front.clone(),
             registry: self.registry.clone(),
-            operator: self.operator.clone(),
+            gate: self.gate.clone(),
             master_key: self.master_key()?,
         })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use headgate_access::Gate;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::local;
-use headgate_kit::identity::{Identity, OperatorGuard};
+use headgate_kit::identity::Identity;
 use headgate_kit::server::{Readiness, bind, serve_grpc, serve_ops};
 use headgate_kit::tasks::Tasks;
 use headgate_kit::telemetry;
@@ -150,7 +150,6 @@ fn context(settings: &Settings, data: &DataDir, here: Here) -> Result<Context, B
     let operator = data.operator_token(settings)?;
     let seals = here.runs_any(&[Service::Catalog, Service::Adapter]);
     Ok(Context {
-        operator: OperatorGuard::new(operator.clone()),
         gate: Gate::new(operator, clock.clone()),
         identity: Identity::new(&settings.identity, &here.names(), &clock)?,
         master_key: seals.then(|| data.master_key(settings)).transpose()?,

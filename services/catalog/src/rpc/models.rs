@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use headgate_access::Gate;
 use headgate_kit::Failure;
-use headgate_kit::identity::OperatorGuard;
 use headgate_proto::catalog::v1::model_service_server::ModelService;
 use headgate_proto::catalog::v1::{
     CreateModelRequest, CreateModelResponse, DeleteModelRequest, DeleteModelResponse, GetModelRequest,
@@ -20,16 +20,16 @@ use crate::state::State;
 use crate::validate;
 use headgate_kit::page::Page;
 
-/// Serves models and allowlists to operators.
+/// Serves models to super admins, and allowlists to the people of their tenants.
 #[derive(Clone)]
 pub struct ModelApi {
     registry: Arc<Registry>,
-    operator: OperatorGuard,
+    gate: Gate,
 }
 
 impl ModelApi {
-    pub(crate) fn new(registry: Arc<Registry>, operator: OperatorGuard) -> Self {
-        Self { registry, operator }
+    pub(crate) fn new(registry: Arc<Registry>, gate: Gate) -> Self {
+        Self { registry, gate }
     }
 }
 
@@ -39,7 +39,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<CreateModelRequest>,
     ) -> Result<Response<CreateModelResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let model = validate::model("model", given(request.into_inner().model)?)?;
         let model = plan::with_ids(model, None, &self.registry.clock);
         let model = self.registry.change(move |state, stamp| put(state, model, stamp)).await?;
@@ -50,7 +50,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<GetModelRequest>,
     ) -> Result<Response<GetModelResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let model = self.registry.read().model_named(&request.get_ref().name).cloned();
         let model = model.ok_or_else(|| no_such("model"))?;
         Ok(Response::new(GetModelResponse { model: Some(model) }))
@@ -60,7 +60,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let ListModelsRequest { page_size, page_token } = request.into_inner();
         let page = Page::parse(page_size, &page_token)?;
         let state = self.registry.read();
@@ -73,7 +73,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<UpdateModelRequest>,
     ) -> Result<Response<UpdateModelResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let UpdateModelRequest { model, etag } = request.into_inner();
         let model = validate::model("model", given(model)?)?;
         let clock = self.registry.clock.clone();
@@ -91,7 +91,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<DeleteModelRequest>,
     ) -> Result<Response<DeleteModelResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let DeleteModelRequest { name, etag } = request.into_inner();
         self.registry.change(move |state, _| Ok((plan::delete_model(state, &name, &etag)?, ()))).await?;
         Ok(Response::new(DeleteModelResponse {}))
@@ -101,7 +101,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<GetTenantModelsRequest>,
     ) -> Result<Response<GetTenantModelsResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let tenant_id = &request.get_ref().tenant_id;
         validate::id("tenant_id", tenant_id)?;
         let TenantModels { restricted, models, .. } = self.registry.read().tenant_models(tenant_id);
@@ -112,7 +112,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<SetTenantModelsRequest>,
     ) -> Result<Response<SetTenantModelsResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let SetTenantModelsRequest { tenant_id, restricted, models } = request.into_inner();
         validate::id("tenant_id", &tenant_id)?;
         if !restricted && !models.is_empty() {

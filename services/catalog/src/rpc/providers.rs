@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headgate_kit::identity::OperatorGuard;
+use headgate_access::Gate;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::{Failure, ids};
 use headgate_proto::adapter::v1::ProviderKind;
@@ -21,16 +21,16 @@ use crate::state::State;
 use crate::{credential, validate};
 use headgate_kit::page::Page;
 
-/// Serves providers to operators.
+/// Serves providers to super admins.
 #[derive(Clone)]
 pub struct ProviderApi {
     registry: Arc<Registry>,
-    operator: OperatorGuard,
+    gate: Gate,
 }
 
 impl ProviderApi {
-    pub(crate) fn new(registry: Arc<Registry>, operator: OperatorGuard) -> Self {
-        Self { registry, operator }
+    pub(crate) fn new(registry: Arc<Registry>, gate: Gate) -> Self {
+        Self { registry, gate }
     }
 
     fn draw_up(&self, request: CreateProviderRequest) -> Result<Provider, Failure> {
@@ -67,7 +67,7 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<CreateProviderRequest>,
     ) -> Result<Response<CreateProviderResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let provider = self.draw_up(request.into_inner())?;
         let create = move |state: &State, stamp: &Stamp| plan::create_provider(state, provider, stamp);
         let shown = self.registry.change(create).await?;
@@ -78,7 +78,7 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<GetProviderRequest>,
     ) -> Result<Response<GetProviderResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let provider = self.registry.read().provider(&request.get_ref().id).map(|p| p.shown.clone());
         let provider = provider.ok_or_else(|| no_such("provider"))?;
         Ok(Response::new(GetProviderResponse { provider: Some(provider) }))
@@ -88,7 +88,7 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<ListProvidersRequest>,
     ) -> Result<Response<ListProvidersResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let ListProvidersRequest { page_size, page_token } = request.into_inner();
         let page = Page::parse(page_size, &page_token)?;
         let state = self.registry.read();
@@ -101,7 +101,7 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<UpdateProviderRequest>,
     ) -> Result<Response<UpdateProviderResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let request = request.into_inner();
         let master_key = self.registry.master_key.clone();
         let provider =
@@ -113,7 +113,7 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<DeleteProviderRequest>,
     ) -> Result<Response<DeleteProviderResponse>, Status> {
-        self.operator.check(&request)?;
+        self.gate.check(&request)?;
         let DeleteProviderRequest { id, etag } = request.into_inner();
         self.registry.change(move |state, _| Ok((plan::delete_provider(state, &id, &etag)?, ()))).await?;
         Ok(Response::new(DeleteProviderResponse {}))
