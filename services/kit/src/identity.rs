@@ -1,20 +1,20 @@
-//! Who calls: a service of the deployment (told by the connection, never by what a client may send), or an operator.
+//! Who calls: a service of the deployment, told by the connection, never by what a client may send.
 //!
 //! Within a process the handle itself is the proof. Over the wire it is what [`Config`] asks for: a client certificate
 //! of the deployment's authority, a signed service token, or both. Who shows neither is a stranger.
 
+mod bearer;
 mod certificates;
 mod config;
-mod operator;
 mod peer;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod token;
 
+pub use bearer::bearer;
 pub(crate) use certificates::services as services_of;
 pub use certificates::{CertificateError, Certificates};
 pub use config::{Config, Tls};
-pub use operator::{OperatorGuard, bearer};
 pub(crate) use peer::Presented;
 pub use peer::{Peer, is_from_elsewhere, is_peer, require_peer};
 pub use token::{Issuer, TokenKey, X_SERVICE_TOKEN};
