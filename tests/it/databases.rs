@@ -250,7 +250,7 @@ async fn what_one_gate_changes_another_on_the_same_database_knows() {
         let client = there.anonymous().with_key(&created.secret_key);
         client.chat(&prompts::chat("m")).await.expect(200);
         let id = created.api_key.unwrap().id;
-        keys.revoke_api_key(RevokeApiKeyRequest { id }).await.unwrap();
+        keys.revoke_api_key(RevokeApiKeyRequest { id, ..Default::default() }).await.unwrap();
         let acknowledged = Instant::now();
         while client.chat(&prompts::chat("m")).await.status == 200 {
             latest = latest.max(acknowledged.elapsed());

@@ -38,7 +38,7 @@ async fn without_auth_known_keys_go_on_and_unknown_ones_are_no_verdict() {
     let upstream = Upstream::start().await;
     let mut headgate = split(&upstream).await;
     let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
-    let revoke = RevokeApiKeyRequest { id: KEY_ID.into() };
+    let revoke = RevokeApiKeyRequest { id: KEY_ID.into(), ..Default::default() };
     keys.revoke_api_key(revoke).await.unwrap();
     until(&headgate, KEY, 401).await;
     headgate.node_mut("auth").kill();

@@ -153,7 +153,9 @@ async fn the_worst_of_20_revocations_over_three_routers_takes_less_than_a_second
             load.spawn(accepted(client.with_key(&made.secret_key), stop.clone()));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        keys.revoke_api_key(RevokeApiKeyRequest { id: made.api_key.unwrap().id }).await.unwrap();
+        keys.revoke_api_key(RevokeApiKeyRequest { id: made.api_key.unwrap().id, ..Default::default() })
+            .await
+            .unwrap();
         let acknowledged = Instant::now();
         tokio::time::sleep(Duration::from_millis(1100)).await;
         stop.store(true, Ordering::SeqCst);

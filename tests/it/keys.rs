@@ -44,7 +44,7 @@ async fn a_revoked_key_is_refused_within_a_second() {
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
-    keys.revoke_api_key(RevokeApiKeyRequest { id: created.api_key.unwrap().id })
+    keys.revoke_api_key(RevokeApiKeyRequest { id: created.api_key.unwrap().id, ..Default::default() })
         .await
         .expect("it is revoked");
     let acknowledged = Instant::now();

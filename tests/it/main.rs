@@ -20,6 +20,7 @@ mod hang_ups;
 mod health;
 mod idempotency;
 mod image;
+mod key_rights;
 mod keys;
 mod layering;
 mod lifecycle;

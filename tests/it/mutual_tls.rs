@@ -83,7 +83,9 @@ async fn works(headgate: &Headgate, upstream: &Upstream) {
     let made = keys.create_api_key(request).await.unwrap().into_inner();
     let client = headgate.anonymous().with_key(&made.secret_key);
     client.chat(&prompts::chat("m")).await.expect(200);
-    keys.revoke_api_key(RevokeApiKeyRequest { id: made.api_key.unwrap().id }).await.unwrap();
+    keys.revoke_api_key(RevokeApiKeyRequest { id: made.api_key.unwrap().id, ..Default::default() })
+        .await
+        .unwrap();
     eventually(SOON, "the revocation", || async {
         (client.chat(&prompts::chat("m")).await.status == 401).then_some(())
     })

@@ -2,6 +2,7 @@
 
 mod form;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headgate_kit::Failure;
@@ -36,7 +37,7 @@ pub struct BootstrapTenant {
     pub name: String,
 }
 
-/// A key that shall exist. It never expires; one that was revoked stays so.
+/// A key that shall exist. It never expires; one that was revoked or disabled stays so.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BootstrapKey {
@@ -55,6 +56,15 @@ pub struct BootstrapKey {
     /// Operations it may do: `chat`, `embeddings`. Empty means all.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// The models it may use, by name; empty means all that its tenant may use. Unset leaves them as they are.
+    #[serde(default)]
+    pub models: Option<Vec<String>>,
+    /// Addresses and networks that it may be used from; empty means from anywhere. Unset leaves them as they are.
+    #[serde(default)]
+    pub ip_allowlist: Option<Vec<String>>,
+    /// Notes by name. Unset leaves them as they are.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 fn redacted<S: Serializer>(_secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
@@ -69,6 +79,9 @@ struct Wanted {
     prefix: String,
     secret_hmac: SecretHmac,
     scopes: Vec<String>,
+    models: Option<Vec<String>>,
+    ip_allowlist: Option<Vec<String>>,
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 /// Brings the registry to what the bootstrap says.
@@ -90,6 +103,9 @@ impl Wanted {
             prefix: key.prefix.to_owned(),
             secret_hmac: pepper.hash(key.secret),
             scopes: key.scopes,
+            models: key.models,
+            ip_allowlist: key.ip_allowlist,
+            metadata: key.metadata,
         }
     }
 }
@@ -131,8 +147,10 @@ fn plan_tenant(
         name: wanted.name.clone(),
         status: old.map_or(TenantStatus::Active, |old| old.status),
         created_ms: old.map_or(now_ms, |old| old.created_ms),
+        revision: old.map_or(0, |old| old.revision),
     };
-    Ok((old != Some(&tenant)).then_some(tenant))
+    let revision = directory.next_revision();
+    Ok((old != Some(&tenant)).then_some(Tenant { revision, ..tenant }))
 }
 
 fn plan_key(directory: &Directory, wanted: Wanted, now_ms: i64) -> Result<Option<Key>, Failure> {
@@ -151,10 +169,19 @@ fn plan_key(directory: &Directory, wanted: Wanted, now_ms: i64) -> Result<Option
         name: wanted.name,
         prefix: wanted.prefix,
         secret_hmac: wanted.secret_hmac,
+        // It goes with the secret that took its place.
+        previous: old.filter(|old| old.secret_hmac == wanted.secret_hmac).and_then(|old| old.previous),
         scopes: wanted.scopes,
+        models: wanted.models.or_else(|| Some(old?.models.clone())).unwrap_or_default(),
+        ip_allowlist: wanted.ip_allowlist.or_else(|| Some(old?.ip_allowlist.clone())).unwrap_or_default(),
+        metadata: wanted.metadata.or_else(|| Some(old?.metadata.clone())).unwrap_or_default(),
+        disabled: old.is_some_and(|old| old.disabled),
+        user_id: old.map(|old| old.user_id.clone()).unwrap_or_default(),
         expires_ms: old.and_then(|old| old.expires_ms),
         revoked_ms: old.and_then(|old| old.revoked_ms),
         created_ms: old.map_or(now_ms, |old| old.created_ms),
+        revision: old.map_or(0, |old| old.revision),
     };
-    Ok((old != Some(&key)).then_some(key))
+    let revision = directory.next_revision();
+    Ok((old != Some(&key)).then_some(Key { revision, ..key }))
 }

@@ -46,6 +46,11 @@ impl Directory {
         self.revision
     }
 
+    /// The revision that a change makes which is planned on what is here.
+    pub(crate) fn next_revision(&self) -> u64 {
+        self.revision + 1
+    }
+
     pub(crate) fn has_keys(&self) -> bool {
         !self.keys.is_empty()
     }

@@ -14,12 +14,14 @@ mod bootstrap;
 mod config;
 mod directory;
 mod key;
+mod key_change;
 mod metrics;
 mod model;
 mod pepper;
 mod registry;
 mod rpc;
 mod store;
+mod uses;
 mod validate;
 mod verify;
 
@@ -45,6 +47,7 @@ use crate::metrics::Metrics;
 use crate::pepper::Pepper;
 use crate::registry::Registry;
 use crate::store::Store;
+use crate::uses::Uses;
 
 /// Its schema.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/auth");
@@ -92,6 +95,7 @@ pub struct Auth {
     registry: Arc<Registry>,
     metrics: Metrics,
     gate: Gate,
+    uses: Arc<Uses>,
 }
 
 impl Auth {
@@ -118,10 +122,12 @@ impl Auth {
         if known_check(Some(&check)).await?.is_some_and(|known| known != check) {
             return Err(PepperError::Another.into());
         }
+        let load_uses = async || Uses::load(store.0.clone()).await;
+        let uses = Arc::new(source.read(load_uses, |e| Some(e)).await?);
         let metrics = Metrics::new(&deps.registry);
         let registry = Arc::new(Registry::new(store, directory, pepper, deps.clock, deps.tasks));
         registry.follow_others();
-        Ok(Self { registry, metrics, gate: deps.gate })
+        Ok(Self { registry, metrics, gate: deps.gate, uses })
     }
 
     /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing; doing it again
@@ -143,13 +149,15 @@ impl Auth {
     /// Serves API keys to the people of their tenants.
     #[must_use]
     pub fn api_key_service(&self) -> ApiKeyServiceServer<ApiKeyApi> {
-        ApiKeyServiceServer::new(ApiKeyApi::new(Arc::clone(&self.registry), self.gate.clone()))
+        let (registry, uses) = (Arc::clone(&self.registry), Arc::clone(&self.uses));
+        ApiKeyServiceServer::new(ApiKeyApi::new(registry, self.gate.clone(), uses))
     }
 
     /// Serves verification and the watch of keys to peer services.
     #[must_use]
     pub fn authentication_service(&self) -> AuthenticationServiceServer<AuthenticationApi> {
-        let api = AuthenticationApi::new(Arc::clone(&self.registry), self.metrics.clone());
+        let (registry, uses) = (Arc::clone(&self.registry), Arc::clone(&self.uses));
+        let api = AuthenticationApi::new(registry, self.metrics.clone(), uses);
         AuthenticationServiceServer::new(api)
     }
 }

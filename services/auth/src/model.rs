@@ -1,5 +1,8 @@
 //! What the service knows of tenants and keys, and how the contract shows it.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use headgate_proto::auth::v1::{self as proto, TenantStatus};
 
 use crate::key::SecretHmac;
@@ -11,6 +14,8 @@ pub(crate) struct Tenant {
     pub name: String,
     pub status: TenantStatus,
     pub created_ms: i64,
+    /// The change that last touched it.
+    pub revision: u64,
 }
 
 /// An API key, as stored.
@@ -21,10 +26,25 @@ pub(crate) struct Key {
     pub name: String,
     pub prefix: String,
     pub secret_hmac: SecretHmac,
+    pub previous: Option<PreviousSecret>,
     pub scopes: Vec<String>,
+    pub models: Vec<String>,
+    pub ip_allowlist: Vec<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub disabled: bool,
+    pub user_id: String,
     pub expires_ms: Option<i64>,
     pub revoked_ms: Option<i64>,
     pub created_ms: i64,
+    /// The change that last touched it.
+    pub revision: u64,
+}
+
+/// A secret that works for a while yet, beside the one that took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PreviousSecret {
+    pub hmac: SecretHmac,
+    pub expires_ms: i64,
 }
 
 impl Tenant {
@@ -34,12 +54,19 @@ impl Tenant {
             name: self.name.clone(),
             status: self.status.into(),
             create_time: Some(timestamp(self.created_ms)),
+            etag: self.etag(),
         }
+    }
+
+    pub(crate) fn etag(&self) -> String {
+        self.revision.to_string()
     }
 }
 
 impl Key {
-    pub(crate) fn to_proto(&self) -> proto::ApiKey {
+    /// As the contract shows it, last used then and seen now.
+    pub(crate) fn to_proto(&self, used_ms: Option<i64>, now_ms: i64) -> proto::ApiKey {
+        let previous = self.previous.filter(|previous| now_ms < previous.expires_ms);
         proto::ApiKey {
             id: self.id.clone(),
             tenant_id: self.tenant_id.clone(),
@@ -49,7 +76,19 @@ impl Key {
             expire_time: self.expires_ms.map(timestamp),
             revoke_time: self.revoked_ms.map(timestamp),
             create_time: Some(timestamp(self.created_ms)),
+            models: self.models.clone(),
+            ip_allowlist: self.ip_allowlist.clone(),
+            metadata: self.metadata.clone().into_iter().collect(),
+            disabled: self.disabled,
+            user_id: self.user_id.clone(),
+            last_used_time: used_ms.map(timestamp),
+            previous_secret_expire_time: previous.map(|previous| timestamp(previous.expires_ms)),
+            etag: self.etag(),
         }
+    }
+
+    pub(crate) fn etag(&self) -> String {
+        self.revision.to_string()
     }
 
     /// All that a peer needs to verify the key by itself.
@@ -61,8 +100,13 @@ impl Key {
             secret_hmac: self.secret_hmac.to_bytes(),
             scopes: self.scopes.clone(),
             expires_at_unix_ms: self.expires_ms.unwrap_or(0),
-            revoked: self.revoked_ms.is_some(),
+            // One word for both: a peer of an earlier version refuses either.
+            revoked: self.revoked_ms.is_some() || self.disabled,
             tenant_status: tenant_status.into(),
+            models: self.models.clone(),
+            ip_allowlist: self.ip_allowlist.clone(),
+            previous_secret_hmac: self.previous.map_or(Bytes::new(), |previous| previous.hmac.to_bytes()),
+            previous_secret_expires_at_unix_ms: self.previous.map_or(0, |previous| previous.expires_ms),
         }
     }
 }

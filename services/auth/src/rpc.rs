@@ -10,6 +10,6 @@ pub use tenants::TenantApi;
 
 use headgate_kit::Failure;
 
-fn no_such(kind: &str) -> Failure {
+pub(crate) fn no_such(kind: &str) -> Failure {
     Failure::no_such(kind)
 }

@@ -1,5 +1,7 @@
 //! Tenants and keys on disk.
 
+mod keys;
+
 use headgate_kit::Failure;
 use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::error::ErrorReason;
@@ -8,8 +10,7 @@ use headgate_proto::auth::v1::TenantStatus;
 
 use crate::BuildError;
 use crate::directory::{Batch, Directory};
-use crate::key::SecretHmac;
-use crate::model::{Key, Tenant};
+use crate::model::Tenant;
 
 const REVISION: &str = "SELECT revision FROM meta";
 
@@ -28,19 +29,7 @@ struct TenantRow {
     name: String,
     status: String,
     created_at_unix_ms: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    id: String,
-    tenant_id: String,
-    name: String,
-    prefix: String,
-    secret_hmac: String,
-    scopes: String,
-    expires_at_unix_ms: Option<i64>,
-    revoked_at_unix_ms: Option<i64>,
-    created_at_unix_ms: i64,
+    revision: i64,
 }
 
 impl Store {
@@ -125,7 +114,7 @@ impl Change {
             put_tenant(&mut self.tx, tenant, revision).await?;
         }
         for key in &batch.keys {
-            put_key(&mut self.tx, key, revision).await?;
+            keys::put(&mut self.tx, key, revision).await?;
         }
         self.tx.commit().await?;
         Ok(self.revision)
@@ -142,12 +131,8 @@ async fn changed(tx: &mut Tx, revision: i64) -> Result<Batch, BuildError> {
         sqlx::query_as("SELECT * FROM tenants WHERE revision > $1").bind(revision).fetch_all(conn)
     })
     .map_err(db::Error::from)?;
-    let keys: Vec<KeyRow> = fetch!(tx.conn(), conn => {
-        sqlx::query_as("SELECT * FROM api_keys WHERE revision > $1").bind(revision).fetch_all(conn)
-    })
-    .map_err(db::Error::from)?;
     let tenants = tenants.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
-    let keys = keys.into_iter().map(Key::try_from).collect::<Result<_, _>>()?;
+    let keys = keys::changed(tx, revision).await?;
     Ok(Batch { tenants, keys })
 }
 
@@ -162,32 +147,6 @@ async fn put_tenant(tx: &mut Tx, tenant: &Tenant, revision: i64) -> Result<(), s
         .bind(&tenant.name)
         .bind(status_text(tenant.status))
         .bind(tenant.created_ms)
-        .bind(revision)
-        .execute(conn)
-    })?;
-    Ok(())
-}
-
-async fn put_key(tx: &mut Tx, key: &Key, revision: i64) -> Result<(), sqlx::Error> {
-    execute!(tx.conn(), conn => {
-        sqlx::query(
-            "INSERT INTO api_keys (id, tenant_id, name, prefix, secret_hmac, scopes,
-                 expires_at_unix_ms, revoked_at_unix_ms, created_at_unix_ms, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, prefix = excluded.prefix,
-                 secret_hmac = excluded.secret_hmac, scopes = excluded.scopes,
-                 expires_at_unix_ms = excluded.expires_at_unix_ms,
-                 revoked_at_unix_ms = excluded.revoked_at_unix_ms, revision = excluded.revision",
-        )
-        .bind(&key.id)
-        .bind(&key.tenant_id)
-        .bind(&key.name)
-        .bind(&key.prefix)
-        .bind(key.secret_hmac.to_hex())
-        .bind(key.scopes.join(","))
-        .bind(key.expires_ms)
-        .bind(key.revoked_ms)
-        .bind(key.created_ms)
         .bind(revision)
         .execute(conn)
     })?;
@@ -221,27 +180,7 @@ impl TryFrom<TenantRow> for Tenant {
             "archived" => TenantStatus::Archived,
             other => return Err(BuildError::Corrupt(format!("tenant {}: status {other:?}", row.id))),
         };
-        Ok(Self { id: row.id, name: row.name, status, created_ms: row.created_at_unix_ms })
-    }
-}
-
-impl TryFrom<KeyRow> for Key {
-    type Error = BuildError;
-
-    fn try_from(row: KeyRow) -> Result<Self, BuildError> {
-        let secret_hmac = SecretHmac::from_hex(&row.secret_hmac)
-            .ok_or_else(|| BuildError::Corrupt(format!("key {}: malformed hash", row.id)))?;
-        let scopes = row.scopes.split(',').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
-        Ok(Self {
-            id: row.id,
-            tenant_id: row.tenant_id,
-            name: row.name,
-            prefix: row.prefix,
-            secret_hmac,
-            scopes,
-            expires_ms: row.expires_at_unix_ms,
-            revoked_ms: row.revoked_at_unix_ms,
-            created_ms: row.created_at_unix_ms,
-        })
+        let revision = unsigned(row.revision)?;
+        Ok(Self { id: row.id, name: row.name, status, created_ms: row.created_at_unix_ms, revision })
     }
 }

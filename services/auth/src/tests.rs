@@ -1,6 +1,7 @@
 //! The service as its callers see it: generated clients over local connections, a real database.
 
 mod bootstrap;
+mod key_rights;
 mod keys;
 mod replicas;
 mod rights;

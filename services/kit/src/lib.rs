@@ -9,6 +9,7 @@ pub mod config;
 pub mod conn;
 pub mod db;
 pub mod error;
+pub mod etag;
 pub mod follow;
 pub mod gcra;
 pub mod identity;

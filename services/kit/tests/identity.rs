@@ -152,7 +152,7 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("nobody answers");
+        None
     }
 }
 

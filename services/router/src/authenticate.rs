@@ -8,6 +8,7 @@ use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::identity::bearer;
+use headgate_kit::origin;
 use headgate_kit::strangers::X_KNOWN_ONLY;
 use headgate_proto::auth::v1::authentication_service_client::AuthenticationServiceClient;
 use headgate_proto::auth::v1::{KeyRecord, VerifyApiKeyRequest};
@@ -17,7 +18,8 @@ use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
 
 use crate::error;
-use crate::keys::{Keys, Lookup, Now, is_live, split, tenant_is_active};
+use crate::keys::{Keys, Lookup, Now, is_live, may_come_from, split, tenant_is_active};
+use crate::uses::Uses;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,8 @@ pub(crate) struct Authenticator {
     /// When auth last answered that it cannot tell, in milliseconds of the clock; not when it was asked, as it may be slow
     /// to say so.
     could_not_tell: AtomicI64,
+    /// Which keys were let in.
+    pub(crate) uses: Arc<Uses>,
     clock: Clock,
 }
 
@@ -55,7 +59,8 @@ impl Authenticator {
         clock: Clock,
     ) -> Self {
         let refused = Cache::builder().max_capacity(REFUSED_AT_MOST).time_to_live(REFUSED_FOR).build();
-        Self { keys, auth, max_age, stale, refused, could_not_tell: AtomicI64::new(i64::MIN), clock }
+        let (could_not_tell, uses) = (AtomicI64::new(i64::MIN), Arc::default());
+        Self { keys, auth, max_age, stale, refused, could_not_tell, uses, clock }
     }
 
     /// The key a request came with. Nobody is asked for one that comes from where too many came that were none.
@@ -69,12 +74,14 @@ impl Authenticator {
         let now = Now { instant: now, unix_ms: self.clock.unix_millis() };
         let key = match self.keys.lookup(prefix, secret, now, self.max_age) {
             Lookup::Known(key) => key,
-            Lookup::Wrong => return Err(error::invalid_key()),
-            Lookup::Unknown | Lookup::Stale(None) if metadata.as_ref().contains_key(X_KNOWN_ONLY) => {
+            Lookup::Unknown | Lookup::Wrong | Lookup::Stale(None)
+                if metadata.as_ref().contains_key(X_KNOWN_ONLY) =>
+            {
                 return Err(error::invalid_key());
             }
-            // Boxed: seldom needed, and larger than all the rest of a request on its way in.
-            Lookup::Unknown => Box::pin(self.verify(presented)).await?,
+            // A wrong secret may be a new one of which the watch has not told yet. Boxed: seldom needed, and larger than
+            // all the rest of a request on its way in.
+            Lookup::Unknown | Lookup::Wrong => Box::pin(self.verify(presented)).await?,
             Lookup::Stale(Some(key)) if self.is_away(now.unix_ms) => {
                 self.stale.inc();
                 key
@@ -87,6 +94,10 @@ impl Authenticator {
         if !tenant_is_active(&key) {
             return Err(error::tenant_disabled());
         }
+        if !may_come_from(&key, origin::of(metadata.as_ref())) {
+            return Err(error::elsewhere());
+        }
+        self.uses.note(&key.key_id, now.unix_ms);
         Ok(key)
     }
 

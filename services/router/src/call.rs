@@ -197,7 +197,7 @@ impl<'a> Call<'a> {
             return Err(error::scope(operation));
         }
         let models = self.parts.models.current();
-        let entry = models.resolve(&self.key.tenant_id, &asked.model)?;
+        let entry = models.resolve(&self.key, &asked.model)?;
         entry.offers(asked.operation)?;
         Ok(entry.clone())
     }

@@ -24,6 +24,10 @@ pub(crate) fn scope(operation: &str) -> Failure {
     Failure::new(ErrorReason::PermissionDenied, format!("this API key may not do {operation}"))
 }
 
+pub(crate) fn elsewhere() -> Failure {
+    Failure::new(ErrorReason::PermissionDenied, "this API key may not be used from your address")
+}
+
 /// Says only what the caller said: a name of any length is cut, so that an answer stays small.
 pub(crate) fn model_not_found(model: &str) -> Failure {
     let shown: String = model.chars().take(128).collect();

@@ -1,10 +1,12 @@
 //! The snapshot of API keys, kept by auth's watch.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::HashMap;
+use headgate_kit::network::Network;
 use headgate_proto::auth::v1::{KeyRecord, TenantStatus, WatchKeysResponse};
 use hmac::{Hmac, Mac as _};
 use parking_lot::RwLock;
@@ -92,7 +94,7 @@ impl Keys {
     pub(crate) fn lookup(&self, prefix: &str, secret: &str, now: Now, max_age: Duration) -> Lookup {
         let state = self.0.read();
         let fresh = state.heard.is_some_and(|heard| now.instant.saturating_duration_since(heard) < SILENCE);
-        match (state.check(prefix, secret), fresh) {
+        match (state.check(prefix, secret, now.unix_ms), fresh) {
             (Some(lookup), true) => lookup,
             (Some(Lookup::Known(key)), false) if state.is_within(max_age, now) => Lookup::Stale(Some(key)),
             (_, _) => Lookup::Stale(None),
@@ -102,11 +104,14 @@ impl Keys {
 
 impl State {
     /// What is known of a key, fresh or not; `None` while nothing is.
-    fn check(&self, prefix: &str, secret: &str) -> Option<Lookup> {
+    fn check(&self, prefix: &str, secret: &str, now_unix_ms: i64) -> Option<Lookup> {
         let mut mac = self.mac.clone()?;
         let Some(key) = self.by_prefix.get(prefix) else { return Some(Lookup::Unknown) };
         mac.update(secret.as_bytes());
-        let right = mac.verify_slice(&key.secret_hmac).is_ok();
+        // Most keys were not rotated of late.
+        let previous = (now_unix_ms < key.previous_secret_expires_at_unix_ms).then(|| mac.clone());
+        let was_right = previous.is_some_and(|mac| mac.verify_slice(&key.previous_secret_hmac).is_ok());
+        let right = mac.verify_slice(&key.secret_hmac).is_ok() || was_right;
         Some(if right { Lookup::Known(key.clone()) } else { Lookup::Wrong })
     }
 
@@ -148,6 +153,13 @@ pub(crate) fn is_live(key: &KeyRecord, now_unix_ms: i64) -> bool {
 /// Whether the key's tenant may send requests.
 pub(crate) fn tenant_is_active(key: &KeyRecord) -> bool {
     key.tenant_status() == TenantStatus::Active
+}
+
+/// Whether a known key may be used by a client at this address. Nobody knows where an unknown one is.
+pub(crate) fn may_come_from(key: &KeyRecord, client: Option<IpAddr>) -> bool {
+    // What cannot be read, as a later version may write it, is nobody's address.
+    let networks = || key.ip_allowlist.iter().filter_map(|network| network.parse::<Network>().ok());
+    key.ip_allowlist.is_empty() || client.is_some_and(|client| networks().any(|own| own.contains(client)))
 }
 
 /// The prefix and the secret of `sk-<prefix>.<secret>`.
@@ -217,6 +229,36 @@ mod tests {
         keys.apply(WatchKeysResponse { keys: vec![moved], ..Default::default() }, now);
         assert_eq!(keys.lookup("demo", "right", now, HOUR), Lookup::Unknown);
         assert!(matches!(keys.lookup("moved", "right", now, HOUR), Lookup::Known(_)));
+    }
+
+    #[test]
+    fn the_secret_before_is_known_until_its_time_is_over() {
+        let (keys, now) = (Keys::default(), Now { instant: Instant::now(), unix_ms: 1_000 });
+        let previous_secret_hmac = record("old").secret_hmac;
+        let previous_secret_expires_at_unix_ms = 1_001;
+        let rotated =
+            KeyRecord { previous_secret_hmac, previous_secret_expires_at_unix_ms, ..record("right") };
+        keys.apply(WatchKeysResponse { keys: vec![rotated], ..snapshot() }, now);
+        let known = |secret, unix_ms| {
+            matches!(keys.lookup("demo", secret, Now { unix_ms, ..now }, HOUR), Lookup::Known(_))
+        };
+        assert_eq!((known("right", 1_000), known("old", 1_000), known("wrong", 1_000)), (true, true, false));
+        assert_eq!((known("right", 1_001), known("old", 1_001)), (true, false));
+    }
+
+    #[test]
+    fn a_key_is_used_from_where_its_list_says() {
+        let from = |list: &[&str], client: Option<&str>| {
+            let ip_allowlist = list.iter().map(|&network| network.to_owned()).collect();
+            let key = KeyRecord { ip_allowlist, ..KeyRecord::default() };
+            may_come_from(&key, client.map(|address| address.parse().unwrap()))
+        };
+        assert!(from(&[], None) && from(&[], Some("192.0.2.1")));
+        let list = ["192.0.2.1", "10.0.0.0/8", "2001:db8::/32"];
+        assert!(from(&list, Some("192.0.2.1")) && from(&list, Some("2001:db8::9")));
+        assert!(from(&list, Some("::ffff:10.1.2.3")));
+        assert!(!from(&list, Some("192.0.2.2")) && !from(&list, Some("::1")) && !from(&list, None));
+        assert!(!from(&["of a later version"], Some("192.0.2.1")));
     }
 
     #[test]

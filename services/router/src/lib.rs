@@ -34,6 +34,7 @@ mod settle;
 mod state;
 mod subject;
 mod targets;
+mod uses;
 mod wire;
 
 pub use config::Config;

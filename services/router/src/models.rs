@@ -6,6 +6,7 @@ use arc_swap::{ArcSwap, Guard};
 use foldhash::{HashMap, HashSet};
 use headgate_kit::error::Failure;
 use headgate_proto::adapter::v1::Target;
+use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::catalog::v1::{
     Model, Operation, Price, ProviderRecord, TenantModels, WatchCatalogResponse,
 };
@@ -191,18 +192,18 @@ impl Snapshot {
         self.ready
     }
 
-    /// The model a tenant means by a name.
-    pub(crate) fn resolve(&self, tenant_id: &str, name: &str) -> Result<&Arc<Entry>, Failure> {
+    /// The model that a name means to whoever presents a key.
+    pub(crate) fn resolve(&self, key: &KeyRecord, name: &str) -> Result<&Arc<Entry>, Failure> {
         if !self.ready {
             return Err(Failure::unavailable("the catalog", "no snapshot yet"));
         }
-        let entry = self.by_name.get(name).filter(|e| e.model.enabled && self.may_use(tenant_id, name));
+        let entry = self.by_name.get(name).filter(|e| e.model.enabled && self.may_use(key, &e.model.name));
         entry.ok_or_else(|| error::model_not_found(name))
     }
 
-    /// The models a tenant may use, by name.
-    pub(crate) fn list(&self, tenant_id: &str) -> Vec<&Arc<Entry>> {
-        let may_use = |e: &&Arc<Entry>| e.model.enabled && self.may_use(tenant_id, &e.model.name);
+    /// The models that a key may be used for, by name.
+    pub(crate) fn list(&self, key: &KeyRecord) -> Vec<&Arc<Entry>> {
+        let may_use = |e: &&Arc<Entry>| e.model.enabled && self.may_use(key, &e.model.name);
         let mut visible: Vec<_> = self.by_name.values().filter(may_use).collect();
         visible.sort_by(|a, b| a.model.name.cmp(&b.model.name));
         visible
@@ -213,8 +214,10 @@ impl Snapshot {
         self.by_name.values()
     }
 
-    fn may_use(&self, tenant_id: &str, name: &str) -> bool {
-        self.allowed.get(tenant_id).is_none_or(|names| names.contains(name))
+    /// Whether both the tenant's list and the key's own leave the model open.
+    fn may_use(&self, key: &KeyRecord, name: &str) -> bool {
+        let own = key.models.is_empty() || key.models.iter().any(|own| own == name);
+        own && self.allowed.get(&key.tenant_id).is_none_or(|names| names.contains(name))
     }
 }
 

@@ -115,7 +115,7 @@ mod tests {
     fn subject(operation: Operation, started_at_unix_ms: i64) -> Subject {
         let models = Models::default();
         models.apply(peers::catalog());
-        let entry = models.current().resolve("tenant_1", "m").unwrap().clone();
+        let entry = models.current().resolve(&peers::key(), "m").unwrap().clone();
         let facts = BodyFacts { max_output_tokens: Some(1), ..BodyFacts::default() };
         let asked = Asked { model: "m".into(), operation, facts, streamed: operation == Operation::Chat };
         let request_id = RequestId::given(&HeaderValue::from_static("request_1")).unwrap();

@@ -115,8 +115,11 @@ impl Router {
         keeper.clone().run(&deps.tasks, admission.clone(), deps.clock.clone());
         let metrics = Metrics::new(&deps.registry);
         let stale = metrics.stale_authentications.clone();
+        let authenticator =
+            Authenticator::new(keys.clone(), deps.auth.clone(), max_age, stale, deps.clock.clone());
+        authenticator.uses.clone().tell(&deps.tasks, deps.auth);
         Ok(Self(Arc::new(Parts {
-            authenticator: Authenticator::new(keys.clone(), deps.auth, max_age, stale, deps.clock.clone()),
+            authenticator,
             keys,
             models,
             admission,

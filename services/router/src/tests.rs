@@ -7,4 +7,5 @@ mod limits;
 pub(crate) mod peers;
 mod records;
 mod releases;
+mod rights;
 mod world;

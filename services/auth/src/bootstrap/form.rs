@@ -1,6 +1,6 @@
 //! Checks a bootstrap by itself. Pure, and goes on after the first fault.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use headgate_kit::Failure;
 use headgate_kit::config::{Faults, Problem};
@@ -19,6 +19,9 @@ pub(super) struct Sound<'a> {
     pub prefix: &'a str,
     pub secret: &'a str,
     pub scopes: Vec<String>,
+    pub models: Option<Vec<String>>,
+    pub ip_allowlist: Option<Vec<String>>,
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Bootstrap {
@@ -82,8 +85,26 @@ fn check_key<'a>(at: &str, key: &'a BootstrapKey, faults: &mut Faults) -> Option
     }
     faults.keep(validate::label(&format!("{at}.name"), &key.name));
     let scopes = faults.keep(validate::scopes(&format!("{at}.scopes"), &key.scopes));
+    let models = key.models.as_ref().map(|list| validate::models(&format!("{at}.models"), list));
+    let models = faults.keep(models.transpose());
+    let networks =
+        key.ip_allowlist.as_ref().map(|list| validate::networks(&format!("{at}.ip_allowlist"), list));
+    let ip_allowlist = faults.keep(networks.transpose());
+    if let Some(notes) = &key.metadata {
+        faults.keep(validate::metadata(&format!("{at}.metadata"), notes));
+    }
     let key::Presented { prefix, secret } = parts?;
-    Some(Sound { id: id?, tenant_id: &key.tenant_id, name: &key.name, prefix, secret, scopes: scopes? })
+    Some(Sound {
+        id: id?,
+        tenant_id: &key.tenant_id,
+        name: &key.name,
+        prefix,
+        secret,
+        scopes: scopes?,
+        models: models?,
+        ip_allowlist: ip_allowlist?,
+        metadata: key.metadata.clone(),
+    })
 }
 
 fn parse<'a>(field: &str, key: &'a BootstrapKey) -> Result<key::Presented<'a>, Failure> {

@@ -6,16 +6,20 @@ use headgate_access::Gate;
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyService;
 use headgate_proto::auth::v1::{
-    CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest, GetApiKeyResponse, ListApiKeysRequest,
-    ListApiKeysResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
+    ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest, GetApiKeyResponse,
+    ListApiKeysRequest, ListApiKeysResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, RotateApiKeyRequest,
+    RotateApiKeyResponse, UpdateApiKeyRequest, UpdateApiKeyResponse,
 };
+use prost::Name;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status};
 
 use super::no_such;
-use crate::directory::{Batch, Directory};
+use crate::directory::Directory;
+use crate::key_change::{self, KeyChange};
 use crate::model::Key;
 use crate::registry::Registry;
+use crate::uses::Uses;
 use crate::{key, validate};
 use headgate_kit::page::Page;
 
@@ -24,11 +28,24 @@ use headgate_kit::page::Page;
 pub struct ApiKeyApi {
     registry: Arc<Registry>,
     gate: Gate,
+    uses: Arc<Uses>,
 }
 
 impl ApiKeyApi {
-    pub(crate) fn new(registry: Arc<Registry>, gate: Gate) -> Self {
-        Self { registry, gate }
+    pub(crate) fn new(registry: Arc<Registry>, gate: Gate, uses: Arc<Uses>) -> Self {
+        Self { registry, gate, uses }
+    }
+
+    /// Lets in who may do this with a key.
+    fn guard<T: Name>(&self, request: &Request<T>, id: &str) -> Result<(), Status> {
+        let owner = self.registry.read().key(id).map(|key| key.tenant_id.clone());
+        self.gate.check_in(request, owner.as_deref(), "API key")?;
+        Ok(())
+    }
+
+    /// A key as callers see it.
+    fn show(&self, key: &Key) -> ApiKey {
+        key.to_proto(self.uses.known(&key.id), self.registry.clock.unix_millis())
     }
 
     /// A key as asked for, whose secret part is `secret`.
@@ -42,10 +59,17 @@ impl ApiKeyApi {
             name: request.name,
             prefix: key::random_prefix(),
             secret_hmac: self.registry.pepper.hash(secret),
+            previous: None,
             scopes: validate::scopes("scopes", &request.scopes)?,
+            models: validate::models("models", &request.models)?,
+            ip_allowlist: validate::networks("ip_allowlist", &request.ip_allowlist)?,
+            metadata: key_change::metadata("metadata", request.metadata)?,
+            disabled: request.disabled,
+            user_id: validate::user_id("user_id", request.user_id)?,
             expires_ms: expiry.map(|time| validate::future("expire_time", time, now_ms)).transpose()?,
             revoked_ms: None,
             created_ms: now_ms,
+            revision: 0,
         })
     }
 }
@@ -59,19 +83,21 @@ impl ApiKeyService for ApiKeyApi {
         self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let secret = key::random_secret();
         let key = self.draw_up(request.into_inner(), &secret)?;
-        let made = self.registry.change(move |directory| create(directory, key)).await?;
+        let made = self.registry.change(move |directory| key_change::create(directory, key)).await?;
         let secret_key = key::join(&made.prefix, &secret).expose_secret().to_owned();
-        Ok(Response::new(CreateApiKeyResponse { api_key: Some(made.to_proto()), secret_key }))
+        Ok(Response::new(CreateApiKeyResponse { api_key: Some(self.show(&made)), secret_key }))
     }
 
     async fn get_api_key(
         &self,
         request: Request<GetApiKeyRequest>,
     ) -> Result<Response<GetApiKeyResponse>, Status> {
-        let key = self.registry.read().key(&request.get_ref().id).map(Key::to_proto);
-        self.gate.check_in(&request, key.as_ref().map(|key| key.tenant_id.as_str()), "API key")?;
-        let key = key.ok_or_else(|| no_such("API key"))?;
-        Ok(Response::new(GetApiKeyResponse { api_key: Some(key) }))
+        self.guard(&request, &request.get_ref().id)?;
+        let id = request.into_inner().id;
+        self.registry.read().key(&id).ok_or_else(|| no_such("API key"))?;
+        self.uses.look_for_key(&id).await;
+        let key = self.registry.read().key(&id).map(|key| self.show(key));
+        Ok(Response::new(GetApiKeyResponse { api_key: key }))
     }
 
     async fn list_api_keys(
@@ -82,10 +108,11 @@ impl ApiKeyService for ApiKeyApi {
         let ListApiKeysRequest { tenant_id, page_size, page_token } = request.into_inner();
         validate::id("tenant_id", &tenant_id)?;
         let page = Page::parse(page_size, &page_token)?;
+        self.registry.read().tenant(&tenant_id).ok_or_else(|| no_such("tenant"))?;
+        self.uses.look_for_tenant(&tenant_id).await;
         let directory = self.registry.read();
-        directory.tenant(&tenant_id).ok_or_else(|| no_such("tenant"))?;
         let (rows, next_page_token) = page.cut(directory.keys_after(&tenant_id, &page.after), |key| &key.id);
-        let api_keys = rows.into_iter().map(Key::to_proto).collect();
+        let api_keys = rows.into_iter().map(|key| self.show(key)).collect();
         Ok(Response::new(ListApiKeysResponse { api_keys, next_page_token }))
     }
 
@@ -93,28 +120,40 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        let owner = self.registry.read().key(&request.get_ref().id).map(|key| key.tenant_id.clone());
-        self.gate.check_in(&request, owner.as_deref(), "API key")?;
-        let id = request.into_inner().id;
+        self.guard(&request, &request.get_ref().id)?;
+        let RevokeApiKeyRequest { id, etag } = request.into_inner();
         let now_ms = self.registry.clock.unix_millis();
-        let key = self.registry.change(move |directory| revoke(directory, &id, now_ms)).await?;
-        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(key.to_proto()) }))
+        let plan = move |directory: &Directory| key_change::revoke(directory, &id, &etag, now_ms);
+        let key = self.registry.change(plan).await?;
+        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(self.show(&key)) }))
     }
-}
 
-fn create(directory: &Directory, mut key: Key) -> Result<(Batch, Key), Failure> {
-    directory.tenant(&key.tenant_id).ok_or_else(|| no_such("tenant"))?;
-    while directory.key_with_prefix(&key.prefix).is_some() {
-        key.prefix = key::random_prefix();
+    async fn update_api_key(
+        &self,
+        request: Request<UpdateApiKeyRequest>,
+    ) -> Result<Response<UpdateApiKeyResponse>, Status> {
+        self.guard(&request, &request.get_ref().id)?;
+        let mut request = request.into_inner();
+        let change = KeyChange::take(&mut request, self.registry.clock.unix_millis())?;
+        let UpdateApiKeyRequest { id, etag, .. } = request;
+        let plan = move |directory: &Directory| key_change::update(directory, &id, &etag, change);
+        let key = self.registry.change(plan).await?;
+        Ok(Response::new(UpdateApiKeyResponse { api_key: Some(self.show(&key)) }))
     }
-    Ok((Batch::key(key.clone()), key))
-}
 
-fn revoke(directory: &Directory, id: &str, now_ms: i64) -> Result<(Batch, Key), Failure> {
-    let old = directory.key(id).ok_or_else(|| no_such("API key"))?;
-    if old.revoked_ms.is_some() {
-        return Ok((Batch::default(), old.clone()));
+    async fn rotate_api_key(
+        &self,
+        request: Request<RotateApiKeyRequest>,
+    ) -> Result<Response<RotateApiKeyResponse>, Status> {
+        self.guard(&request, &request.get_ref().id)?;
+        let RotateApiKeyRequest { id, etag, overlap_seconds } = request.into_inner();
+        let overlap_ms = key_change::overlap_ms(overlap_seconds)?;
+        let secret = key::random_secret();
+        let (hmac, now_ms) = (self.registry.pepper.hash(&secret), self.registry.clock.unix_millis());
+        let plan =
+            move |directory: &Directory| key_change::rotate(directory, &id, &etag, hmac, overlap_ms, now_ms);
+        let key = self.registry.change(plan).await?;
+        let secret_key = key::join(&key.prefix, &secret).expose_secret().to_owned();
+        Ok(Response::new(RotateApiKeyResponse { api_key: Some(self.show(&key)), secret_key }))
     }
-    let key = Key { revoked_ms: Some(now_ms), ..old.clone() };
-    Ok((Batch::key(key.clone()), key))
 }

@@ -7,12 +7,14 @@ use futures_util::Stream;
 use headgate_kit::identity::require_peer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationService;
 use headgate_proto::auth::v1::{
-    VerifyApiKeyRequest, VerifyApiKeyResponse, WatchKeysRequest, WatchKeysResponse,
+    KeyUse, ReportKeyUsesRequest, ReportKeyUsesResponse, VerifyApiKeyRequest, VerifyApiKeyResponse,
+    WatchKeysRequest, WatchKeysResponse,
 };
 use tonic::{Request, Response, Status};
 
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::uses::Uses;
 
 /// Who may call.
 const CALLERS: &[&str] = &["router", "edge"];
@@ -22,11 +24,12 @@ const CALLERS: &[&str] = &["router", "edge"];
 pub struct AuthenticationApi {
     registry: Arc<Registry>,
     metrics: Metrics,
+    uses: Arc<Uses>,
 }
 
 impl AuthenticationApi {
-    pub(crate) fn new(registry: Arc<Registry>, metrics: Metrics) -> Self {
-        Self { registry, metrics }
+    pub(crate) fn new(registry: Arc<Registry>, metrics: Metrics, uses: Arc<Uses>) -> Self {
+        Self { registry, metrics, uses }
     }
 }
 
@@ -51,5 +54,22 @@ impl AuthenticationService for AuthenticationApi {
         require_peer(&request, CALLERS)?;
         self.registry.catch_up().await?;
         Ok(Response::new(Box::pin(self.registry.follow())))
+    }
+
+    async fn report_key_uses(
+        &self,
+        request: Request<ReportKeyUsesRequest>,
+    ) -> Result<Response<ReportKeyUsesResponse>, Status> {
+        require_peer(&request, CALLERS)?;
+        let now_ms = self.registry.clock.unix_millis();
+        let uses = request.into_inner().uses.into_iter();
+        // A router whose clock is ahead must not keep later uses from being noted.
+        let uses = uses.map(|KeyUse { key_id, last_used_at_unix_ms: at }| (key_id, at.min(now_ms)));
+        let known: Vec<_> = {
+            let directory = self.registry.read();
+            uses.filter(|(id, _)| directory.key(id).is_some()).collect()
+        };
+        self.uses.note(known).await?;
+        Ok(Response::new(ReportKeyUsesResponse {}))
     }
 }

@@ -44,7 +44,7 @@ impl TenantService for TenantApi {
         let id = if id.is_empty() { ids::prefixed("tenant", &self.registry.clock) } else { id };
         validate::id("id", &id)?;
         let created_ms = self.registry.clock.unix_millis();
-        let tenant = Tenant { id, name, status: TenantStatus::Active, created_ms };
+        let tenant = Tenant { id, name, status: TenantStatus::Active, created_ms, revision: 0 };
         let made = self.registry.change(move |directory| create(directory, tenant)).await?;
         Ok(Response::new(CreateTenantResponse { tenant: Some(made.to_proto()) }))
     }
@@ -99,7 +99,7 @@ fn create(directory: &Directory, tenant: Tenant) -> Result<(Batch, Tenant), Fail
         let message = "a tenant with this name exists";
         return Err(Failure::new(ErrorReason::AlreadyExists, message).with("field", "name"));
     }
-    Ok((Batch::tenant(tenant.clone()), tenant))
+    Ok(planned(directory, tenant))
 }
 
 fn set_status(directory: &Directory, id: &str, status: TenantStatus) -> Result<(Batch, Tenant), Failure> {
@@ -110,6 +110,10 @@ fn set_status(directory: &Directory, id: &str, status: TenantStatus) -> Result<(
     if old.status == TenantStatus::Archived {
         return Err(Failure::new(ErrorReason::Conflict, "an archived tenant stays archived"));
     }
-    let tenant = Tenant { status, ..old.clone() };
-    Ok((Batch::tenant(tenant.clone()), tenant))
+    Ok(planned(directory, Tenant { status, ..old.clone() }))
+}
+
+fn planned(directory: &Directory, tenant: Tenant) -> (Batch, Tenant) {
+    let tenant = Tenant { revision: directory.next_revision(), ..tenant };
+    (Batch::tenant(tenant.clone()), tenant)
 }

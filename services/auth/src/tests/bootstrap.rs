@@ -46,7 +46,11 @@ async fn a_bootstrap_changes_keys_but_restores_neither_keys_nor_tenants(db: Test
     fixture.set_status("demo", TenantStatus::Suspended).await.unwrap();
     fixture.auth.bootstrap(&changed).await.unwrap();
     assert_eq!(fixture.verify("sk-demo.other-secret").await, Err(ErrorReason::TenantDisabled));
-    fixture.keys().revoke_api_key(RevokeApiKeyRequest { id: "key_demo".into() }).await.unwrap();
+    fixture
+        .keys()
+        .revoke_api_key(RevokeApiKeyRequest { id: "key_demo".into(), ..Default::default() })
+        .await
+        .unwrap();
     fixture.auth.bootstrap(&changed).await.unwrap();
     assert_eq!(fixture.verify("sk-demo.other-secret").await, Err(ErrorReason::InvalidCredential));
 }

@@ -18,7 +18,7 @@ async fn a_key_works_until_it_is_revoked_and_over_a_restart(db: TestDb) {
     let (revoked, revoked_key) = fixture.key("a").await;
     assert_eq!(fixture.verify(&revoked_key).await, Ok(revoked.clone()));
 
-    let revoke = || RevokeApiKeyRequest { id: revoked.clone() };
+    let revoke = || RevokeApiKeyRequest { id: revoked.clone(), ..Default::default() };
     let first = fixture.keys().revoke_api_key(revoke()).await.unwrap().into_inner();
     assert_eq!(fixture.verify(&revoked_key).await, Err(ErrorReason::InvalidCredential));
     fixture.clock.advance(Duration::from_secs(5));

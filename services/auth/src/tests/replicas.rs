@@ -27,7 +27,7 @@ async fn news(stream: &mut Streaming<WatchKeysResponse>) -> WatchKeysResponse {
 }
 
 async fn revoke(fixture: &Fixture, id: &str) {
-    fixture.keys().revoke_api_key(RevokeApiKeyRequest { id: id.into() }).await.unwrap();
+    fixture.keys().revoke_api_key(RevokeApiKeyRequest { id: id.into(), ..Default::default() }).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,6 +80,9 @@ async fn a_replica_that_does_not_know_it_yet_undoes_nothing() {
             name: "first".into(),
             key: "sk-demo.my-secret".into(),
             scopes: vec![],
+            models: None,
+            ip_allowlist: None,
+            metadata: None,
         }],
     };
     here.auth.bootstrap(&bootstrap).await.unwrap();

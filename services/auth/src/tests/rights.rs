@@ -92,7 +92,7 @@ impl Person {
     }
 
     async fn revoke(&mut self, id: &str) -> Result<(), Failure> {
-        let request = bearing(RevokeApiKeyRequest { id: id.into() }, &self.token);
+        let request = bearing(RevokeApiKeyRequest { id: id.into(), ..Default::default() }, &self.token);
         self.keys.revoke_api_key(request).await.map(drop).map_err(failure)
     }
 }

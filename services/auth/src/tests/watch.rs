@@ -43,7 +43,11 @@ async fn a_watch_begins_with_all_keys_and_the_pepper_and_follows_each_change(db:
     assert_eq!((change.snapshot, change.keys[0].key_id.as_str()), (false, second.as_str()));
     assert_eq!(change.revision, snapshot.revision + 1);
 
-    fixture.keys().revoke_api_key(RevokeApiKeyRequest { id: first.clone() }).await.unwrap();
+    fixture
+        .keys()
+        .revoke_api_key(RevokeApiKeyRequest { id: first.clone(), ..Default::default() })
+        .await
+        .unwrap();
     let change = news(&mut stream).await;
     assert_eq!((change.keys[0].key_id.as_str(), change.keys[0].revoked), (first.as_str(), true));
 
@@ -78,7 +82,7 @@ async fn a_caller_who_goes_away_leaves_memory_and_database_agreeing(db: TestDb) 
     let (id, key) = fixture.key("a").await;
     // Drop the call after its first poll, wherever it then is.
     let mut keys = fixture.keys();
-    let call = keys.revoke_api_key(RevokeApiKeyRequest { id });
+    let call = keys.revoke_api_key(RevokeApiKeyRequest { id, ..Default::default() });
     let _cut_off = tokio::time::timeout(Duration::ZERO, call).await;
     assert!(fixture.tasks.shutdown(Duration::from_secs(5)).await, "the change runs to its end");
     assert!(fixture.verify(&key).await.is_err());

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use headgate_kit::clock::Clock;
 use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use headgate_proto::auth::v1::{
-    CreateApiKeyRequest, GetApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest,
+    CreateApiKeyRequest, GetApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest, RotateApiKeyRequest,
 };
 
 use super::link::Link;
@@ -34,9 +34,23 @@ pub(super) enum Command {
         /// Operations it may do, separated by commas: chat, embeddings. Default: all.
         #[arg(long, value_delimiter = ',')]
         scopes: Vec<String>,
+        /// Models it may ask for, separated by commas. Default: all that its tenant may.
+        #[arg(long, value_delimiter = ',')]
+        models: Vec<String>,
+        /// Addresses and networks it may be used from, separated by commas, e.g. 10.0.0.0/8. Default: all.
+        #[arg(long, value_delimiter = ',')]
+        ip_allowlist: Vec<String>,
         /// After how many days it stops working. Default: never.
         #[arg(long)]
         expires_in_days: Option<u32>,
+    },
+    /// Give one a new secret, and show it, this once.
+    Rotate {
+        /// Its id.
+        id: String,
+        /// For how long the old secret works yet, in seconds: 30 days at most. Default: not at all.
+        #[arg(long, default_value = "0")]
+        overlap_seconds: u32,
     },
     /// End one for good.
     Revoke {
@@ -62,16 +76,29 @@ pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError
         Command::Get { id } => {
             Shown::one(keys.get_api_key(GetApiKeyRequest { id }).await?.into_inner().api_key.as_ref())
         }
-        Command::Create { name, tenant, scopes, expires_in_days } => {
+        Command::Create { name, tenant, scopes, models, ip_allowlist, expires_in_days } => {
             let expire_time = expires_in_days.map(|days| prost_types::Timestamp {
                 seconds: Clock::system().unix_millis() / 1000 + i64::from(days) * 86_400,
                 nanos: 0,
             });
-            let request = CreateApiKeyRequest { tenant_id: tenant, name, scopes, expire_time };
+            let request = CreateApiKeyRequest {
+                tenant_id: tenant,
+                name,
+                scopes,
+                models,
+                ip_allowlist,
+                expire_time,
+                ..Default::default()
+            };
             Shown::one(Some(&keys.create_api_key(request).await?.into_inner()))
         }
+        Command::Rotate { id, overlap_seconds } => {
+            let request = RotateApiKeyRequest { id, overlap_seconds, ..Default::default() };
+            Shown::one(Some(&keys.rotate_api_key(request).await?.into_inner()))
+        }
         Command::Revoke { id } => {
-            Shown::one(keys.revoke_api_key(RevokeApiKeyRequest { id }).await?.into_inner().api_key.as_ref())
+            let request = RevokeApiKeyRequest { id, ..Default::default() };
+            Shown::one(keys.revoke_api_key(request).await?.into_inner().api_key.as_ref())
         }
     }
 }

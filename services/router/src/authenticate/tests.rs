@@ -38,6 +38,13 @@ impl AuthenticationService for Away {
     ) -> Result<Response<Self::WatchKeysStream>, Status> {
         Err(Status::unavailable("not used here"))
     }
+
+    async fn report_key_uses(
+        &self,
+        _: Request<auth::ReportKeyUsesRequest>,
+    ) -> Result<Response<auth::ReportKeyUsesResponse>, Status> {
+        Err(Status::unavailable("not used here"))
+    }
 }
 
 fn presenting(api_key: &str) -> MetadataMap {

@@ -23,7 +23,7 @@ pub(super) async fn list(
         return Err(call.refuse(Failure::unavailable("the catalog", "no snapshot yet")));
     }
     let now = Instant::now();
-    let visible = models.list(&call.key.tenant_id).into_iter();
+    let visible = models.list(&call.key).into_iter();
     let models = visible.map(|entry| state::describe(entry, &parts.cooldowns, now)).collect();
     Ok(call.answer(ListModelsResponse { models }))
 }
@@ -33,7 +33,7 @@ pub(super) async fn get(
     request: Request<GetModelRequest>,
 ) -> Result<Response<GetModelResponse>, Status> {
     let mut call = Call::begin(parts, request.metadata()).await?;
-    match parts.models.current().resolve(&call.key.tenant_id, &request.get_ref().model) {
+    match parts.models.current().resolve(&call.key, &request.get_ref().model) {
         Ok(entry) => {
             let model = state::describe(entry, &parts.cooldowns, Instant::now());
             Ok(call.answer(GetModelResponse { model: Some(model) }))

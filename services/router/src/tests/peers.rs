@@ -35,7 +35,7 @@ pub(super) struct Peers {
     tasks: Tasks,
     spool: Spool,
     pub(super) seen: Mutex<Seen>,
-    /// What the next attempts fail with.
+    /// What the next attempts, or reports of uses, fail with.
     pub(super) failures: Mutex<VecDeque<Failure>>,
     /// Whether admissions are never decided.
     pub(super) undecided: AtomicBool,
@@ -50,6 +50,7 @@ pub(super) struct Seen {
     pub(super) chats: Vec<(adapter::ChatRequest, usize)>,
     pub(super) streams: Vec<(adapter::StreamChatRequest, usize)>,
     pub(super) embeds: Vec<(adapter::EmbedRequest, usize)>,
+    pub(super) key_uses: Vec<auth::ReportKeyUsesRequest>,
 }
 
 impl Peers {
@@ -162,6 +163,14 @@ impl AuthenticationService for Peers {
 
     async fn watch_keys(&self, _: Request<auth::WatchKeysRequest>) -> Answer<Self::WatchKeysStream> {
         self.watch(keys(), auth::WatchKeysResponse::default())
+    }
+
+    async fn report_key_uses(
+        &self,
+        request: Request<auth::ReportKeyUsesRequest>,
+    ) -> Answer<auth::ReportKeyUsesResponse> {
+        self.seen.lock().key_uses.push(request.into_inner());
+        self.attempt(auth::ReportKeyUsesResponse {})
     }
 }
 
