@@ -14,6 +14,7 @@ use prost_reflect::DescriptorPool;
 
 use crate::Config;
 use crate::metrics::Metrics;
+use crate::openapi::Document;
 use crate::transcode::{Services, Transcoder};
 
 /// Room in an answer beyond what a request may have: a long answer of several choices, or vectors of many texts.
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) inference: InferenceServiceStub<Conn>,
     pub(crate) routing: RoutingServiceStub<Conn>,
     pub(crate) transcoder: Transcoder,
+    pub(crate) document: Document,
     pub(crate) vitals: Vitals,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
@@ -89,6 +91,7 @@ impl Edge {
         let answer_bytes = MIN_ANSWER_BYTES.max(config.largest_body());
         let inference = InferenceServiceStub::new(deps.inference).max_decoding_message_size(answer_bytes);
         let transcoder = Transcoder::new(contract, deps.services, answer_bytes).map_err(ContractError)?;
+        let document = Document::new(contract, transcoder.served()).map_err(ContractError)?;
         let metrics = Metrics::new(&deps.registry, transcoder.templates());
         let routing = RoutingServiceStub::new(deps.routing);
         let Deps { vitals, clock, tasks, workers, .. } = deps;
@@ -98,6 +101,7 @@ impl Edge {
             inference,
             routing,
             transcoder,
+            document,
             vitals,
             clock,
             tasks,

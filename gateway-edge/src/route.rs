@@ -14,6 +14,10 @@ pub(crate) enum Route {
     ModelsStatus,
     Health,
     Ping,
+    OpenApi,
+    Docs,
+    DocsScript,
+    DocsStyle,
     /// No path of ours.
     Other,
 }
@@ -22,7 +26,7 @@ pub(crate) enum Route {
 const MODEL_PREFIX: &str = "/v1/models/";
 
 impl Route {
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 13;
     const ALL: [Self; Self::COUNT] = [
         Self::ChatCompletions,
         Self::Completions,
@@ -32,6 +36,10 @@ impl Route {
         Self::ModelsStatus,
         Self::Health,
         Self::Ping,
+        Self::OpenApi,
+        Self::Docs,
+        Self::DocsScript,
+        Self::DocsStyle,
         Self::Other,
     ];
 
@@ -49,6 +57,10 @@ impl Route {
             "/v1/models/status" => Self::ModelsStatus,
             "/health" | "/healthz" | "/api/health" => Self::Health,
             "/ping" => Self::Ping,
+            "/openapi.json" => Self::OpenApi,
+            "/docs" => Self::Docs,
+            "/docs/page.js" => Self::DocsScript,
+            "/docs/page.css" => Self::DocsStyle,
             _ if path.strip_prefix(MODEL_PREFIX).is_some_and(|name| !name.is_empty()) => Self::Model,
             _ => Self::Other,
         }
@@ -70,13 +82,25 @@ impl Route {
             Self::ModelsStatus => "/v1/models/status",
             Self::Health => "/health",
             Self::Ping => "/ping",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs => "/docs",
+            Self::DocsScript => "/docs/page.js",
+            Self::DocsStyle => "/docs/page.css",
             Self::Other => "other",
         }
     }
 
     /// Whether who calls must present a key.
     pub(crate) fn asks_for_key(self) -> bool {
-        !matches!(self, Self::Health | Self::Ping | Self::Other)
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Completions
+                | Self::Embeddings
+                | Self::Models
+                | Self::Model
+                | Self::ModelsStatus
+        )
     }
 
     /// The value of `Allow`.

@@ -22,7 +22,7 @@ use crate::edge::Shared;
 use crate::error::Refusal;
 use crate::route::{Route, model_name};
 use crate::transcode::{Asked, Found, Match};
-use crate::{chat, completions, embeddings, health, metadata, models, read};
+use crate::{chat, completions, docs, embeddings, health, metadata, models, read};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -66,7 +66,7 @@ impl Target {
     fn asks_for_key(&self) -> bool {
         match self {
             Self::Route(route) => route.asks_for_key(),
-            Self::Call(found) => !found.binding.public,
+            Self::Call(found) => !found.binding.access.is_public(),
             Self::OtherMethods(_) => false,
         }
     }
@@ -188,6 +188,10 @@ impl Shared {
             Route::Model => models::get(self, headers, id, model_name(call.head.uri.path())).await,
             Route::Health if health::asks_for_full(call.head.uri.query()) => health::full(self).await,
             Route::Health => health::short(),
+            Route::OpenApi => Ok(self.document.answer(headers)),
+            Route::Docs => Ok(docs::page()),
+            Route::DocsScript => Ok(docs::script()),
+            Route::DocsStyle => Ok(docs::style()),
             Route::Ping => Ok(whole(TEXT, Bytes::from_static(b"pong"))),
             Route::Other => Err(Failure::new(ErrorReason::NotFound, "no such path").into()),
         }

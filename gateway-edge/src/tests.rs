@@ -2,6 +2,7 @@
 
 mod chat;
 mod connections;
+mod openapi;
 mod rest;
 mod router;
 mod server;

@@ -8,7 +8,7 @@ mod bind;
 mod call;
 pub(crate) mod codec;
 pub(crate) mod contract;
-mod json;
+pub(crate) mod json;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +71,11 @@ impl Transcoder {
     /// What metrics call the paths that are served.
     pub(crate) fn templates(&self) -> &[String] {
         &self.templates
+    }
+
+    /// What is served: every binding of a service that this edge is told of.
+    pub(crate) fn served(&self) -> impl Iterator<Item = &Binding> + Clone {
+        self.bindings.iter().map(Arc::as_ref).filter(|binding| self.service(binding).is_some())
     }
 
     /// What a method and a path stand for. HEAD stands for what GET does.

@@ -123,14 +123,16 @@ async fn operators_learn_how_long_engines_and_peers_take_and_what_is_wrong_with_
         assert!(!told.to_string().contains(secret), "{told}");
     }
     // A process that stands on none of them does not mind.
-    until_parts_are(&headgate, "edge", 200, &[("router", "up")]).await;
+    let control = ["auth", "budget", "catalog", "runtime", "usage"].map(|peer| (peer, "up"));
+    let with_router = |state| [&[("router", state)][..], &control].concat();
+    until_parts_are(&headgate, "edge", 200, &with_router("up")).await;
 
     headgate.engines().redis.as_mut().unwrap().restart().await;
     let back = [("budget: redis", "up"), ("budget: database", "down"), ("nats", "down")];
     until_parts_are(&headgate, "budget", 200, &back).await;
 
     headgate.node_mut("router").kill();
-    let told = until_parts_are(&headgate, "edge", 200, &[("router", "down")]).await;
+    let told = until_parts_are(&headgate, "edge", 200, &with_router("down")).await;
     assert_eq!((&told["status"], &told["peers"][0]["well"]), (&json!("degraded"), &json!(0)));
 }
 

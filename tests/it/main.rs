@@ -29,6 +29,7 @@ mod llama;
 mod log_noise;
 mod models;
 mod mutual_tls;
+mod openapi;
 mod own_authorities;
 mod passthrough;
 mod proto_lint;

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 readonly of_one_process=(
   bounds::grpc_ config:: layering:: lifecycle::a_data_folder_has_one_process
   databases:: degraded:: fire:: fleet:: hang_ups:: health::operators_learn lifecycle::without_a_config log_noise::
-  mutual_tls:: own_authorities:: proto_lint:: records_load:: records_nats:: redis_keys::
+  mutual_tls:: openapi:: own_authorities:: proto_lint:: records_load:: records_nats:: redis_keys::
   request_ids::a_change_that_outlives_its_call secrets::files_with_secrets servers:: image:: deploy::
   trace_context::a_trace_goes
 )

@@ -31,8 +31,26 @@ pub(crate) struct Binding {
     pub(crate) method: MethodDescriptor,
     /// Of the call itself, over gRPC.
     pub(crate) rpc: PathAndQuery,
+    /// Which way to say the call it is: 0 for the first.
+    pub(crate) nth: usize,
+    /// Whom it answers, as its proto says.
+    pub(crate) access: Access,
+}
+
+/// Whom a call answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Access {
+    /// The name of the audience; empty where the proto does not say.
+    pub(crate) audience: String,
+    /// The name of the least role; empty where none is asked for.
+    pub(crate) role: String,
+}
+
+impl Access {
     /// Whether nobody need say who they are.
-    pub(crate) public: bool,
+    pub(crate) fn is_public(&self) -> bool {
+        self.audience == PUBLIC
+    }
 }
 
 /// What a request's body is.
@@ -59,18 +77,18 @@ pub(crate) fn bindings(pool: &DescriptorPool) -> Result<Vec<Binding>, String> {
         if !options.has_extension(&http) {
             continue;
         }
-        let audience = access.as_ref().and_then(|access| audience(&options, access));
+        let access = access.as_ref().map(|access| said_access(&options, access)).unwrap_or_default();
         let in_method = |why: String| format!("{}: {why}", method.full_name());
-        if audience.as_deref() == Some(PEER) {
+        if access.audience == PEER {
             return Err(in_method("a call between services must not be served over HTTP".to_owned()));
         }
         let rule = options.get_extension(&http);
         let rule = rule.as_message().ok_or_else(|| in_method("has no rule".to_owned()))?;
-        let public = audience.as_deref() == Some(PUBLIC);
-        bindings.push(binding(rule, &method, public).map_err(in_method)?);
-        for more in rule.get_field_by_name("additional_bindings").iter().flat_map(|v| v.as_list()).flatten() {
+        bindings.push(binding(rule, &method, &access, 0).map_err(in_method)?);
+        let more = rule.get_field_by_name("additional_bindings");
+        for (at, more) in more.iter().flat_map(|more| more.as_list()).flatten().enumerate() {
             let more = more.as_message().ok_or_else(|| in_method("has no rule".to_owned()))?;
-            bindings.push(binding(more, &method, public).map_err(in_method)?);
+            bindings.push(binding(more, &method, &access, at + 1).map_err(in_method)?);
         }
     }
     // Stable: of the same shape, those of a method come as they are written.
@@ -79,16 +97,25 @@ pub(crate) fn bindings(pool: &DescriptorPool) -> Result<Vec<Binding>, String> {
     Ok(bindings)
 }
 
-/// Whom a call answers, if its proto says so.
-fn audience(options: &DynamicMessage, access: &ExtensionDescriptor) -> Option<String> {
-    let access = options.get_extension(access);
-    let access = access.as_message()?;
-    let audience = access.get_field_by_name("audience")?.as_enum_number()?;
-    let Kind::Enum(names) = access.descriptor().get_field_by_name("audience")?.kind() else { return None };
-    Some(names.get_value(audience)?.name().to_owned())
+/// Whom a call answers, as its options say.
+fn said_access(options: &DynamicMessage, access: &ExtensionDescriptor) -> Access {
+    let said = options.get_extension(access);
+    let name = |field: &str| {
+        let said = said.as_message()?;
+        let Kind::Enum(names) = said.descriptor().get_field_by_name(field)?.kind() else { return None };
+        let number = said.get_field_by_name(field)?.as_enum_number().filter(|number| *number != 0)?;
+        Some(names.get_value(number)?.name().to_owned())
+    };
+    let of = |field| name(field).unwrap_or_default();
+    Access { audience: of("audience"), role: of("role") }
 }
 
-fn binding(rule: &DynamicMessage, method: &MethodDescriptor, public: bool) -> Result<Binding, String> {
+fn binding(
+    rule: &DynamicMessage,
+    method: &MethodDescriptor,
+    access: &Access,
+    nth: usize,
+) -> Result<Binding, String> {
     let (verb, path) = pattern(rule)?;
     let template = Template::parse(&path)?;
     let stands_for = Route::of(template.text());
@@ -111,7 +138,17 @@ fn binding(rule: &DynamicMessage, method: &MethodDescriptor, public: bool) -> Re
     }
     let rpc = format!("/{}/{}", method.parent_service().full_name(), method.name());
     let rpc = PathAndQuery::try_from(rpc).map_err(|cause| cause.to_string())?;
-    Ok(Binding { verb, template, holes, body, answer, method: method.clone(), rpc, public })
+    Ok(Binding {
+        verb,
+        template,
+        holes,
+        body,
+        answer,
+        method: method.clone(),
+        rpc,
+        nth,
+        access: access.clone(),
+    })
 }
 
 fn pattern(rule: &DynamicMessage) -> Result<(Method, String), String> {

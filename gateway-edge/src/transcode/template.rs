@@ -86,6 +86,34 @@ impl Template {
         self.holes.iter().map(|hole| hole.field.as_str())
     }
 
+    /// As documents show it, with these names for its holes: `/admin/models/{name}`.
+    pub(crate) fn shown_with(&self, names: &[String]) -> String {
+        let mut shown = String::new();
+        let mut at = 0;
+        while let Some(segment) = self.segments.get(at) {
+            let hole = self.holes.iter().zip(names).find(|(hole, _)| hole.segments.start == at);
+            let (text, next) = match (hole, segment) {
+                (Some((hole, name)), _) => (format!("{{{name}}}"), hole.segments.end),
+                (None, Segment::Literal(literal)) => (literal.clone(), at + 1),
+                (None, Segment::One) => ("*".to_owned(), at + 1),
+                (None, Segment::Rest) => ("**".to_owned(), at + 1),
+            };
+            shown.push('/');
+            shown.push_str(&text);
+            at = next;
+        }
+        if let Some(verb) = &self.verb {
+            shown.push(':');
+            shown.push_str(verb);
+        }
+        shown
+    }
+
+    /// Whether a hole takes several segments.
+    pub(crate) fn takes_slashes(&self, hole: usize) -> bool {
+        self.holes.get(hole).is_some_and(|hole| self.segments[hole.segments.clone()] != [Segment::One])
+    }
+
     /// What it matches, whatever its holes are called.
     pub(crate) fn shape(&self) -> (Vec<String>, Option<&str>) {
         let shown = |segment: &Segment| match segment {
@@ -184,5 +212,7 @@ mod tests {
         all.sort_by_key(Template::breadth);
         let texts = all.each_ref().map(Template::text);
         assert_eq!(texts, ["/a/{n}:go", "/a/{n=**}:go", "/a/b", "/a/{n}", "/a/{n=**}/prices", "/a/{n=**}"]);
+        let shown = all.map(|template| template.shown_with(&["x".to_owned()]));
+        assert_eq!(shown, ["/a/{x}:go", "/a/{x}:go", "/a/b", "/a/{x}", "/a/{x}/prices", "/a/{x}"]);
     }
 }
