@@ -33,6 +33,7 @@ mod openapi;
 mod own_authorities;
 mod passthrough;
 mod proto_lint;
+mod providers;
 mod records_load;
 mod records_nats;
 mod redis_keys;

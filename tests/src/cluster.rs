@@ -30,6 +30,8 @@ pub struct Headgate {
     /// Further processes, each with the position of the group whose services it runs.
     replicas: Vec<(usize, Node)>,
     engines: Option<Engines>,
+    /// Where a process will listen that others call which are started before it, with its group's position.
+    promised: Option<(usize, SocketAddr)>,
     proof: Proof,
     // After what runs in it.
     folder: TempDir,
@@ -113,7 +115,9 @@ impl Headgate {
     async fn launch_on(topology: Topology, setup: &Setup, proof: Proof) -> Self {
         let engines = Engines::of(topology).await;
         let (nodes, replicas) = (Vec::new(), Vec::new());
-        let mut gate = Self { topology, nodes, replicas, engines, proof, folder: new_folder() };
+        let promised = topology.called_early().map(|position| (position, free_address()));
+        let folder = new_folder();
+        let mut gate = Self { topology, nodes, replicas, engines, promised, proof, folder };
         for services in topology.groups() {
             let folder = gate.folder_of(services);
             fs::create_dir_all(&folder).unwrap();
@@ -156,7 +160,15 @@ impl Headgate {
         let node = Node::launch(folder.path().to_owned(), invocation).await;
         node.ready().await;
         let (topology, proof) = (Topology::AllInOne, Proof::Tokens);
-        Self { topology, nodes: vec![node], replicas: Vec::new(), engines: None, proof, folder }
+        Self {
+            topology,
+            nodes: vec![node],
+            replicas: Vec::new(),
+            engines: None,
+            promised: None,
+            proof,
+            folder,
+        }
     }
 
     /// Starts another replica of the process that runs `service`, waits until it is ready, and tells its number. Those
@@ -212,8 +224,11 @@ impl Headgate {
     fn write_config(&self, setup: &Setup, services: &[&str]) {
         let folder = self.folder_of(services);
         let mut setup = self.configured(setup, &folder);
-        if let (Some(_), Some(node)) = (&self.engines, self.nodes.get(self.position(services[0]))) {
-            setup = setup.section("grpc", &json!({"listen": node.grpc()}));
+        let position = self.position(services[0]);
+        let known = self.nodes.get(position).map(Node::grpc);
+        let promised = self.promised.filter(|(of, _)| *of == position).map(|(_, address)| address);
+        if let (Some(_), Some(address)) = (&self.engines, known.or(promised)) {
+            setup = setup.section("grpc", &json!({"listen": address}));
         }
         fs::write(config_file(&folder), setup.render(&data_dir(&folder))).unwrap();
     }
@@ -260,14 +275,16 @@ impl Headgate {
             .set("peers", self.peers())
     }
 
-    /// Where those are that run already.
+    /// Where those are that run already, or will.
     fn peers(&self) -> Value {
         let scheme = if self.proof.authority().is_some() { "https" } else { "http" };
         let mut places = BTreeMap::<_, Vec<_>>::new();
         let first = self.nodes.iter().enumerate();
-        for (position, node) in first.chain(self.replicas.iter().map(|(position, node)| (*position, node))) {
+        let known = first.chain(self.replicas.iter().map(|(position, node)| (*position, node)));
+        let promised = self.promised.filter(|(position, _)| self.nodes.len() <= *position);
+        for (position, address) in known.map(|(position, node)| (position, node.grpc())).chain(promised) {
             for service in self.topology.groups()[position].iter().filter(|service| **service != "edge") {
-                places.entry(*service).or_default().push(format!("{scheme}://{}", node.grpc()));
+                places.entry(*service).or_default().push(format!("{scheme}://{address}"));
             }
         }
         json!(places.into_iter().map(|(service, at)| (service, at.join(","))).collect::<BTreeMap<_, _>>())
@@ -449,6 +466,12 @@ impl Headgate {
         let replicas = self.replicas.iter().map(|(_, node)| node);
         self.nodes.iter().chain(replicas).map(Node::logs).collect()
     }
+}
+
+/// Where nobody listens yet.
+fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it has an address")
 }
 
 fn new_folder() -> TempDir {

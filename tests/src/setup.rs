@@ -37,6 +37,8 @@ impl Setup {
         let listen = json!({"listen": "127.0.0.1:0"});
         let config = json!({
             "edge": listen, "grpc": listen, "ops": listen,
+            // Upstreams are asked what a test asks, and nothing else.
+            "catalog": {"probe_interval_ms": 0},
             "bootstrap": {
                 "tenants": [{"id": TENANT, "name": "Acme"}, {"id": "globex", "name": "Globex"}],
                 "api_keys": [

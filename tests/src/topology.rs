@@ -40,6 +40,15 @@ impl Topology {
         *CHOSEN
     }
 
+    /// The process that others call which are started before it, by its position in [`Topology::groups`].
+    pub(crate) fn called_early(self) -> Option<usize> {
+        match self {
+            Self::AllInOne | Self::Split => None,
+            // The control plane probes through the data plane's adapter.
+            Self::Planes => Some(1),
+        }
+    }
+
     /// The services of each process, those first that others call.
     pub(crate) fn groups(self) -> &'static [&'static [&'static str]] {
         match self {
@@ -51,11 +60,11 @@ impl Topology {
             }
             Self::Split => &[
                 &["auth"],
+                &["adapter"],
                 &["catalog"],
                 &["budget"],
                 &["usage"],
                 &["runtime"],
-                &["adapter"],
                 &["router"],
                 &["edge"],
             ],

@@ -3,6 +3,8 @@
 use headgate_proto::adapter::v1::SealedSecret;
 use headgate_proto::catalog::v1::{self as proto, Model, ProviderRecord, TenantModels, WatchCatalogResponse};
 
+use crate::health::Health;
+
 /// A provider and its sealed credential.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Provider {
@@ -48,6 +50,8 @@ pub(crate) struct Change {
     pub tenant_models: Vec<TenantModels>,
     pub removed_provider_ids: Vec<String>,
     pub removed_model_ids: Vec<String>,
+    /// How providers are, by their ids. By itself it makes no revision.
+    pub health: Vec<(String, Health)>,
 }
 
 impl Change {
@@ -63,7 +67,12 @@ impl Change {
         *self == Self::default()
     }
 
-    /// How the watch tells it.
+    /// Whether it is about health alone.
+    pub(crate) fn is_health_only(&self) -> bool {
+        *self == Self { health: self.health.clone(), ..Self::default() }
+    }
+
+    /// How the watch tells it, but for health.
     pub(crate) fn to_message(&self, revision: u64) -> WatchCatalogResponse {
         WatchCatalogResponse {
             revision,

@@ -9,6 +9,7 @@
 //!   restart, and a revision names one set of prices.
 //! - What a change answered is durable and sent to everyone who watches, in the order of the changes.
 //! - Reading needs no database: it goes on while that is away, and only changes are refused.
+//! - A provider is unhealthy when so many probes failed in a row as the configuration says. Health makes no revision.
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
 //!   to those who watch.
 
@@ -16,9 +17,12 @@ mod bootstrap;
 mod change;
 mod config;
 mod credential;
+mod health;
 mod metrics;
 mod plan;
 mod price;
+mod prober;
+mod probes;
 mod registry;
 mod rpc;
 mod state;
@@ -26,16 +30,21 @@ mod store;
 mod validate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headgate_access::Gate;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::conn::Conn;
 use headgate_kit::db::{self, Source};
 use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServiceServer;
 use headgate_proto::catalog::v1::model_service_server::ModelServiceServer;
+use headgate_proto::catalog::v1::provider_health_service_server::ProviderHealthServiceServer;
 use headgate_proto::catalog::v1::provider_service_server::ProviderServiceServer;
+
+use rand::rngs::StdRng;
 
 pub use bootstrap::{
     Bootstrap, BootstrapDeadlines, BootstrapKind, BootstrapModel, BootstrapOperation, BootstrapPrice,
@@ -43,9 +52,11 @@ pub use bootstrap::{
 };
 pub use config::Config;
 pub use price::UsdPerMillionTokens;
-pub use rpc::{ModelApi, ProviderApi, WatchApi};
+pub use rpc::{HealthApi, ModelApi, ProviderApi, WatchApi};
 
 use crate::metrics::Metrics;
+use crate::prober::Prober;
+use crate::probes::Probes;
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -53,7 +64,7 @@ use crate::store::Store;
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/catalog");
 
 /// What the service needs from its process.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Deps {
     /// Tells the time of creation.
     pub clock: Clock,
@@ -67,6 +78,10 @@ pub struct Deps {
     pub gate: Gate,
     /// Seals the providers' credentials.
     pub master_key: MasterKey,
+    /// To inference-adapter, which probes.
+    pub adapter: Conn,
+    /// Spreads probes over time.
+    pub rng: StdRng,
 }
 
 /// Why the service cannot start.
@@ -90,6 +105,7 @@ impl BuildError {
 #[derive(Clone)]
 pub struct Catalog {
     registry: Arc<Registry>,
+    probes: Probes,
     gate: Gate,
 }
 
@@ -98,14 +114,24 @@ impl Catalog {
     ///
     /// # Errors
     /// When the database cannot be opened or understood.
-    pub async fn build(_config: Config, deps: Deps) -> Result<Self, BuildError> {
+    pub async fn build(config: Config, deps: Deps) -> Result<Self, BuildError> {
         let store = Store(deps.database.open(&MIGRATIONS).await?);
         let state = deps.database.read(async || store.load().await, BuildError::database).await?;
         let metrics = Metrics::new(&deps.registry);
+        let tasks = deps.tasks.clone();
         let registry = Registry::new(store, state, deps.master_key, deps.clock, deps.tasks, metrics);
         let registry = Arc::new(registry);
         registry.follow_others();
-        Ok(Self { registry, gate: deps.gate })
+        let probes = Probes {
+            registry: Arc::clone(&registry),
+            prober: Prober::new(deps.adapter, config.probe_timeout_ms),
+            unhealthy_after: config.unhealthy_after,
+        };
+        if config.probe_interval_ms > 0 {
+            let interval = Duration::from_millis(config.probe_interval_ms);
+            tasks.spawn(probes.clone().keep(interval, deps.rng, tasks.stopping()));
+        }
+        Ok(Self { registry, probes, gate: deps.gate })
     }
 
     /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing, as one
@@ -122,6 +148,12 @@ impl Catalog {
     #[must_use]
     pub fn provider_service(&self) -> ProviderServiceServer<ProviderApi> {
         ProviderServiceServer::new(ProviderApi::new(Arc::clone(&self.registry), self.gate.clone()))
+    }
+
+    /// Serves probes to super admins.
+    #[must_use]
+    pub fn health_service(&self) -> ProviderHealthServiceServer<HealthApi> {
+        ProviderHealthServiceServer::new(HealthApi::new(self.probes.clone(), self.gate.clone()))
     }
 
     /// Serves models to super admins, and allowlists to the people of their tenants.

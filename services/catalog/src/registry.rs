@@ -1,6 +1,7 @@
 //! The one place where changes go through: database, then memory, then the watch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::Stream;
 use headgate_kit::Failure;
@@ -18,8 +19,8 @@ use tonic::Status;
 use crate::BuildError;
 use crate::change::{Change, Stamp};
 use crate::metrics::Metrics;
-use crate::state::State;
-use crate::store::Store;
+use crate::state::{Revisions, State};
+use crate::store::{Missed, Store};
 
 /// The catalog, and all that depends on the order of its changes.
 pub(crate) struct Registry {
@@ -32,7 +33,7 @@ pub(crate) struct Registry {
     writing: Mutex<()>,
     follower: Arc<Follower>,
     tasks: Tasks,
-    metrics: Metrics,
+    pub metrics: Metrics,
 }
 
 impl Registry {
@@ -44,7 +45,7 @@ impl Registry {
         tasks: Tasks,
         metrics: Metrics,
     ) -> Self {
-        metrics.at(state.revision());
+        metrics.at(&state);
         let feed = Feed::new(tasks.stopping());
         let follower = Arc::new(Follower::new(&store.0));
         let state = Arc::new(RwLock::new(state));
@@ -63,16 +64,20 @@ impl Registry {
     }
 
     async fn look(&self) -> Result<(), BuildError> {
-        if self.store.revision().await? == self.read().revision() {
+        if self.store.revisions().await? == self.read().revisions() {
             return Ok(());
         }
         // Asked again, as a change of this replica may be what was seen.
         let _writing = self.writing.lock().await;
-        if self.store.revision().await? != self.read().revision() {
-            let state = self.store.load().await?;
-            self.replace(state);
-        }
+        let known = self.read().revisions();
+        let missed = self.store.missed(known).await?;
+        self.take_in(missed);
         Ok(())
+    }
+
+    /// Whether this replica is to probe all providers now, as none did for most of `interval`.
+    pub(crate) async fn is_turn_to_probe(&self, interval: Duration) -> Result<bool, Failure> {
+        self.store.is_turn_to_probe(self.clock.unix_millis(), interval).await
     }
 
     /// To look things up. Not to be held across an await.
@@ -103,36 +108,42 @@ impl Registry {
     {
         let _writing = self.writing.lock().await;
         let mut writing = self.store.begin().await?;
-        let known = self.read().revision();
-        if let Some(state) = writing.missed(known).await? {
-            self.replace(state);
-        }
+        let known = self.read().revisions();
+        let missed = writing.missed(known).await?;
+        self.take_in(missed);
         let stamp = Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() };
         let (change, answer) = plan(&self.read(), &stamp)?;
         if !change.is_empty() {
-            let revision = writing.put(&change).await?;
-            self.publish(&change, revision);
+            let revisions = writing.put(&change).await?;
+            self.publish(&change, revisions);
         }
         Ok(answer)
     }
 
-    fn publish(&self, change: &Change, revision: u64) {
-        self.feed.publish(|| {
-            self.state.write().apply(change, revision);
-            change.to_message(revision)
-        });
-        self.metrics.at(revision);
+    fn publish(&self, change: &Change, revisions: Revisions) {
+        self.feed.publish(|| self.state.write().take(change, revisions));
+        self.metrics.at(&self.read());
     }
 
-    /// Takes in what others left. How it came to be so is not known, so that whoever watches gets all of it.
+    /// Takes in what others left.
+    fn take_in(&self, missed: Missed) {
+        match missed {
+            Missed::Nothing => {}
+            Missed::Health(health, revisions) => {
+                self.publish(&Change { health, ..Change::default() }, revisions);
+            }
+            Missed::Much(state) => self.replace(*state),
+        }
+    }
+
+    /// How it came to be so is not known, so that whoever watches gets all of it.
     fn replace(&self, state: State) {
-        let revision = state.revision();
         self.feed.publish(|| {
             let mut present = self.state.write();
             *present = state;
             present.snapshot()
         });
-        self.metrics.at(revision);
+        self.metrics.at(&self.read());
     }
 
     /// A snapshot of everything, then the changes.

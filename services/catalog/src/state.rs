@@ -6,11 +6,19 @@ use std::ops::Bound;
 use headgate_proto::catalog::v1::{Model, TenantModels, WatchCatalogResponse};
 
 use crate::change::{Change, Provider};
+use crate::health::Health;
+
+/// How often the catalog was changed, and its providers' health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Revisions {
+    pub catalog: u64,
+    pub health: u64,
+}
 
 /// Providers, models and allowlists, by everything they are looked up by.
 #[derive(Default)]
 pub(crate) struct State {
-    revision: u64,
+    revisions: Revisions,
     providers: BTreeMap<String, Provider>,
     models: BTreeMap<String, Model>,
     model_names: HashMap<String, String>,
@@ -19,7 +27,11 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn revision(&self) -> u64 {
-        self.revision
+        self.revisions.catalog
+    }
+
+    pub(crate) fn revisions(&self) -> Revisions {
+        self.revisions
     }
 
     pub(crate) fn provider(&self, id: &str) -> Option<&Provider> {
@@ -67,7 +79,7 @@ impl State {
     /// Everything there is, as the watch tells it.
     pub(crate) fn snapshot(&self) -> WatchCatalogResponse {
         WatchCatalogResponse {
-            revision: self.revision,
+            revision: self.revision(),
             snapshot: true,
             providers: self.providers.values().map(Provider::to_record).collect(),
             models: self.models.values().cloned().collect(),
@@ -76,9 +88,17 @@ impl State {
         }
     }
 
-    /// Takes a change in.
-    pub(crate) fn apply(&mut self, change: &Change, revision: u64) {
-        self.revision = revision;
+    /// Takes a change in, and tells it as the watch does.
+    pub(crate) fn take(&mut self, change: &Change, revisions: Revisions) -> WatchCatalogResponse {
+        let mut message = change.to_message(revisions.catalog);
+        let turned = self.apply(change, revisions);
+        message.providers.extend(turned.iter().filter_map(|id| Some(self.provider(id)?.to_record())));
+        message
+    }
+
+    /// Takes a change in. Returns the ids of those who became healthy or unhealthy.
+    pub(crate) fn apply(&mut self, change: &Change, revisions: Revisions) -> Vec<String> {
+        self.revisions = revisions;
         for id in &change.removed_model_ids {
             self.remove_model(id);
         }
@@ -100,6 +120,16 @@ impl State {
                 self.allowlists.remove(&list.tenant_id);
             }
         }
+        let turned = change.health.iter().filter(|(id, health)| self.set_health(id, health));
+        turned.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Returns whether the provider became healthy or unhealthy.
+    fn set_health(&mut self, id: &str, health: &Health) -> bool {
+        let Some(provider) = self.providers.get_mut(id) else { return false };
+        let turned = provider.shown.is_healthy != health.is_healthy;
+        health.clone().show(&mut provider.shown);
+        turned
     }
 
     fn remove_model(&mut self, id: &str) {

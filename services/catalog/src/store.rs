@@ -1,18 +1,24 @@
 //! The catalog on disk.
 
+mod health;
 mod models;
 mod providers;
 mod tenant_models;
 
+use std::time::Duration;
+
 use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::error::ErrorReason;
-use headgate_kit::{Failure, fetch};
+use headgate_kit::{Failure, execute, fetch};
 
 use crate::BuildError;
 use crate::change::Change;
-use crate::state::State;
+use crate::health::Health;
+use crate::state::{Revisions, State};
 
-const REVISION: &str = "SELECT revision FROM meta";
+const REVISIONS: &str = "SELECT revision, health_revision FROM meta";
+/// What other replicas must leave of an interval between two rounds of probes, as their clocks and pauses differ.
+const TURN_PERCENT: u128 = 80;
 
 /// The database of this service.
 pub(crate) struct Store(pub Db);
@@ -20,55 +26,88 @@ pub(crate) struct Store(pub Db);
 /// A change under way. Nobody else makes one meanwhile, in whatever process.
 pub(crate) struct Writing {
     tx: Tx,
-    revision: u64,
+    /// What others left.
+    last: Revisions,
+}
+
+/// What others changed.
+pub(crate) enum Missed {
+    Nothing,
+    /// Health alone.
+    Health(Vec<(String, Health)>, Revisions),
+    Much(Box<State>),
 }
 
 impl Store {
     /// Reads everything.
     pub(crate) async fn load(&self) -> Result<State, BuildError> {
         let mut tx = self.0.begin_read().await.map_err(db::Error::from)?;
-        let revision = fetch!(tx.conn(), conn => sqlx::query_scalar(REVISION).fetch_one(conn));
-        let state = everything(&mut tx, unsigned(revision.map_err(db::Error::from)?)?).await?;
+        let revisions = revisions(&mut tx).await?;
+        let state = everything(&mut tx, revisions).await?;
         tx.rollback().await.map_err(db::Error::from)?;
         Ok(state)
     }
 
-    /// The revision of the last change.
-    pub(crate) async fn revision(&self) -> Result<u64, BuildError> {
-        let revision = fetch!(self.0.read(), pool => sqlx::query_scalar(REVISION).fetch_one(pool));
-        unsigned(revision.map_err(db::Error::from)?)
+    /// The revisions of the last changes.
+    pub(crate) async fn revisions(&self) -> Result<Revisions, BuildError> {
+        let row = fetch!(self.0.read(), pool => sqlx::query_as(REVISIONS).fetch_one(pool));
+        from_row(row.map_err(db::Error::from)?)
+    }
+
+    /// What others changed since these revisions.
+    pub(crate) async fn missed(&self, known: Revisions) -> Result<Missed, BuildError> {
+        let mut tx = self.0.begin_read().await.map_err(db::Error::from)?;
+        let last = revisions(&mut tx).await?;
+        let missed = missed(&mut tx, known, last).await?;
+        tx.rollback().await.map_err(db::Error::from)?;
+        Ok(missed)
     }
 
     /// Begins a change.
     pub(crate) async fn begin(&self) -> Result<Writing, Failure> {
+        const LOCK: &str = "UPDATE meta SET revision = revision RETURNING revision, health_revision";
         let mut tx = self.0.begin().await.map_err(away)?;
         // Waits here for whoever else makes a change.
-        let revision: i64 = fetch!(tx.conn(), conn => {
-            sqlx::query_scalar("UPDATE meta SET revision = revision + 1 RETURNING revision").fetch_one(conn)
-        })
-        .map_err(away)?;
-        Ok(Writing { tx, revision: u64::try_from(revision).map_err(Failure::internal)? })
+        let row = fetch!(tx.conn(), conn => sqlx::query_as(LOCK).fetch_one(conn)).map_err(away)?;
+        Ok(Writing { tx, last: from_row(row).map_err(Failure::internal)? })
+    }
+
+    /// Whether nobody probed all providers for most of `interval`. If so, whoever asks has said that it does.
+    pub(crate) async fn is_turn_to_probe(
+        &self,
+        now_unix_ms: i64,
+        interval: Duration,
+    ) -> Result<bool, Failure> {
+        let least = i64::try_from(interval.as_millis() * TURN_PERCENT / 100).unwrap_or(i64::MAX);
+        // A time to come is that of a clock which is wrong, here or there.
+        let changed = execute!(self.0.write(), pool => {
+            sqlx::query(
+                "UPDATE meta SET probed_at_unix_ms = $1
+                 WHERE probed_at_unix_ms <= $2 OR probed_at_unix_ms > $3",
+            )
+            .bind(now_unix_ms)
+            .bind(now_unix_ms.saturating_sub(least))
+            .bind(now_unix_ms.saturating_add(least))
+            .execute(pool)
+        });
+        Ok(changed.map_err(away)? > 0)
     }
 }
 
 impl Writing {
     /// The revision that the change makes.
     pub(crate) fn revision(&self) -> u64 {
-        self.revision
+        self.last.catalog + 1
     }
 
-    /// Everything as others left it, unless it is known at this revision.
-    pub(crate) async fn missed(&mut self, known: u64) -> Result<Option<State>, Failure> {
-        let last = self.revision - 1;
-        if last == known {
-            return Ok(None);
-        }
-        let state = everything(&mut self.tx, last).await;
-        state.map(Some).map_err(|cause| Failure::unavailable("the catalog's store", cause))
+    /// What others changed since these revisions.
+    pub(crate) async fn missed(&mut self, known: Revisions) -> Result<Missed, Failure> {
+        let missed = missed(&mut self.tx, known, self.last).await;
+        missed.map_err(|cause| Failure::unavailable("the catalog's store", cause))
     }
 
-    /// Writes a change and the revision it makes, which is returned: all of it, or nothing.
-    pub(crate) async fn put(self, change: &Change) -> Result<u64, Failure> {
+    /// Writes a change and the revisions it makes, which are returned: all of it, or nothing.
+    pub(crate) async fn put(self, change: &Change) -> Result<Revisions, Failure> {
         self.try_put(change).await.map_err(|cause| match &cause {
             sqlx::Error::Database(e) if e.is_unique_violation() => {
                 Failure::new(ErrorReason::AlreadyExists, "the id or name is taken")
@@ -80,7 +119,11 @@ impl Writing {
         })
     }
 
-    async fn try_put(mut self, change: &Change) -> Result<u64, sqlx::Error> {
+    async fn try_put(mut self, change: &Change) -> Result<Revisions, sqlx::Error> {
+        let revisions = Revisions {
+            catalog: if change.is_health_only() { self.last.catalog } else { self.revision() },
+            health: self.last.health + u64::from(!change.health.is_empty()),
+        };
         let tx = &mut self.tx;
         for id in &change.removed_model_ids {
             models::remove(tx, id).await?;
@@ -89,28 +132,57 @@ impl Writing {
             providers::remove(tx, id).await?;
         }
         for provider in &change.providers {
-            providers::put(tx, provider, self.revision).await?;
+            providers::put(tx, provider, revisions.catalog).await?;
         }
         for model in &change.models {
-            models::put(tx, model, self.revision).await?;
+            models::put(tx, model, revisions.catalog).await?;
         }
         for list in &change.tenant_models {
             tenant_models::put(tx, list).await?;
         }
+        for (provider_id, health) in &change.health {
+            health::put(tx, provider_id, health).await?;
+        }
+        execute!(tx.conn(), conn => {
+            sqlx::query("UPDATE meta SET revision = $1, health_revision = $2")
+                .bind(signed(revisions.catalog))
+                .bind(signed(revisions.health))
+            .execute(conn)
+        })?;
         self.tx.commit().await?;
-        Ok(self.revision)
+        Ok(revisions)
     }
 }
 
-async fn everything(tx: &mut Tx, revision: u64) -> Result<State, BuildError> {
+async fn revisions(tx: &mut Tx) -> Result<Revisions, BuildError> {
+    let row = fetch!(tx.conn(), conn => sqlx::query_as(REVISIONS).fetch_one(conn));
+    from_row(row.map_err(db::Error::from)?)
+}
+
+fn from_row((catalog, health): (i64, i64)) -> Result<Revisions, BuildError> {
+    Ok(Revisions { catalog: unsigned(catalog)?, health: unsigned(health)? })
+}
+
+async fn missed(tx: &mut Tx, known: Revisions, last: Revisions) -> Result<Missed, BuildError> {
+    if last.catalog != known.catalog {
+        return Ok(Missed::Much(Box::new(everything(tx, last).await?)));
+    }
+    if last.health != known.health {
+        return Ok(Missed::Health(health::load(tx).await?, last));
+    }
+    Ok(Missed::Nothing)
+}
+
+async fn everything(tx: &mut Tx, revisions: Revisions) -> Result<State, BuildError> {
     let everything = Change {
         providers: providers::load(tx).await?,
         models: models::load(tx).await?,
         tenant_models: tenant_models::load(tx).await?,
+        health: health::load(tx).await?,
         ..Change::default()
     };
     let mut state = State::default();
-    state.apply(&everything, revision);
+    state.apply(&everything, revisions);
     Ok(state)
 }
 

@@ -2,7 +2,9 @@
 
 mod bootstrap;
 mod etags;
+mod health;
 mod models;
+mod peers;
 mod providers;
 mod replicas;
 mod rights;
@@ -16,13 +18,16 @@ use headgate_kit::on_both_engines;
 use headgate_proto::adapter::v1::ProviderKind;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
 use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
+use headgate_proto::catalog::v1::provider_health_service_client::ProviderHealthServiceClient;
 use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
 use headgate_proto::catalog::v1::{
     CreateModelRequest, CreateProviderRequest, Model, ModelTarget, Operation, Price, Provider,
     WatchCatalogResponse,
 };
+use rand::SeedableRng as _;
 use tonic::Status;
 
+use self::peers::Upstreams;
 use super::*;
 
 const NOW_MICROS: i64 = 1_700_000_000_000_000;
@@ -30,13 +35,19 @@ const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a
 
 struct Fixture {
     catalog: Catalog,
+    upstreams: Upstreams,
     master_key: MasterKey,
     clock: Clock,
 }
 
 impl Fixture {
     async fn start(db: &TestDb) -> Self {
+        Self::with(db, Config { probe_interval_ms: 0, ..Config::default() }).await
+    }
+
+    async fn with(db: &TestDb, config: Config) -> Self {
         let (clock, master_key) = (Clock::manual(NOW_MICROS), MasterKey::parse(MASTER_KEY).unwrap());
+        let upstreams = Upstreams::default();
         let deps = Deps {
             clock: clock.clone(),
             database: db.source("catalog"),
@@ -44,13 +55,19 @@ impl Fixture {
             registry: prometheus::Registry::new(),
             gate: Gate::new("operator-token".into(), clock.clone()),
             master_key: master_key.clone(),
+            adapter: upstreams.conn(),
+            rng: StdRng::seed_from_u64(7),
         };
-        let catalog = Catalog::build(Config::default(), deps).await.unwrap();
-        Self { catalog, master_key, clock }
+        let catalog = Catalog::build(config, deps).await.unwrap();
+        Self { catalog, upstreams, master_key, clock }
     }
 
     fn providers(&self) -> ProviderServiceClient<Operator> {
         ProviderServiceClient::new(as_operator(local(self.catalog.provider_service()), "operator-token"))
+    }
+
+    fn health(&self) -> ProviderHealthServiceClient<Operator> {
+        ProviderHealthServiceClient::new(as_operator(local(self.catalog.health_service()), "operator-token"))
     }
 
     fn models(&self) -> ModelServiceClient<Operator> {

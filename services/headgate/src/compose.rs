@@ -112,16 +112,17 @@ impl Services {
             router: None,
             records,
         };
+        // First, as catalog probes through it.
+        if context.here.runs(Service::Adapter) {
+            let deps = context.adapter()?;
+            services.adapter =
+                Some(headgate_inference_adapter::Adapter::build(settings.adapter.clone(), deps)?);
+        }
         services.add_control(settings, data_dir, context).await?;
         if context.here.runs(Service::Runtime) {
             let deps = context.runtime(data_dir);
             let config = settings.runtime.clone();
             services.runtime = Some(headgate_runtime_manager::RuntimeManager::build(config, deps).await?);
-        }
-        if context.here.runs(Service::Adapter) {
-            let deps = context.adapter()?;
-            services.adapter =
-                Some(headgate_inference_adapter::Adapter::build(settings.adapter.clone(), deps)?);
         }
         Ok(services)
     }
@@ -143,10 +144,12 @@ impl Services {
                 false => None,
             })
         };
+        let this = &*self;
         let catalog = async {
             Ok::<_, ComposeError>(match context.here.runs(Service::Catalog) {
                 true => {
-                    let deps = context.catalog(source(Service::Catalog)?)?;
+                    let adapter = this.conn(Service::Adapter, &settings.peers, context)?;
+                    let deps = context.catalog(source(Service::Catalog)?, adapter)?;
                     Some(headgate_catalog::Catalog::build(settings.catalog.clone(), deps).await?)
                 }
                 false => None,
@@ -262,7 +265,7 @@ impl Context {
         }
     }
 
-    fn catalog(&self, database: Source) -> Result<headgate_catalog::Deps, ComposeError> {
+    fn catalog(&self, database: Source, adapter: Conn) -> Result<headgate_catalog::Deps, ComposeError> {
         Ok(headgate_catalog::Deps {
             clock: self.clock.clone(),
             database,
@@ -270,6 +273,8 @@ impl Context {
             registry: self.registry.clone(),
             gate: self.gate.clone(),
             master_key: self.master_key()?,
+            adapter,
+            rng: StdRng::from_os_rng(),
         })
     }
 

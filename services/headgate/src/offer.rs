@@ -31,6 +31,7 @@ impl Services {
         if let Some(catalog) = &self.catalog {
             routes = routes
                 .add_service(catalog.provider_service())
+                .add_service(catalog.health_service())
                 .add_service(catalog.model_service())
                 .add_service(catalog.watch_service());
         }

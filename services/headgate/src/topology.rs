@@ -54,6 +54,7 @@ impl Service {
     const fn calls(self) -> &'static [Self] {
         match self {
             Self::Edge => &[Self::Router],
+            Self::Catalog => &[Self::Adapter],
             Self::Router => &[Self::Auth, Self::Catalog, Self::Budget, Self::Adapter],
             _ => &[],
         }
@@ -186,6 +187,7 @@ mod tests {
         let data_plane = [Service::Edge, Service::Router, Service::Adapter];
         assert_eq!(needs(&data_plane), [Service::Auth, Service::Catalog, Service::Budget]);
         assert_eq!(needs(&[Service::Usage]), []);
+        assert_eq!(needs(&[Service::Catalog]), [Service::Adapter]);
     }
 
     #[test]

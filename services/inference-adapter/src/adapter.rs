@@ -11,7 +11,8 @@ use headgate_kit::tasks::Tasks;
 use headgate_kit::trust::AuthorityError;
 use headgate_proto::adapter::v1::adapter_service_server::{AdapterService, AdapterServiceServer};
 use headgate_proto::adapter::v1::{
-    ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, StreamChatRequest, Target,
+    ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, ProbeRequest,
+    ProbeResponse, StreamChatRequest, Target,
 };
 use headgate_proto::inference::v1 as inference;
 use http::HeaderValue;
@@ -23,10 +24,13 @@ use crate::credential::Credentials;
 use crate::deadlines::{Limits, Watch};
 use crate::driver::{Driver, Opened, Pieces, redacted};
 use crate::metrics::{Attempt, Metrics};
+use crate::probe;
 use crate::provider::{Call, ChatAsk, ChatForm, Exchange, Provider, provider};
 
 /// Who may call.
 const CALLERS: &[&str] = &["router", "catalog"];
+/// Who asks whether an upstream is there.
+const PROBERS: &[&str] = &["catalog"];
 
 /// What the adapter needs of its process.
 #[derive(Clone, Debug)]
@@ -102,15 +106,20 @@ impl Adapter {
     /// Begins an attempt at a target.
     fn begin(&self, target: Option<Target>) -> Result<Begun<'_>, Failure> {
         let inner = &*self.0;
-        let target = target.ok_or_else(|| Failure::invalid("target", "target is required"))?;
-        let kind = target.kind();
-        let provider = provider(kind)
-            .ok_or_else(|| Failure::invalid("target.kind", "target.kind is not a known provider"))?;
+        let (target, provider) = known(target)?;
         let mut attempt = Attempt::begin(inner.metrics.provider(&target.provider_id));
         let credential = inner.credentials.header(&target).inspect_err(|failure| attempt.failed(failure))?;
         let watch = Watch::begin(Limits::new(&inner.config, target.deadlines.as_ref()));
         Ok(Begun { inner, provider, target, credential, watch, attempt })
     }
+}
+
+/// A target, and how it is spoken to.
+fn known(target: Option<Target>) -> Result<(Target, &'static dyn Provider), Failure> {
+    let target = target.ok_or_else(|| Failure::invalid("target", "target is required"))?;
+    let provider = provider(target.kind())
+        .ok_or_else(|| Failure::invalid("target.kind", "target.kind is not a known provider"))?;
+    Ok((target, provider))
 }
 
 /// One attempt.
@@ -211,5 +220,23 @@ impl AdapterService for Adapter {
         let mut attempt = self.begin(target)?;
         let result = attempt.embed(ask).await;
         attempt.ended(result)
+    }
+
+    async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
+        require_peer(&request, PROBERS)?;
+        let inner = &*self.0;
+        let (target, provider) = known(request.into_inner().target)?;
+        let credential = match inner.credentials.header(&target) {
+            Ok(credential) => credential,
+            Err(failure) => return Ok(Response::new(probe::unusable(&failure))),
+        };
+        let call = Call {
+            target: &target,
+            credential: credential.as_ref(),
+            clock: &inner.clock,
+            max_response_bytes: inner.config.max_response_bytes,
+        };
+        let mut watch = Watch::begin(Limits::new(&inner.config, target.deadlines.as_ref()));
+        Ok(Response::new(probe::probe(&inner.driver, provider, &call, &mut watch).await?))
     }
 }

@@ -94,6 +94,15 @@ impl Driver {
         Err(self.refused(provider, response, watch).await)
     }
 
+    /// Carries a request out up to the head of its answer, and looks at no more of it.
+    pub(crate) async fn look(
+        &self,
+        request: Request<Bytes>,
+        watch: &mut Watch,
+    ) -> Result<StatusCode, Failure> {
+        Ok(self.send(request, watch).await?.status())
+    }
+
     /// The tasks that outlive a call.
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.tasks

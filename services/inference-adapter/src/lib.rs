@@ -15,6 +15,7 @@ mod deadlines;
 mod driver;
 mod failure;
 mod metrics;
+mod probe;
 mod provider;
 mod providers;
 

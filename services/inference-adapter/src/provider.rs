@@ -30,6 +30,9 @@ pub(crate) trait Provider: Send + Sync {
     fn embed(&self, call: &Call<'_>, ask: EmbedRequest) -> Result<(Exchange, EmbedForm), Failure>;
     /// Translates an embeddings answer.
     fn embed_answer(&self, form: EmbedForm, body: Bytes) -> Result<EmbedResponse, Failure>;
+    /// Where it may answer to somebody who only asks whether it is there, the likeliest first. Nothing for a kind that is
+    /// built in.
+    fn places(&self, call: &Call<'_>) -> Result<Vec<http::Request<Bytes>>, Failure>;
     /// What an answer other than 200 means, or a 200 that is no answer. `now_ms` is in unix milliseconds.
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Failure;
 }

@@ -46,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) model: Model,
     pub(crate) revision: u64,
     pub(crate) candidates: Vec<Candidate>,
+    /// Whether some candidate's provider is not well, for the many requests that meet none.
+    pub(crate) any_unwell: bool,
     info: ModelInfo,
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Candidate {
     pub(crate) target: Target,
     pub(crate) weight: u32,
     pub(crate) price: Price,
+    /// Whether the provider does well, as the catalog's probes and operators say.
+    pub(crate) is_healthy: bool,
 }
 
 impl Models {
@@ -137,8 +141,10 @@ impl Raw {
 
     fn snapshot(&self) -> Snapshot {
         let entries = self.models.values().map(|model| {
+            let candidates = self.candidates(model);
             let entry = Entry {
-                candidates: self.candidates(model),
+                any_unwell: candidates.iter().any(|candidate| !candidate.is_healthy),
+                candidates,
                 info: self.info(model),
                 model: model.clone(),
                 revision: self.revision,
@@ -162,7 +168,8 @@ impl Raw {
                 upstream_model: t.upstream_model.clone(),
                 deadlines: provider.deadlines,
             };
-            Some(Candidate { target, weight: t.weight, price: t.price.unwrap_or(default_price) })
+            let price = t.price.unwrap_or(default_price);
+            Some(Candidate { target, weight: t.weight, price, is_healthy: provider.is_healthy })
         });
         usable.collect()
     }

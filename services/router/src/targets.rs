@@ -11,7 +11,8 @@ use crate::order::weighted;
 use crate::router::Parts;
 
 /// Positions among a model's candidates in the order to try them; those that asked to be left alone are not among
-/// them, and those that keep failing come last.
+/// them, and those come last that keep failing, here or when they are probed: nobody could tell otherwise that they
+/// are back.
 pub(crate) fn choose(entry: &Entry, parts: &Parts) -> Result<Vec<usize>, Failure> {
     let usable = usable(entry, &parts.cooldowns)?;
     if usable.len() == 1 {
@@ -20,9 +21,14 @@ pub(crate) fn choose(entry: &Entry, parts: &Parts) -> Result<Vec<usize>, Failure
     let weights: Vec<u32> = usable.iter().map(|&at| entry.candidates[at].weight).collect();
     let order = weighted(&weights, &mut *parts.rng.lock());
     let mut order: Vec<usize> = order.into_iter().map(|i| usable[i]).collect();
-    if parts.breakers.any() {
+    let any_open = parts.breakers.any();
+    if any_open || entry.any_unwell {
         let now = Instant::now();
-        order.sort_by_key(|&at| parts.breakers.is_open(&entry.candidates[at].target.target_id, now));
+        order.sort_by_key(|&at| {
+            let candidate = &entry.candidates[at];
+            let is_open = any_open && parts.breakers.is_open(&candidate.target.target_id, now);
+            u8::from(is_open) + u8::from(!candidate.is_healthy)
+        });
     }
     Ok(order)
 }

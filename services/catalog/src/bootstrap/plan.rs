@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use super::form::{Wanted, WantedProvider};
 use crate::change::{Change, Provider, Stamp};
 use crate::credential;
+use crate::health::Health;
 use crate::plan::{check_providers, put_model, put_provider, put_tenant_models, with_ids};
 use crate::state::State;
 
@@ -46,6 +47,7 @@ fn complete(
 ) -> Result<Provider, Failure> {
     let mut shown = wanted.shown;
     let old = state.provider(&shown.id);
+    old.map_or_else(Health::unknown, |old| Health::of(&old.shown)).show(&mut shown);
     match old.map(|old| old.shown.clone()) {
         Some(old) => {
             (shown.is_active, shown.created_at, shown.models) = (old.is_active, old.created_at, old.models);

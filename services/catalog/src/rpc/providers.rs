@@ -15,6 +15,7 @@ use headgate_proto::catalog::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::change::{Change, Provider, Stamp, timestamp};
+use crate::health::Health;
 use crate::plan::{self, no_such};
 use crate::registry::Registry;
 use crate::state::State;
@@ -45,7 +46,7 @@ impl ProviderApi {
         let base_url = validate::base_url("base_url", kind, &request.base_url)?;
         credential::check("api_key", &request.api_key)?;
         let sealed = credential::seal(&self.registry.master_key, &id, &request.api_key, None)?;
-        let shown = ShownProvider {
+        let mut shown = ShownProvider {
             id,
             name: request.name,
             kind: kind.into(),
@@ -57,6 +58,7 @@ impl ProviderApi {
             models: validate::upstream_models("models", &request.models)?,
             ..Default::default()
         };
+        Health::unknown().show(&mut shown);
         Ok(Provider::new(shown, sealed))
     }
 }

@@ -141,6 +141,8 @@ impl TryFrom<Row> for Provider {
             updated_at: Some(timestamp(row.updated_at_unix_ms.unwrap_or(row.created_at_unix_ms))),
             etag: row.revision.unwrap_or_default().to_string(),
             models,
+            is_healthy: true,
+            ..Default::default()
         };
         Ok(Provider::new(shown, credential))
     }

@@ -68,6 +68,10 @@ impl Provider for Echo {
         OpenAi.embed_answer(form, body)
     }
 
+    fn places(&self, _call: &Call<'_>) -> Result<Vec<http::Request<Bytes>>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Failure {
         OpenAi.failure(status, headers, body, now_ms)
     }

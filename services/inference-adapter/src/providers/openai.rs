@@ -53,18 +53,33 @@ impl Provider for OpenAi {
         answer::embed(form, body)
     }
 
+    fn places(&self, call: &Call<'_>) -> Result<Vec<Request<Bytes>>, Failure> {
+        ["", "/models"].into_iter().map(|path| request(call, Method::GET, path, JSON, Bytes::new())).collect()
+    }
+
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Failure {
         failure::answered(status, headers, body, now_ms)
     }
 }
 
 fn post(call: &Call<'_>, path: &str, accept: HeaderValue, body: Bytes) -> Result<Request<Bytes>, Failure> {
+    let mut request = request(call, Method::POST, path, accept, body)?;
+    request.headers_mut().insert(CONTENT_TYPE, JSON);
+    Ok(request)
+}
+
+fn request(
+    call: &Call<'_>,
+    method: Method,
+    path: &str,
+    accept: HeaderValue,
+    body: Bytes,
+) -> Result<Request<Bytes>, Failure> {
     let mut request = Request::new(body);
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method;
     *request.uri_mut() = uri(&call.target.base_url, path)?;
     let headers = request.headers_mut();
     headers.reserve(8);
-    headers.insert(CONTENT_TYPE, JSON);
     headers.insert(ACCEPT, accept);
     // Compressed answers would have to be opened before they can be read.
     headers.insert(ACCEPT_ENCODING, IDENTITY);

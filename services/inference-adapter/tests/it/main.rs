@@ -7,6 +7,7 @@ mod deadlines;
 mod echo;
 mod failures;
 mod pass_through;
+mod probe;
 mod streams;
 mod support;
 mod upstream;

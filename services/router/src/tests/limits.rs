@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headgate_kit::error::{ErrorReason, Failure};
+use headgate_proto::catalog::v1::WatchCatalogResponse;
 use headgate_proto::inference::v1::InferenceServiceStub;
 
 use super::ask::{question, request};
+use super::peers::catalog;
 use super::world::World;
 use crate::Config;
 
@@ -86,4 +88,23 @@ async fn an_admission_is_waited_for_five_seconds() {
     assert_eq!(begun.elapsed().as_secs(), 5);
     let seen = world.peers.seen.lock();
     assert_eq!((seen.releases.len(), seen.settles.len()), (1, 0), "what it may hold is given back");
+}
+
+#[tokio::test]
+async fn a_target_whose_provider_is_unwell_is_tried_when_no_other_is_left() {
+    let world = World::new().await;
+    let broken = || Failure::new(ErrorReason::UpstreamFailed, "out of order");
+    let (first, second) = (|| "target_1".to_owned(), || "target_2".to_owned());
+    let say = |is_healthy| {
+        let mut record = catalog().providers.remove(0);
+        record.provider.as_mut().unwrap().is_healthy = is_healthy;
+        let (revision, providers) = (catalog().revision, vec![record]);
+        world.router.0.models.apply(WatchCatalogResponse { revision, providers, ..Default::default() });
+    };
+    say(false);
+    assert_eq!(ask(&world).await, (vec![second()], None));
+    world.peers.failures.lock().push_back(broken());
+    assert_eq!(ask(&world).await, (vec![second(), first()], None));
+    say(true);
+    assert_eq!(ask(&world).await, (vec![first()], None));
 }

@@ -112,6 +112,10 @@ impl AdapterService for Peers {
         let response = Some(inference::EmbedResponse { encoding, usage: Some(told_usage()) });
         self.attempt(adapter::EmbedResponse { response })
     }
+
+    async fn probe(&self, _: Request<adapter::ProbeRequest>) -> Answer<adapter::ProbeResponse> {
+        Err(Status::unimplemented("a router does not probe"))
+    }
 }
 
 #[tonic::async_trait]
@@ -208,7 +212,12 @@ impl CatalogWatchService for Peers {
 /// The whole catalog: two providers, and the model `m`.
 pub(crate) fn catalog() -> catalog::WatchCatalogResponse {
     let provider = |id: &str| catalog::ProviderRecord {
-        provider: Some(catalog::Provider { id: id.into(), is_active: true, ..Default::default() }),
+        provider: Some(catalog::Provider {
+            id: id.into(),
+            is_active: true,
+            is_healthy: true,
+            ..Default::default()
+        }),
         credential: Some(adapter::SealedSecret { key_id: "master".into(), ciphertext: b"x"[..].into() }),
     };
     catalog::WatchCatalogResponse {
