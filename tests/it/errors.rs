@@ -60,7 +60,8 @@ async fn a_suspended_tenant_is_403_and_only_that_tenant() {
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
     let mut tenants = TenantServiceClient::new(headgate.operator("auth").await);
     let mut set = async |status: TenantStatus| {
-        let request = SetTenantStatusRequest { id: "globex".into(), status: status.into() };
+        let request =
+            SetTenantStatusRequest { id: "globex".into(), status: status.into(), ..Default::default() };
         tenants.set_tenant_status(request).await.unwrap();
     };
     let other = headgate.anonymous().with_key(OTHER_KEY);

@@ -176,6 +176,7 @@ async fn a_key_tells_when_it_was_last_used_over_a_restart() {
     let begun = at.seconds * 1000 + i64::from(at.nanos) / 1_000_000;
     assert!(begun.abs_diff(row.started_at_unix_ms) < 60_000, "{begun} and {}", row.started_at_unix_ms);
     assert_eq!(read(&headgate, &unused.id).await.last_used_time, None);
+    headgate.terminate().await;
     headgate.restart().await;
     assert_eq!(used(&headgate).await, Some(at));
 }

@@ -43,6 +43,7 @@ mod secrets;
 mod servers;
 mod strangers;
 mod streaming;
+mod tenants;
 mod trace_context;
 mod upstream_errors;
 mod usage;

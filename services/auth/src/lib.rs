@@ -21,6 +21,8 @@ mod pepper;
 mod registry;
 mod rpc;
 mod store;
+mod tenant_change;
+mod tenant_lookup;
 mod uses;
 mod validate;
 mod verify;

@@ -74,7 +74,7 @@ impl Fixture {
     }
 
     async fn set_status(&self, id: &str, status: TenantStatus) -> Result<(), Failure> {
-        let request = SetTenantStatusRequest { id: id.into(), status: status.into() };
+        let request = SetTenantStatusRequest { id: id.into(), status: status.into(), ..Default::default() };
         self.tenants().set_tenant_status(request).await.map(drop).map_err(failure)
     }
 

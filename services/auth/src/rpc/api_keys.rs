@@ -120,8 +120,12 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        self.guard(&request, &request.get_ref().id)?;
-        let RevokeApiKeyRequest { id, etag } = request.into_inner();
+        let RevokeApiKeyRequest { id, tenant_id, .. } = request.get_ref();
+        // A key of another tenant than the one that is named is no key.
+        let of_another = |key: &Key| !tenant_id.is_empty() && key.tenant_id != *tenant_id;
+        let is_other = self.registry.read().key(id).is_some_and(of_another);
+        self.guard(&request, if is_other { "" } else { id })?;
+        let RevokeApiKeyRequest { id, etag, .. } = request.into_inner();
         let now_ms = self.registry.clock.unix_millis();
         let plan = move |directory: &Directory| key_change::revoke(directory, &id, &etag, now_ms);
         let key = self.registry.change(plan).await?;

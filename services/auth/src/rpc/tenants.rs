@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use headgate_access::Gate;
-use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::tenant_service_server::TenantService;
 use headgate_proto::auth::v1::{
-    CreateTenantRequest, CreateTenantResponse, GetTenantRequest, GetTenantResponse, ListTenantsRequest,
-    ListTenantsResponse, SetTenantStatusRequest, SetTenantStatusResponse, TenantStatus,
+    CreateTenantRequest, CreateTenantResponse, DeleteTenantRequest, DeleteTenantResponse, GetTenantRequest,
+    GetTenantResponse, ListTenantsRequest, ListTenantsResponse, LookupTenantsRequest, LookupTenantsResponse,
+    SetTenantStatusRequest, SetTenantStatusResponse, TenantStatus, UpdateTenantRequest, UpdateTenantResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::no_such;
-use crate::directory::{Batch, Directory};
+use crate::directory::Directory;
 use crate::model::Tenant;
 use crate::registry::Registry;
-use crate::validate;
+use crate::{tenant_change, tenant_lookup, validate};
 use headgate_kit::page::Page;
 
 /// Serves tenants: to their people, and all of them to super admins.
@@ -45,7 +45,7 @@ impl TenantService for TenantApi {
         validate::id("id", &id)?;
         let created_ms = self.registry.clock.unix_millis();
         let tenant = Tenant { id, name, status: TenantStatus::Active, created_ms, revision: 0 };
-        let made = self.registry.change(move |directory| create(directory, tenant)).await?;
+        let made = self.registry.change(move |directory| tenant_change::create(directory, tenant)).await?;
         Ok(Response::new(CreateTenantResponse { tenant: Some(made.to_proto()) }))
     }
 
@@ -79,41 +79,53 @@ impl TenantService for TenantApi {
         request: Request<SetTenantStatusRequest>,
     ) -> Result<Response<SetTenantStatusResponse>, Status> {
         self.gate.check(&request)?;
-        let SetTenantStatusRequest { id, status } = request.into_inner();
+        let SetTenantStatusRequest { id, status, etag } = request.into_inner();
         let status = TenantStatus::try_from(status)
             .ok()
             .filter(|status| *status != TenantStatus::Unspecified)
             .ok_or_else(|| Failure::invalid("status", "status must be active, suspended or archived"))?;
-        let tenant = self.registry.change(move |directory| set_status(directory, &id, status)).await?;
+        let plan = move |directory: &Directory| tenant_change::set_status(directory, &id, &etag, status);
+        let tenant = self.registry.change(plan).await?;
         Ok(Response::new(SetTenantStatusResponse { tenant: Some(tenant.to_proto()) }))
     }
-}
 
-fn create(directory: &Directory, tenant: Tenant) -> Result<(Batch, Tenant), Failure> {
-    if directory.tenant(&tenant.id).is_some() {
-        return Err(
-            Failure::new(ErrorReason::AlreadyExists, "a tenant with this id exists").with("field", "id")
-        );
+    async fn lookup_tenants(
+        &self,
+        request: Request<LookupTenantsRequest>,
+    ) -> Result<Response<LookupTenantsResponse>, Status> {
+        let caller = self.gate.check_across(&request)?;
+        let LookupTenantsRequest { query, page_size } = request.into_inner();
+        let most = tenant_lookup::rows(&query, page_size)?;
+        let directory = self.registry.read();
+        let own = directory.tenants_after("").filter(|tenant| caller.sees(&tenant.id));
+        let found = tenant_lookup::find(own, &query, most);
+        let tenants = found.into_iter().map(Tenant::to_proto).collect();
+        Ok(Response::new(LookupTenantsResponse { tenants }))
     }
-    if directory.tenant_named(&tenant.name).is_some() {
-        let message = "a tenant with this name exists";
-        return Err(Failure::new(ErrorReason::AlreadyExists, message).with("field", "name"));
-    }
-    Ok(planned(directory, tenant))
-}
 
-fn set_status(directory: &Directory, id: &str, status: TenantStatus) -> Result<(Batch, Tenant), Failure> {
-    let old = directory.tenant(id).ok_or_else(|| no_such("tenant"))?;
-    if old.status == status {
-        return Ok((Batch::default(), old.clone()));
+    async fn update_tenant(
+        &self,
+        request: Request<UpdateTenantRequest>,
+    ) -> Result<Response<UpdateTenantResponse>, Status> {
+        self.gate.check(&request)?;
+        let UpdateTenantRequest { id, etag, name } = request.into_inner();
+        if let Some(name) = &name {
+            validate::name("name", name)?;
+        }
+        let plan = move |directory: &Directory| tenant_change::update(directory, &id, &etag, name);
+        let tenant = self.registry.change(plan).await?;
+        Ok(Response::new(UpdateTenantResponse { tenant: Some(tenant.to_proto()) }))
     }
-    if old.status == TenantStatus::Archived {
-        return Err(Failure::new(ErrorReason::Conflict, "an archived tenant stays archived"));
-    }
-    Ok(planned(directory, Tenant { status, ..old.clone() }))
-}
 
-fn planned(directory: &Directory, tenant: Tenant) -> (Batch, Tenant) {
-    let tenant = Tenant { revision: directory.next_revision(), ..tenant };
-    (Batch::tenant(tenant.clone()), tenant)
+    async fn delete_tenant(
+        &self,
+        request: Request<DeleteTenantRequest>,
+    ) -> Result<Response<DeleteTenantResponse>, Status> {
+        self.gate.check(&request)?;
+        let DeleteTenantRequest { id, etag } = request.into_inner();
+        let archived = TenantStatus::Archived;
+        let plan = move |directory: &Directory| tenant_change::set_status(directory, &id, &etag, archived);
+        let tenant = self.registry.change(plan).await?;
+        Ok(Response::new(DeleteTenantResponse { tenant: Some(tenant.to_proto()) }))
+    }
 }

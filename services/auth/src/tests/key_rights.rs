@@ -135,23 +135,14 @@ async fn of_two_changes_of_what_was_read_one_succeeds(db: TestDb) {
     let (won, refusal) = (won.unwrap(), failure(lost.unwrap_err()));
     assert_eq!(fixture.read_key(&id).await, won);
     assert_eq!((refusal.reason, &refusal.metadata["etag"]), (ErrorReason::Conflict, &won.etag));
-    for request in [RevokeApiKeyRequest { id: id.clone(), etag }] {
-        let refusal = fixture.keys().revoke_api_key(request).await.unwrap_err();
-        assert_eq!(failure(refusal).reason, ErrorReason::Conflict);
-    }
-    let request = RevokeApiKeyRequest { id, etag: won.etag };
-    assert!(
-        fixture
-            .keys()
-            .revoke_api_key(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .api_key
-            .unwrap()
-            .revoke_time
-            .is_some()
-    );
+    let revoke = async |etag: &str, tenant_id: &str| {
+        let request = RevokeApiKeyRequest { id: id.clone(), etag: etag.into(), tenant_id: tenant_id.into() };
+        fixture.keys().revoke_api_key(request).await.map(|revoked| revoked.into_inner().api_key.unwrap())
+    };
+    assert_eq!(failure(revoke(&etag, "").await.unwrap_err()).reason, ErrorReason::Conflict);
+    let of_another = revoke(&won.etag, "b").await.unwrap_err();
+    assert_eq!(failure(of_another).reason, ErrorReason::NotFound);
+    assert!(revoke(&won.etag, "a").await.unwrap().revoke_time.is_some());
 }
 
 async fn a_disabled_key_is_refused_until_it_is_enabled(db: TestDb) {

@@ -65,7 +65,11 @@ impl Person {
     }
 
     async fn set_status(&mut self, id: &str) -> Result<(), Failure> {
-        let request = SetTenantStatusRequest { id: id.into(), status: TenantStatus::Suspended.into() };
+        let request = SetTenantStatusRequest {
+            id: id.into(),
+            status: TenantStatus::Suspended.into(),
+            ..Default::default()
+        };
         self.tenants.set_tenant_status(bearing(request, &self.token)).await.map(drop).map_err(failure)
     }
 

@@ -1,4 +1,7 @@
-use headgate_proto::auth::v1::{GetTenantRequest, ListTenantsRequest};
+use headgate_proto::auth::v1::{
+    DeleteTenantRequest, GetTenantRequest, ListTenantsRequest, LookupTenantsRequest, Tenant,
+    UpdateTenantRequest,
+};
 use tonic::Request;
 
 use super::*;
@@ -9,6 +12,10 @@ on_both_engines!(
     an_assigned_id_is_read_back_with_its_time,
     tenants_are_listed_in_pages_by_id,
     an_archived_tenant_stays_archived,
+    a_tenant_is_renamed_and_keeps_the_rest,
+    of_two_renames_of_what_was_read_one_succeeds,
+    a_deleted_tenant_is_archived_and_stays_to_be_read,
+    tenants_are_found_by_a_part_of_their_name,
 );
 
 async fn only_operators_and_peers_manage_tenants_and_keys(db: TestDb) {
@@ -94,4 +101,81 @@ async fn an_archived_tenant_stays_archived(db: TestDb) {
     assert_eq!(refusal.metadata["field"], "status");
     let refusal = fixture.set_status("none", TenantStatus::Active).await.unwrap_err();
     assert_eq!(refusal.reason, ErrorReason::NotFound);
+}
+
+impl Fixture {
+    async fn read_tenant(&self, id: &str) -> Tenant {
+        let request = GetTenantRequest { id: id.into() };
+        self.tenants().get_tenant(request).await.unwrap().into_inner().tenant.unwrap()
+    }
+
+    async fn rename(&self, id: &str, name: &str, etag: &str) -> Result<Tenant, Status> {
+        let request = UpdateTenantRequest { id: id.into(), name: Some(name.into()), etag: etag.into() };
+        Ok(self.tenants().update_tenant(request).await?.into_inner().tenant.unwrap())
+    }
+}
+
+async fn a_tenant_is_renamed_and_keeps_the_rest(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.tenant("a").await;
+    fixture.tenant("b").await;
+    let before = fixture.read_tenant("a").await;
+    let renamed = fixture.rename("a", "Acme", "").await.unwrap();
+    assert_ne!(renamed.etag, before.etag);
+    assert_eq!(renamed, Tenant { name: "Acme".into(), etag: renamed.etag.clone(), ..before });
+    assert_eq!(fixture.rename("a", "Acme", "").await.unwrap(), renamed, "what changes nothing is no change");
+    let taken = fixture.rename("a", "b", "").await.unwrap_err();
+    assert_eq!(field(taken), (ErrorReason::AlreadyExists, "name".into()));
+    let empty = fixture.rename("a", " ", "").await.unwrap_err();
+    assert_eq!(field(empty), (ErrorReason::InvalidRequest, "name".into()));
+    let missing = fixture.rename("none", "c", "").await.unwrap_err();
+    assert_eq!(failure(missing).reason, ErrorReason::NotFound);
+    fixture.rename("b", "a", "").await.unwrap();
+    drop(fixture);
+    assert_eq!(Fixture::start(&db).await.read_tenant("a").await, renamed, "over a restart");
+}
+
+async fn of_two_renames_of_what_was_read_one_succeeds(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.tenant("a").await;
+    let etag = fixture.read_tenant("a").await.etag;
+    let (one, other) = tokio::join!(fixture.rename("a", "one", &etag), fixture.rename("a", "other", &etag));
+    let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
+    let (won, refusal) = (won.unwrap(), failure(lost.unwrap_err()));
+    assert_eq!((refusal.reason, &refusal.metadata["etag"]), (ErrorReason::Conflict, &won.etag));
+    assert_eq!(fixture.read_tenant("a").await, won);
+    let request = SetTenantStatusRequest { id: "a".into(), status: TenantStatus::Suspended.into(), etag };
+    let refusal = fixture.tenants().set_tenant_status(request).await.unwrap_err();
+    assert_eq!(failure(refusal).reason, ErrorReason::Conflict);
+}
+
+async fn a_deleted_tenant_is_archived_and_stays_to_be_read(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.tenant("a").await;
+    let (_, key) = fixture.key("a").await;
+    let delete = async |etag: &str| {
+        let request = DeleteTenantRequest { id: "a".into(), etag: etag.into() };
+        fixture.tenants().delete_tenant(request).await.map(|gone| gone.into_inner().tenant.unwrap())
+    };
+    assert_eq!(failure(delete("0").await.unwrap_err()).reason, ErrorReason::Conflict);
+    let deleted = delete(&fixture.read_tenant("a").await.etag).await.unwrap();
+    assert_eq!(deleted.status(), TenantStatus::Archived);
+    assert_eq!(delete("").await.unwrap(), deleted);
+    assert_eq!(fixture.read_tenant("a").await, deleted);
+    assert_eq!(fixture.verify(&key).await, Err(ErrorReason::TenantDisabled));
+}
+
+async fn tenants_are_found_by_a_part_of_their_name(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    for id in ["search", "research", "ads"] {
+        fixture.tenant(id).await;
+    }
+    let find = async |query: &str, page_size| {
+        let request = LookupTenantsRequest { query: query.into(), page_size };
+        let found = fixture.tenants().lookup_tenants(request).await?.into_inner().tenants;
+        Ok::<_, Status>(found.into_iter().map(|tenant| tenant.id).collect::<Vec<_>>())
+    };
+    assert_eq!(find("SEARCH", 0).await.unwrap(), ["research", "search"]);
+    assert_eq!(find("", 1).await.unwrap(), ["ads"]);
+    assert_eq!(field(find("", 101).await.unwrap_err()), (ErrorReason::InvalidRequest, "page_size".into()));
 }

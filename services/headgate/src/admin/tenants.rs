@@ -67,7 +67,7 @@ pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError
         Command::Activate { id } => (id, TenantStatus::Active),
         Command::Archive { id } => (id, TenantStatus::Archived),
     };
-    let request = SetTenantStatusRequest { id, status: status.into() };
+    let request = SetTenantStatusRequest { id, status: status.into(), ..Default::default() };
     Shown::one(tenants.set_tenant_status(request).await?.into_inner().tenant.as_ref())
 }
 
