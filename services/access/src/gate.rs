@@ -94,6 +94,16 @@ impl Gate {
         Ok(self.check_some(&M::full_name(), request.metadata())?)
     }
 
+    /// Whether the operator token is presented, for calls that answer anyone and operators more.
+    #[must_use]
+    pub fn is_operator<T>(&self, request: &Request<T>) -> bool {
+        bearer(request.metadata()).is_some_and(|presented| self.knows_operator(presented))
+    }
+
+    fn knows_operator(&self, presented: &str) -> bool {
+        presented.as_bytes().ct_eq(self.operator.expose_secret().as_bytes()).into()
+    }
+
     fn check_one(&self, request: &str, metadata: &MetadataMap) -> Result<Caller, Failure> {
         let method = method(request, &[Audience::User, Audience::SuperAdmin])?;
         let who = self.who(metadata)?;
@@ -135,7 +145,7 @@ impl Gate {
             let message = "an access token or the operator token is required";
             return Err(Failure::new(ErrorReason::MissingCredential, message));
         };
-        if bool::from(presented.as_bytes().ct_eq(self.operator.expose_secret().as_bytes())) {
+        if self.knows_operator(presented) {
             return Ok(Who::Operator);
         }
         if presented.starts_with(API_KEY) {

@@ -7,25 +7,30 @@ use std::sync::Arc;
 use headgate_proto::auth::v1::{KeyRecord, TenantStatus};
 
 use crate::model::{Key, Tenant};
+use crate::signing::SigningKey;
+use crate::voided::Voided;
 
 /// Rows to write together: new ones, and changed ones in full.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub tenants: Vec<Tenant>,
     pub keys: Vec<Key>,
+    pub signing_keys: Vec<SigningKey>,
+    pub voided: Vec<Voided>,
 }
 
 impl Batch {
     pub(crate) fn tenant(tenant: Tenant) -> Self {
-        Self { tenants: vec![tenant], keys: Vec::new() }
+        Self { tenants: vec![tenant], ..Self::default() }
     }
 
     pub(crate) fn key(key: Key) -> Self {
-        Self { tenants: Vec::new(), keys: vec![key] }
+        Self { keys: vec![key], ..Self::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.tenants.is_empty() && self.keys.is_empty()
+        let Self { tenants, keys, signing_keys, voided } = self;
+        tenants.is_empty() && keys.is_empty() && signing_keys.is_empty() && voided.is_empty()
     }
 }
 

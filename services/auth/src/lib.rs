@@ -10,22 +10,27 @@
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
 //!   to those who watch, takes no new ones, and calls no key good or unknown.
 
+mod access;
 mod bootstrap;
 mod config;
 mod directory;
+mod draft;
 mod key;
 mod key_change;
 mod metrics;
 mod model;
+mod people;
 mod pepper;
 mod registry;
 mod rpc;
+mod signing;
 mod store;
 mod tenant_change;
 mod tenant_lookup;
 mod uses;
 mod validate;
 mod verify;
+mod voided;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,17 +40,26 @@ use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::{self, Source};
 use headgate_kit::tasks::Tasks;
+use headgate_proto::auth::v1::access_watch_service_server::AccessWatchServiceServer;
+use headgate_proto::auth::v1::account_service_server::AccountServiceServer;
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyServiceServer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
+use headgate_proto::auth::v1::membership_service_server::MembershipServiceServer;
+use headgate_proto::auth::v1::session_service_server::SessionServiceServer;
 use headgate_proto::auth::v1::tenant_service_server::TenantServiceServer;
+use headgate_proto::auth::v1::user_service_server::UserServiceServer;
 use secrecy::ExposeSecret as _;
 
 pub use bootstrap::{Bootstrap, BootstrapKey, BootstrapTenant};
 pub use config::Config;
 pub use pepper::PepperError;
-pub use rpc::{ApiKeyApi, AuthenticationApi, TenantApi};
+pub use rpc::{
+    AccessWatchApi, AccountApi, ApiKeyApi, AuthenticationApi, MembershipApi, SessionApi, TenantApi, UserApi,
+};
+pub use signing::KeyError;
 
 use crate::metrics::Metrics;
+use crate::people::People;
 use crate::pepper::Pepper;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -67,7 +81,7 @@ pub struct Deps {
     pub tasks: Tasks,
     /// Where the service counts.
     pub registry: prometheus::Registry,
-    /// Guards what people and operators may do.
+    /// Guards what people and operators may do. It is told here, before anyone else, how to judge access tokens.
     pub gate: Gate,
 }
 
@@ -83,6 +97,12 @@ pub enum BuildError {
     /// The pepper cannot be read or made.
     #[error(transparent)]
     Pepper(#[from] PepperError),
+    /// Access tokens cannot be signed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// What a start makes cannot be made.
+    #[error("auth: {0}")]
+    Start(Failure),
 }
 
 impl BuildError {
@@ -95,6 +115,7 @@ impl BuildError {
 #[derive(Clone)]
 pub struct Auth {
     registry: Arc<Registry>,
+    people: People,
     metrics: Metrics,
     gate: Gate,
     uses: Arc<Uses>,
@@ -110,10 +131,10 @@ impl Auth {
     pub async fn build(config: Config, deps: Deps) -> Result<Self, BuildError> {
         let source = &deps.database;
         let store = Store(source.open(&MIGRATIONS).await?);
-        let directory = source.read(async || store.load().await, BuildError::database).await?;
+        let (directory, batch) = source.read(async || store.load().await, BuildError::database).await?;
         let known_check =
             async |ours| source.read(async || store.pepper_check(ours).await, |e| Some(e)).await;
-        let pepper = match config.pepper {
+        let pepper = match &config.pepper {
             Some(pepper) => Pepper::parse(pepper.expose_secret())?,
             None => {
                 let is_new = !directory.has_keys() && known_check(None).await?.is_none();
@@ -127,9 +148,14 @@ impl Auth {
         let load_uses = async || Uses::load(store.0.clone()).await;
         let uses = Arc::new(source.read(load_uses, |e| Some(e)).await?);
         let metrics = Metrics::new(&deps.registry);
-        let registry = Arc::new(Registry::new(store, directory, pepper, deps.clock, deps.tasks));
+        let Deps { clock, tasks, gate, .. } = deps;
+        let registry = Arc::new(Registry::new(store, directory, pepper, clock, tasks, gate.clone()));
+        registry.access.apply(&batch)?;
+        let people = People::new(Arc::clone(&registry), config);
+        people.begin().await.map_err(BuildError::Start)?;
         registry.follow_others();
-        Ok(Self { registry, metrics, gate: deps.gate, uses })
+        people.keep_up_from_now_on();
+        Ok(Self { registry, people, metrics, gate, uses })
     }
 
     /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing; doing it again
@@ -140,6 +166,36 @@ impl Auth {
     /// when the database is away.
     pub async fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<(), Failure> {
         bootstrap::apply(&self.registry, bootstrap).await
+    }
+
+    /// Serves logging in and out.
+    #[must_use]
+    pub fn session_service(&self) -> SessionServiceServer<SessionApi> {
+        SessionServiceServer::new(SessionApi::new(self.people.clone(), self.gate.clone()))
+    }
+
+    /// Serves people's own accounts.
+    #[must_use]
+    pub fn account_service(&self) -> AccountServiceServer<AccountApi> {
+        AccountServiceServer::new(AccountApi::new(self.people.clone(), self.gate.clone()))
+    }
+
+    /// Serves users to super admins.
+    #[must_use]
+    pub fn user_service(&self) -> UserServiceServer<UserApi> {
+        UserServiceServer::new(UserApi::new(self.people.clone(), self.gate.clone()))
+    }
+
+    /// Serves who belongs to a tenant.
+    #[must_use]
+    pub fn membership_service(&self) -> MembershipServiceServer<MembershipApi> {
+        MembershipServiceServer::new(MembershipApi::new(self.people.clone(), self.gate.clone()))
+    }
+
+    /// Tells peer services how to judge access tokens.
+    #[must_use]
+    pub fn access_watch_service(&self) -> AccessWatchServiceServer<AccessWatchApi> {
+        AccessWatchServiceServer::new(AccessWatchApi::new(Arc::clone(&self.registry)))
     }
 
     /// Serves tenants to their people.

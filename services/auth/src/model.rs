@@ -111,7 +111,8 @@ impl Key {
     }
 }
 
-fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
+/// As the contract shows a time.
+pub(crate) fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
     let nanos = i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
     prost_types::Timestamp { seconds: unix_ms.div_euclid(1000), nanos }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
+use headgate_kit::seal::MasterKey;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
@@ -66,6 +67,24 @@ impl Pepper {
     /// What is stored and compared in place of a key's secret part.
     pub(crate) fn hash(&self, secret: &str) -> SecretHmac {
         SecretHmac::new(self.keyed.clone().chain_update(secret).finalize().into_bytes().into())
+    }
+
+    /// What is stored and compared in place of a token that was made here. `kind` keeps one kind from passing as another.
+    pub(crate) fn hash_token(&self, kind: &str, token: &str) -> SecretHmac {
+        let keyed = self.keyed.clone().chain_update("headgate token: ").chain_update(kind).chain_update("\0");
+        SecretHmac::new(keyed.chain_update(token).finalize().into_bytes().into())
+    }
+
+    /// What private keys are sealed under, which nobody can tell without the pepper.
+    pub(crate) fn sealing_key(&self) -> MasterKey {
+        MasterKey::from_bytes(
+            self.keyed
+                .clone()
+                .chain_update("headgate: seal of signing keys\0")
+                .finalize()
+                .into_bytes()
+                .into(),
+        )
     }
 
     /// The pepper itself, for peers that verify by themselves.

@@ -3,35 +3,41 @@
 use std::sync::Arc;
 
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use headgate_access::Gate;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
-use headgate_kit::db::{Behind, Follower};
+use headgate_kit::db::{Behind, Db, Follower};
 use headgate_kit::error::ErrorReason;
 use headgate_kit::scope::carried;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::watch::Feed;
-use headgate_proto::auth::v1::{KeyRecord, WatchKeysResponse};
+use headgate_proto::auth::v1::{KeyRecord, WatchAccessResponse, WatchKeysResponse};
 use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Mutex, oneshot};
 use tonic::Status;
 
 use crate::BuildError;
+use crate::access::Access;
 use crate::directory::{Batch, Directory};
+use crate::draft::Draft;
 use crate::pepper::Pepper;
-use crate::store::Store;
+use crate::signing::KeyError;
+use crate::store::{Change, Store};
 use crate::verify::verify;
 
 /// Tenants and keys, and all that depends on their order of change.
 pub(crate) struct Registry {
     pub clock: Clock,
     pub pepper: Pepper,
+    pub access: Access,
+    pub tasks: Tasks,
     store: Store,
     directory: Arc<RwLock<Directory>>,
     feed: Feed<WatchKeysResponse>,
     // Held from the decision to the publication, so that changes are written and published in one order.
     writing: Mutex<()>,
     follower: Arc<Follower>,
-    tasks: Tasks,
 }
 
 impl Registry {
@@ -41,11 +47,14 @@ impl Registry {
         pepper: Pepper,
         clock: Clock,
         tasks: Tasks,
+        gate: Gate,
     ) -> Self {
         let feed = Feed::new(tasks.stopping());
+        let access = Access::new(pepper.sealing_key(), clock.clone(), tasks.stopping(), gate);
         let follower = Arc::new(Follower::new(&store.0));
         let directory = Arc::new(RwLock::new(directory));
-        Self { clock, pepper, store, directory, feed, writing: Mutex::new(()), follower, tasks }
+        let writing = Mutex::new(());
+        Self { clock, pepper, access, tasks, store, directory, feed, writing, follower }
     }
 
     /// Takes in what other replicas change, until the process stops.
@@ -85,11 +94,28 @@ impl Registry {
         T: Send + 'static,
         P: FnOnce(&Directory) -> Result<(Batch, T), Failure> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
         let this = Arc::clone(self);
+        self.carry_out(async move { this.change_now(plan).await }).await
+    }
+
+    /// Makes a change of what is not kept in memory, too. The same holds for `work`, which writes by itself.
+    pub(crate) async fn draft<T, W>(self: &Arc<Self>, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a mut Draft) -> BoxFuture<'a, Result<T, Failure>> + Send + 'static,
+    {
+        let this = Arc::clone(self);
+        self.carry_out(async move { this.draft_now(work).await }).await
+    }
+
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
         self.tasks.spawn(carried(async move {
             // An error means that the caller went away; the change stands.
-            let _gone = answer.send(this.change_now(plan).await);
+            let _gone = answer.send(change.await);
         }));
         answered.await.unwrap_or_else(|_| Err(Failure::internal("a change of keys broke off")))
     }
@@ -99,11 +125,7 @@ impl Registry {
         P: FnOnce(&Directory) -> Result<(Batch, T), Failure>,
     {
         let _writing = self.writing.lock().await;
-        let mut change = self.store.begin().await?;
-        let known = self.read().revision();
-        if let Some((batch, revision)) = change.missed(known).await? {
-            self.publish(&batch, revision);
-        }
+        let change = self.begin().await?;
         let (batch, answer) = plan(&self.read())?;
         if !batch.is_empty() {
             let revision = change.put(&batch).await?;
@@ -112,11 +134,44 @@ impl Registry {
         Ok(answer)
     }
 
+    async fn draft_now<T, W>(&self, work: W) -> Result<T, Failure>
+    where
+        W: for<'a> FnOnce(&'a mut Draft) -> BoxFuture<'a, Result<T, Failure>>,
+    {
+        let _writing = self.writing.lock().await;
+        let change = self.begin().await?;
+        let mut draft = Draft::new(change, Arc::clone(&self.directory), self.clock.unix_millis());
+        let answer = work(&mut draft).await?;
+        if let Some((change, batch)) = draft.finish() {
+            let revision = change.put(&batch).await?;
+            self.publish(&batch, revision);
+        }
+        Ok(answer)
+    }
+
+    /// Begins a change of what is as it is known here.
+    async fn begin(&self) -> Result<Change, Failure> {
+        let mut change = self.store.begin().await?;
+        let known = self.read().revision();
+        if let Some((batch, revision)) = change.missed(known).await? {
+            self.publish(&batch, revision);
+        }
+        Ok(change)
+    }
+
+    /// The database, for what is not kept in memory.
+    pub(crate) fn db(&self) -> &Db {
+        &self.store.0
+    }
+
     fn publish(&self, batch: &Batch, revision: u64) {
         self.feed.publish(|| {
             let keys = self.directory.write().apply(batch, revision);
             WatchKeysResponse { revision, keys, ..Default::default() }
         });
+        if let Err(cause) = self.access.apply(batch) {
+            tracing::error!(%cause, "access tokens cannot be signed with a key of another replica");
+        }
     }
 
     /// Verifies one key as presented. Before one is refused as unknown, it is made sure that no other replica has just
@@ -138,6 +193,26 @@ impl Registry {
     /// watch takes what it is sent for the present state.
     pub(crate) async fn catch_up(&self) -> Result<(), Failure> {
         self.follower.catch_up().await.map_err(away)
+    }
+
+    /// Tells the gate of this process that what is known here is what there is, if that is so.
+    pub(crate) fn beat(&self) {
+        if self.follower.is_current() {
+            self.access.beat();
+        }
+    }
+
+    /// Tells followers what time alone changed of what they need to know.
+    pub(crate) async fn tell_time(&self) -> Result<(), KeyError> {
+        let _writing = self.writing.lock().await;
+        self.access.apply(&Batch::default())
+    }
+
+    /// What peers need to know of access tokens, and its changes.
+    pub(crate) fn follow_access(
+        &self,
+    ) -> impl Stream<Item = Result<WatchAccessResponse, Status>> + Send + use<> {
+        self.access.follow(Arc::clone(&self.follower))
     }
 
     /// A snapshot of all keys, then their changes.

@@ -1,12 +1,23 @@
 //! The gRPC services: they only translate.
 
+mod access_watch;
+mod accounts;
 mod api_keys;
 mod authentication;
+mod http;
+mod memberships;
+mod sessions;
 mod tenants;
+mod users;
 
+pub use access_watch::AccessWatchApi;
+pub use accounts::AccountApi;
 pub use api_keys::ApiKeyApi;
 pub use authentication::AuthenticationApi;
+pub use memberships::MembershipApi;
+pub use sessions::SessionApi;
 pub use tenants::TenantApi;
+pub use users::UserApi;
 
 use headgate_kit::Failure;
 

@@ -1,5 +1,6 @@
 //! Tenants and keys on disk.
 
+mod access;
 mod keys;
 
 use headgate_kit::Failure;
@@ -33,12 +34,12 @@ struct TenantRow {
 }
 
 impl Store {
-    /// Reads everything.
-    pub(crate) async fn load(&self) -> Result<Directory, BuildError> {
+    /// Reads everything that is kept in memory.
+    pub(crate) async fn load(&self) -> Result<(Directory, Batch), BuildError> {
         let mut directory = Directory::default();
         let (batch, revision) = self.since(-1).await?;
         directory.apply(&batch, revision);
-        Ok(directory)
+        Ok((directory, batch))
     }
 
     /// What was changed since a revision, and the present one; `None` where that is the same.
@@ -85,6 +86,22 @@ impl Store {
 }
 
 impl Change {
+    /// The revision that this makes.
+    pub(crate) fn revision(&self) -> i64 {
+        i64::try_from(self.revision).unwrap_or(i64::MAX)
+    }
+
+    /// For what is written beside the batch.
+    pub(crate) fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Writes a tenant of the batch already now.
+    pub(crate) async fn put_tenant(&mut self, tenant: &Tenant) -> Result<(), Failure> {
+        let revision = self.revision();
+        put_tenant(&mut self.tx, tenant, revision).await.map_err(away)
+    }
+
     /// What others changed since a revision, and the revision that made; `None` where nobody did.
     pub(crate) async fn missed(&mut self, known: u64) -> Result<Option<(Batch, u64)>, Failure> {
         let last = self.revision - 1;
@@ -116,6 +133,12 @@ impl Change {
         for key in &batch.keys {
             keys::put(&mut self.tx, key, revision).await?;
         }
+        for key in &batch.signing_keys {
+            access::put_signing_key(&mut self.tx, key, revision).await?;
+        }
+        for voided in &batch.voided {
+            access::put_voided(&mut self.tx, voided, revision).await?;
+        }
         self.tx.commit().await?;
         Ok(self.revision)
     }
@@ -133,7 +156,9 @@ async fn changed(tx: &mut Tx, revision: i64) -> Result<Batch, BuildError> {
     .map_err(db::Error::from)?;
     let tenants = tenants.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
     let keys = keys::changed(tx, revision).await?;
-    Ok(Batch { tenants, keys })
+    let signing_keys = access::signing_keys(tx, revision).await?;
+    let voided = access::voided(tx, revision).await?;
+    Ok(Batch { tenants, keys, signing_keys, voided })
 }
 
 async fn put_tenant(tx: &mut Tx, tenant: &Tenant, revision: i64) -> Result<(), sqlx::Error> {

@@ -79,7 +79,7 @@ mod tests {
         };
         alter(&mut tenant, &mut key);
         let mut directory = Directory::default();
-        directory.apply(&Batch { tenants: vec![tenant], keys: vec![key] }, 1);
+        directory.apply(&Batch { tenants: vec![tenant], keys: vec![key], ..Batch::default() }, 1);
         verify(&directory, &pepper, presented, now_ms).map(|record| record.key_id)
     }
 

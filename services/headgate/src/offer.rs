@@ -26,7 +26,12 @@ impl Services {
             routes = routes
                 .add_service(auth.tenant_service())
                 .add_service(auth.api_key_service())
-                .add_service(auth.authentication_service());
+                .add_service(auth.authentication_service())
+                .add_service(auth.access_watch_service())
+                .add_service(auth.session_service())
+                .add_service(auth.account_service())
+                .add_service(auth.user_service())
+                .add_service(auth.membership_service());
         }
         if let Some(catalog) = &self.catalog {
             routes = routes

@@ -30,6 +30,12 @@ impl Page {
         Ok(Self { size: usize::try_from(size).unwrap_or(usize::MAX), after: after.ok_or_else(bad_token)? })
     }
 
+    /// How many rows [`Page::cut`] needs at most.
+    #[must_use]
+    pub fn rows(&self) -> i64 {
+        i64::try_from(self.size + 1).unwrap_or(i64::MAX)
+    }
+
     /// Cuts the page out of the rows after [`Page::after`], and gives the token of the next one, empty for none.
     pub fn cut<T>(&self, rows: impl Iterator<Item = T>, key: impl Fn(&T) -> &str) -> (Vec<T>, String) {
         let mut page: Vec<T> = rows.take(self.size + 1).collect();

@@ -50,10 +50,16 @@ impl MasterKey {
         for (byte, i) in key.iter_mut().zip((0..64).step_by(2)) {
             *byte = u8::from_str_radix(&text[i..i + 2], 16).map_err(|_| SealError::Malformed)?;
         }
+        Ok(Self::from_bytes(key))
+    }
+
+    /// A key that was derived from another secret.
+    #[must_use]
+    pub fn from_bytes(key: [u8; 32]) -> Self {
         // The id tells keys apart without telling anything of the key.
         let digest = Sha256::new_with_prefix(ID_PURPOSE).chain_update(key).finalize();
         let id = digest.iter().take(ID_BYTES).map(|b| format!("{b:02x}")).collect();
-        Ok(Self { id, cipher: XChaCha20Poly1305::new(&key.into()) })
+        Self { id, cipher: XChaCha20Poly1305::new(&key.into()) }
     }
 
     /// Reads the key from a file, or makes both with mode 0600.

@@ -169,7 +169,8 @@ fn duration(micros: i64) -> Option<Duration> {
 }
 
 /// What one caller may well have all of: an address of IPv4, or 64 bits of IPv6.
-fn network_of(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
         v4 => v4,

@@ -173,7 +173,7 @@ async fn replicas_must_share_the_pepper() {
     let (id, key) = first.key("a").await;
     let elsewhere = tempfile::tempdir().unwrap();
     let start = async |pepper: Option<&str>| {
-        let config = Config { pepper: pepper.map(Into::into) };
+        let config = Config { pepper: pepper.map(Into::into), ..Config::default() };
         let deps = Deps { data_dir: elsewhere.path().to_owned(), ..Fixture::deps(&db) };
         Auth::build(config, deps).await
     };

@@ -1,0 +1,95 @@
+//! People: who they are, where they belong, and how they log in.
+
+mod account;
+mod email;
+mod membership;
+mod model;
+mod password;
+mod session;
+mod store;
+mod throttle;
+mod token;
+mod upkeep;
+mod user;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use headgate_kit::Failure;
+use headgate_kit::db::Tx;
+use headgate_kit::error::ErrorReason;
+
+pub(crate) use account::Owner;
+pub(crate) use membership::NewMember;
+pub(crate) use model::User;
+pub(crate) use session::Issued;
+pub(crate) use user::{NewUser, UserChange};
+
+use self::password::Hasher;
+use self::throttle::Throttle;
+use crate::config::Config;
+use crate::draft::Draft;
+use crate::registry::Registry;
+use crate::voided::Voided;
+
+/// Everything about people. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub(crate) struct People {
+    pub registry: Arc<Registry>,
+    pub config: Arc<Config>,
+    hasher: Hasher,
+    throttle: Throttle,
+}
+
+/// Where a call comes from, as far as anyone can tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Client {
+    pub address: Option<IpAddr>,
+    /// At most 256 characters.
+    pub user_agent: String,
+}
+
+impl People {
+    pub(crate) fn new(registry: Arc<Registry>, config: Config) -> Self {
+        let throttle = Throttle::new(registry.clock.clone());
+        Self { registry, config: Arc::new(config), hasher: Hasher::new(), throttle }
+    }
+
+    /// To look things up in one state of the database.
+    async fn reading(&self) -> Result<Tx, Failure> {
+        self.registry.db().begin_read().await.map_err(store::away)
+    }
+}
+
+/// Whoever has no good credential learns only that, whatever is wrong with it.
+fn not_known() -> Failure {
+    Failure::new(
+        ErrorReason::InvalidCredential,
+        "the account or its password is not right, or may not log in",
+    )
+}
+
+/// Writes a changed user, of whom what was issued before is void.
+async fn void_and_update(draft: &mut Draft, user: &mut User) -> Result<(), Failure> {
+    user.generation += 1;
+    user.revision = draft.revision();
+    store::update_user(draft.writing(), user).await?;
+    let voided = Voided::user(user.id.clone(), user.generation, draft.now_ms);
+    draft.batch.voided.push(voided);
+    Ok(())
+}
+
+/// The same, and they are logged out everywhere. Sessions are ended last, so that one that is just beginning is seen.
+async fn log_out_and_update(draft: &mut Draft, user: &mut User) -> Result<(), Failure> {
+    void_and_update(draft, user).await?;
+    store::delete_sessions_of(draft.writing(), &user.id).await
+}
+
+/// Refuses a change of what is not what it was.
+fn check_etag(etag: &str, revision: i64) -> Result<(), Failure> {
+    if etag.is_empty() || etag == revision.to_string() {
+        return Ok(());
+    }
+    let message = "it was changed since it was read";
+    Err(Failure::new(ErrorReason::Conflict, message).with("etag", revision.to_string()))
+}
