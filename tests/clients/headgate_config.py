@@ -14,8 +14,10 @@ SERVICES = {"edge", "router", "adapter", "auth", "catalog", "budget", "usage", "
 CALLS = {
     "edge": {"router", "auth", "catalog", "budget", "usage", "runtime"},
     "router": {"auth", "catalog", "budget", "adapter", "runtime"},
-    "runtime": {"catalog"},
-    "catalog": {"adapter"},
+    "runtime": {"auth", "catalog"},
+    "catalog": {"auth", "adapter"},
+    "budget": {"auth"},
+    "usage": {"auth"},
 }
 
 # Who needs which engine.

@@ -119,6 +119,7 @@ impl Services {
                 Some(headgate_inference_adapter::Adapter::build(settings.adapter.clone(), deps)?);
         }
         services.add_control(settings, data_dir, context).await?;
+        context.open_gate(&settings.peers)?;
         if context.here.runs(Service::Runtime) {
             let deps = context.runtime(data_dir);
             let config = settings.runtime.clone();
@@ -242,6 +243,17 @@ impl Services {
 }
 
 impl Context {
+    /// Lets the gate hear from auth who presents an access token. An auth of this process tells it by itself.
+    fn open_gate(&self, peers: &Peers) -> Result<(), ComposeError> {
+        let guarded = [Service::Catalog, Service::Budget, Service::Usage, Service::Runtime];
+        if self.here.runs(Service::Auth) || !self.here.runs_any(&guarded) {
+            return Ok(());
+        }
+        let auth = self.elsewhere.conn(Service::Auth, peers, self);
+        self.gate.follow(auth.ok_or(ComposeError::Missing(Service::Auth.name()))?, &self.front);
+        Ok(())
+    }
+
     fn database(
         &self,
         settings: &Settings,

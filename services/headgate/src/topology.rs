@@ -54,9 +54,11 @@ impl Service {
     const fn calls(self) -> &'static [Self] {
         match self {
             Self::Edge => &[Self::Router],
-            Self::Catalog => &[Self::Adapter],
             Self::Router => &[Self::Auth, Self::Catalog, Self::Budget, Self::Adapter],
-            _ => &[],
+            // Who presents an access token, auth tells.
+            Self::Catalog => &[Self::Auth, Self::Adapter],
+            Self::Budget | Self::Usage | Self::Runtime => &[Self::Auth],
+            Self::Auth | Self::Adapter => &[],
         }
     }
 }
@@ -186,8 +188,12 @@ mod tests {
         assert_eq!(needs(&[Service::Edge]), [Service::Router]);
         let data_plane = [Service::Edge, Service::Router, Service::Adapter];
         assert_eq!(needs(&data_plane), [Service::Auth, Service::Catalog, Service::Budget]);
-        assert_eq!(needs(&[Service::Usage]), []);
-        assert_eq!(needs(&[Service::Catalog]), [Service::Adapter]);
+        for service in [Service::Budget, Service::Usage, Service::Runtime] {
+            assert_eq!(needs(&[service]), [Service::Auth], "{service:?}");
+            assert_eq!(needs(&[service, Service::Auth]), []);
+        }
+        assert_eq!(needs(&[Service::Catalog]), [Service::Adapter, Service::Auth]);
+        assert_eq!(needs(&[Service::Auth, Service::Adapter]), []);
     }
 
     #[test]
