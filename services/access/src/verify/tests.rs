@@ -1,6 +1,8 @@
 use headgate_proto::auth::v1::{UserGeneration, VoidedTokens, voided_tokens::Tokens};
 use headgate_proto::common::v1::Role;
+use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::json;
 
 use super::*;
 use crate::SignError;
@@ -191,4 +193,30 @@ fn a_role_of_a_later_version_is_left_out() {
         "tenants":{"acme":"emperor","globex":"viewer"},"new":1}"#;
     let claims: Claims = serde_json::from_str(said).unwrap();
     assert_eq!(claims.tenants.into_iter().collect::<Vec<_>>(), [("globex".to_owned(), Role::Viewer)]);
+}
+
+#[test]
+fn a_token_of_another_issuer_or_for_others_is_nobodys() {
+    let setting = Setting::unheard();
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let key = EncodingKey::from_ec_der(pair.serialized_der());
+    let keys = vec![crate::public_jwk("own", &key).unwrap()];
+    let jwks = serde_json::to_vec(&JwkSet { keys }).unwrap().into();
+    setting.verifier.apply(WatchAccessResponse { snapshot: true, jwks, voided: Vec::new() });
+    let signed = |more: serde_json::Value| {
+        let mut claims = serde_json::to_value(setting.claims()).unwrap();
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let header = Header { kid: Some("own".into()), ..Header::new(ALGORITHM) };
+        setting.verify(&jsonwebtoken::encode(&header, &claims, &key).unwrap()).map(drop)
+    };
+    assert_eq!(signed(json!({"iss": "headgate", "aud": "headgate"})), Ok(()));
+    for bad in [
+        json!({"iss": "elsewhere", "aud": "headgate"}),
+        json!({"iss": "headgate", "aud": "elsewhere"}),
+        json!({"iss": "headgate"}),
+        json!({"aud": "headgate"}),
+        json!({"iss": "headgate", "aud": "headgate", "sub": null}),
+    ] {
+        assert_eq!(signed(bad.clone()), Err(Refused::Invalid), "{bad}");
+    }
 }
