@@ -39,9 +39,8 @@ async fn an_organisation_is_renamed_found_and_deleted() {
         patch(&admin, &org, json!({"name": "Acme Research", "etag": read["etag"]})).await.expect(200);
     let renamed = renamed.json()["tenant"].clone();
     assert_eq!((&renamed["name"], &renamed["status"]), (&json!("Acme Research"), &read["status"]));
-    let late =
-        patch(&admin, &format!("/admin/tenants/{TENANT}"), json!({"name": "Late", "etag": read["etag"]}));
-    late.await.expect(409);
+    let canonical = format!("/admin/tenants/{TENANT}");
+    patch(&admin, &canonical, json!({"name": "Late", "etag": read["etag"]})).await.expect(409);
     for path in ["/admin/orgs/lookup?query=RESEARCH", "/admin/tenants:lookup?query=research"] {
         assert_eq!(admin.get(path).await.expect(200).json()["tenants"], json!([renamed]));
     }
