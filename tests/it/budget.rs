@@ -150,9 +150,9 @@ async fn a_refusal_says_why_and_where_the_budget_stands() {
         scope: Some(key_scope()),
         window: BudgetWindow::CalendarMonth.into(),
         limit_nano_usd: USD,
-        warning_percent: 0,
+        ..Budget::default()
     };
-    budgets.set_budget(SetBudgetRequest { budget: Some(budget) }).await.unwrap();
+    budgets.set_budget(SetBudgetRequest { budget: Some(budget), ..Default::default() }).await.unwrap();
     headgate.client().chat(&cent_request()).await.expect(200);
 }
 

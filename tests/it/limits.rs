@@ -246,6 +246,9 @@ async fn the_strictest_of_key_and_tenant_holds_and_changes_at_once() {
 
     let mut budgets = BudgetServiceClient::new(headgate.operator("budget").await);
     let scope = Some(Scope { scope: Some(Kind::TenantId(TENANT.into())) });
-    budgets.set_limits(SetLimitsRequest { scope, limits: Some(Limits::default()) }).await.unwrap();
+    budgets
+        .set_limits(SetLimitsRequest { scope, limits: Some(Limits::default()), ..Default::default() })
+        .await
+        .unwrap();
     assert_eq!(flood(&headgate, 4, &prompts::chat("m")).await, [200; 4]);
 }

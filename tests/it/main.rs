@@ -5,6 +5,7 @@ mod admin_cli;
 mod bad_keys;
 mod bounds;
 mod budget;
+mod budget_admin;
 mod budget_headers;
 mod chat;
 mod clients;

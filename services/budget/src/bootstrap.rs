@@ -135,12 +135,12 @@ impl BudgetEntry {
 /// Sets everything.
 pub(crate) async fn apply(service: &Service, bootstrap: &Bootstrap) -> Result<(), Failure> {
     for (i, entry) in bootstrap.limits.iter().enumerate() {
-        service.set_limits(&entry.scope(i)?, entry.limits()).await?;
+        service.set_limits(&entry.scope(i)?, entry.limits(), "").await?;
     }
     for (i, entry) in bootstrap.budgets.iter().enumerate() {
         let warning_percent = entry.warning_percent.unwrap_or(0);
         let budget = Budget { limit: entry.limit_usd.nano, warning_percent };
-        service.set_budget(&entry.scope(i)?, budget).await?;
+        service.set_budget(&entry.scope(i)?, budget, "").await?;
     }
     Ok(())
 }

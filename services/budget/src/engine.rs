@@ -276,7 +276,7 @@ impl Engine {
     }
 
     fn covering(&self, key_id: &str, tenant_id: &str) -> Covering {
-        Covering { key: self.policies.of_key(key_id), tenant: self.policies.of_tenant(tenant_id) }
+        self.policies.covering(key_id, tenant_id)
     }
 
     /// Where a lease is. Nothing of the map is locked afterwards.

@@ -26,6 +26,7 @@ mod policy;
 mod record;
 mod replays;
 mod service;
+mod setting;
 mod shared;
 mod sliding;
 mod store;
@@ -69,7 +70,7 @@ use engine::Engine;
 use engine::journal::Journal;
 use live::Live;
 use metrics::Metrics;
-use policy::{Limits, Policies, Scope};
+use policy::Policies;
 use replays::Replays;
 use shared::{Link, Parts, Shared};
 use store::Store;
@@ -167,7 +168,9 @@ impl Budget {
         let policies = Policies::new(config.default_key_limits, config.default_tenant_limits);
         let load = async || Ok((store.policy_revision().await?, store.load_policies().await?));
         let (revision, known) = deps.database.read(load, |e| Some(e)).await?;
-        policies.replace(known);
+        let (set, default) = known;
+        policies.replace(set);
+        policies.set_default_budget(default);
         let behind = Arc::<AtomicUsize>::default();
         let parts = EngineParts { config: &config, policies, months, metrics, behind: behind.clone() };
         let (tasks, stop) = (&deps.tasks, deps.tasks.stopping());
@@ -269,45 +272,6 @@ impl Budget {
     fn consumer(&self) -> Consumer {
         let (engine, store, behind) = (self.engine.clone(), self.store.clone(), self.behind.clone());
         Consumer { engine, store, behind }
-    }
-
-    async fn set_limits(&self, scope: &Scope, limits: Limits) -> Result<(), Failure> {
-        if let Some((name, wrong)) = limits.problems().into_iter().next() {
-            return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} {wrong}")));
-        }
-        let _order = self.policies.lock().await;
-        let writer = self.store.writer().await;
-        let now_ms = self.engine.clock().unix_millis();
-        store::policies::set_limits(&writer, scope, limits, now_ms).await.map_err(unavailable)?;
-        self.engine.policies().set_limits(scope, limits);
-        Ok(())
-    }
-
-    async fn set_budget(&self, scope: &Scope, mut budget: policy::Budget) -> Result<(), Failure> {
-        if budget.limit < 0 {
-            return Err(Failure::invalid("budget.limit_nano_usd", "the limit must not be negative"));
-        }
-        if budget.warning_percent == 0 {
-            budget.warning_percent = self.warning_percent;
-        }
-        if budget.warning_percent > 100 {
-            return Err(Failure::invalid("budget.warning_percent", "warning_percent must be from 1 to 100"));
-        }
-        let _order = self.policies.lock().await;
-        let writer = self.store.writer().await;
-        let now_ms = self.engine.clock().unix_millis();
-        store::policies::set_budget(&writer, scope, budget, now_ms).await.map_err(unavailable)?;
-        self.engine.policies().set_budget(scope, Some(budget));
-        Ok(())
-    }
-
-    /// Whether there was one.
-    async fn delete_budget(&self, scope: &Scope) -> Result<bool, Failure> {
-        let _order = self.policies.lock().await;
-        let writer = self.store.writer().await;
-        let there = store::policies::delete_budget(&writer, scope).await.map_err(unavailable)?;
-        self.engine.policies().set_budget(scope, None);
-        Ok(there)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What operators set for a scope, and the defaults behind it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use headgate_proto::budget::v1 as pb;
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -10,7 +11,7 @@ use crate::maps::SharedIdMap;
 pub use crate::sliding::SlidingWindow;
 
 /// Whom a limit or a budget covers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Scope {
     /// One API key, by id.
     Key(String),
@@ -144,7 +145,13 @@ pub(crate) struct Budget {
 pub(crate) struct Policy {
     pub(crate) limits: Limits,
     pub(crate) budget: Option<Budget>,
+    /// The changes that last touched them; 0 where none did.
+    pub(crate) limits_revision: i64,
+    pub(crate) budget_revision: i64,
 }
+
+/// A budget, and the change that last touched it.
+pub(crate) type Dated = (Budget, i64);
 
 /// What holds for a key and for its tenant.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +174,8 @@ pub(crate) struct Policies {
     tenants: SharedIdMap<String, Policy>,
     key_defaults: Limits,
     tenant_defaults: Limits,
+    /// Covers tenants without a budget of their own.
+    default_budget: RwLock<Option<Dated>>,
     /// Rises whenever a budget may have come or gone.
     changes: watch::Sender<u64>,
 }
@@ -174,7 +183,8 @@ pub(crate) struct Policies {
 impl Policies {
     pub(crate) fn new(key_defaults: Limits, tenant_defaults: Limits) -> Self {
         let (keys, tenants) = (SharedIdMap::default(), SharedIdMap::default());
-        Self { keys, tenants, key_defaults, tenant_defaults, changes: watch::Sender::default() }
+        let (default_budget, changes) = (RwLock::default(), watch::Sender::default());
+        Self { keys, tenants, key_defaults, tenant_defaults, default_budget, changes }
     }
 
     /// What holds for a key, defaults filled in.
@@ -187,6 +197,38 @@ impl Policies {
         effective(self.tenants.get(id).map(|p| *p), self.tenant_defaults)
     }
 
+    /// What covers a request of a key. The default budget gives way to a tenant's own, and to a key's.
+    pub(crate) fn covering(&self, key_id: &str, tenant_id: &str) -> Covering {
+        let (key, mut tenant) = (self.of_key(key_id), self.of_tenant(tenant_id));
+        if tenant.budget.is_none() && key.budget.is_none() {
+            tenant.budget = self.default_budget().map(|(budget, _)| budget);
+        }
+        Covering { key, tenant }
+    }
+
+    /// What covers tenants without a budget of their own.
+    pub(crate) fn default_budget(&self) -> Option<Dated> {
+        *self.default_budget.read()
+    }
+
+    pub(crate) fn set_default_budget(&self, budget: Option<Dated>) {
+        *self.default_budget.write() = budget;
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// The ids of tenants that have a budget of their own.
+    pub(crate) fn tenants_with_budget(&self) -> Vec<String> {
+        self.with_budget().1
+    }
+
+    /// Everything that was set for a scope, by scope.
+    pub(crate) fn overrides(&self) -> BTreeMap<Scope, Policy> {
+        let is_set = |policy: &Policy| policy.budget.is_some() || policy.limits != Limits::default();
+        let keys = self.keys.iter().map(|entry| (Scope::Key(entry.key().clone()), *entry.value()));
+        let tenants = self.tenants.iter().map(|entry| (Scope::Tenant(entry.key().clone()), *entry.value()));
+        keys.chain(tenants).filter(|(_, policy)| is_set(policy)).collect()
+    }
+
     /// What was set for a scope.
     pub(crate) fn get(&self, scope: &Scope) -> Policy {
         let (map, id) = self.place(scope);
@@ -196,6 +238,18 @@ impl Policies {
     pub(crate) fn set_limits(&self, scope: &Scope, limits: Limits) {
         let (map, id) = self.place(scope);
         map.entry(id.to_owned()).or_default().limits = limits;
+    }
+
+    /// Notes the change that touched a scope's limits.
+    pub(crate) fn date_limits(&self, scope: &Scope, revision: i64) {
+        let (map, id) = self.place(scope);
+        map.entry(id.to_owned()).or_default().limits_revision = revision;
+    }
+
+    /// Notes the change that touched a scope's budget.
+    pub(crate) fn date_budget(&self, scope: &Scope, revision: i64) {
+        let (map, id) = self.place(scope);
+        map.entry(id.to_owned()).or_default().budget_revision = revision;
     }
 
     pub(crate) fn set_budget(&self, scope: &Scope, budget: Option<Budget>) {
@@ -240,5 +294,5 @@ impl Policies {
 
 fn effective(set: Option<Policy>, defaults: Limits) -> Policy {
     let set = set.unwrap_or_default();
-    Policy { limits: set.limits.or(defaults), budget: set.budget }
+    Policy { limits: set.limits.or(defaults), ..set }
 }

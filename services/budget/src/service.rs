@@ -2,5 +2,6 @@
 
 pub(crate) mod admission;
 pub(crate) mod budgets;
+mod lists;
 pub(crate) mod policies;
 mod wire;

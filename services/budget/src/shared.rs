@@ -189,7 +189,7 @@ impl Shared {
     }
 
     fn covering(&self, key_id: &str, tenant_id: &str) -> Covering {
-        Covering { key: self.policies.of_key(key_id), tenant: self.policies.of_tenant(tenant_id) }
+        self.policies.covering(key_id, tenant_id)
     }
 
     /// What scripts are told of the time: nothing, as the server knows best, unless the clock is set by hand.

@@ -3,6 +3,7 @@
 mod batch;
 pub(crate) mod policies;
 pub(crate) mod replays;
+pub(crate) mod set;
 pub(crate) mod spend;
 pub(crate) mod totals;
 

@@ -1,5 +1,6 @@
 //! The whole service, over its own connection, with a real database and a real spool.
 
+mod admin;
 mod fleet;
 mod restart;
 mod rights;
@@ -106,8 +107,11 @@ impl Service {
 
     async fn set_budget(&self, scope: pb::Scope, limit_nano_usd: i64) {
         let window = pb::BudgetWindow::CalendarMonth.into();
-        let budget = pb::Budget { scope: Some(scope), window, limit_nano_usd, warning_percent: 0 };
-        self.budgets().set_budget(pb::SetBudgetRequest { budget: Some(budget) }).await.unwrap();
+        let budget = pb::Budget { scope: Some(scope), window, limit_nano_usd, ..Default::default() };
+        self.budgets()
+            .set_budget(pb::SetBudgetRequest { budget: Some(budget), ..Default::default() })
+            .await
+            .unwrap();
     }
 
     async fn status(&self, scope: pb::Scope) -> pb::BudgetStatus {
@@ -403,7 +407,7 @@ async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart(db: 
         parallel_streams: Some(5),
         sliding_window: Some(pb::SlidingWindow { requests: 10_000, seconds: 86_400 }),
     };
-    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
+    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits), ..Default::default() };
     service.budgets().set_limits(set).await.unwrap();
     service.set_budget(key(), CENT).await;
     service.stop().await;
@@ -414,11 +418,15 @@ async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart(db: 
     assert_eq!((status.limit_nano_usd, status.warning_percent), (CENT, 80));
     assert!(matches!(service.admit(service.request(1, 1)).await, Decision::Admitted(_)));
     assert!(matches!(service.admit(service.request(2, 1)).await, Decision::Refused(_)));
-    let none = pb::SetLimitsRequest { scope: Some(key()), limits: Some(pb::Limits::default()) };
+    let none = pb::SetLimitsRequest {
+        scope: Some(key()),
+        limits: Some(pb::Limits::default()),
+        ..Default::default()
+    };
     service.budgets().set_limits(none).await.unwrap();
     assert!(matches!(service.admit(service.request(2, 1)).await, Decision::Admitted(_)));
     assert!(matches!(service.admit(service.request(3, CENT)).await, Decision::Refused(_)));
-    let delete = pb::DeleteBudgetRequest { scope: Some(key()) };
+    let delete = pb::DeleteBudgetRequest { scope: Some(key()), ..Default::default() };
     service.budgets().delete_budget(delete.clone()).await.unwrap();
     assert!(matches!(service.admit(service.request(3, CENT)).await, Decision::Admitted(_)));
     let again = service.budgets().delete_budget(delete).await.unwrap_err();
@@ -434,7 +442,7 @@ async fn bad_values_name_their_field_and_change_nothing(db: TestDb) {
         ("limits.sliding_window", pb::Limits { sliding_window: Some(pb::SlidingWindow::default()), ..none }),
         ("limits.request_burst", pb::Limits { request_burst: Some(20), ..none }),
     ] {
-        let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
+        let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits), ..Default::default() };
         let failure = Failure::from_status(&service.budgets().set_limits(set).await.unwrap_err());
         assert_eq!(failure.metadata["field"], field);
     }

@@ -106,7 +106,9 @@ impl Follower {
         if revision != self.revision {
             // Nothing is set by this replica between reading and taking over.
             let _order = self.order.lock().await;
-            self.engine.policies().replace(self.store.load_policies().await?);
+            let (set, default) = self.store.load_policies().await?;
+            self.engine.policies().replace(set);
+            self.engine.policies().set_default_budget(default);
             self.revision = revision;
         }
         Ok(())

@@ -20,6 +20,7 @@ struct State {
 struct Known {
     keys: HashSet<String>,
     tenants: HashSet<String>,
+    every_tenant: bool,
 }
 
 impl Policies {
@@ -30,7 +31,8 @@ impl Policies {
         if message.snapshot {
             let keys = message.key_ids_with_budget.into_iter().collect();
             let tenants = message.tenant_ids_with_budget.into_iter().collect();
-            state.known = Some(Known { keys, tenants });
+            let every_tenant = message.every_tenant_has_budget;
+            state.known = Some(Known { keys, tenants, every_tenant });
         }
     }
 
@@ -46,7 +48,9 @@ impl Policies {
         let state = self.0.read();
         let age = now_unix_ms.saturating_sub(state.heard_unix_ms);
         let recent = u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) <= max_age);
-        let none = |known: &Known| !known.keys.contains(key_id) && !known.tenants.contains(tenant_id);
+        let none = |known: &Known| {
+            !known.every_tenant && !known.keys.contains(key_id) && !known.tenants.contains(tenant_id)
+        };
         recent && state.known.as_ref().is_some_and(none)
     }
 }
@@ -65,12 +69,15 @@ mod tests {
             snapshot: true,
             key_ids_with_budget: vec!["key".into()],
             tenant_ids_with_budget: vec!["rich".into()],
+            every_tenant_has_budget: false,
         };
-        policies.apply(message, 1_000);
+        policies.apply(message.clone(), 1_000);
         policies.apply(WatchPoliciesResponse::default(), 2_000);
         let none = |key, tenant, now| policies.know_no_budget(key, tenant, now, HOUR);
         assert!(none("free", "tenant", 2_000));
         assert!(!none("key", "tenant", 2_000) && !none("free", "rich", 2_000));
         assert!(none("free", "tenant", 3_602_000) && !none("free", "tenant", 3_602_001), "bounded");
+        policies.apply(WatchPoliciesResponse { every_tenant_has_budget: true, ..message }, 2_000);
+        assert!(!none("free", "tenant", 2_000), "the default covers it");
     }
 }

@@ -7,9 +7,10 @@ use headgate_proto::budget::v1::budget_service_server::BudgetService;
 use prost::Name;
 use tonic::{Request, Response, Status};
 
-use super::wire;
+use super::{lists, wire};
 use crate::Budget;
 use crate::policy::{Limits, Scope};
+use crate::store::set::etag;
 
 /// The server of `BudgetService`.
 #[derive(Clone, Debug)]
@@ -23,8 +24,9 @@ impl BudgetService for Budgets {
     ) -> Result<Response<pb::GetLimitsResponse>, Status> {
         self.check(&request, request.get_ref().scope.as_ref())?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
-        let limits = self.0.engine.policies().get(&scope).limits;
-        Ok(Response::new(pb::GetLimitsResponse { limits: Some(limits.into()) }))
+        let policy = self.0.engine.policies().get(&scope);
+        let etag = etag(policy.limits_revision);
+        Ok(Response::new(pb::GetLimitsResponse { limits: Some(policy.limits.into()), etag }))
     }
 
     async fn set_limits(
@@ -36,8 +38,8 @@ impl BudgetService for Budgets {
         let scope = wire::scope("scope", request.scope)?;
         let limits = request.limits.ok_or_else(|| Failure::invalid("limits", "limits is required"))?;
         let limits = Limits::from(limits);
-        self.0.set_limits(&scope, limits).await?;
-        Ok(Response::new(pb::SetLimitsResponse { limits: Some(limits.into()) }))
+        let etag = etag(self.0.set_limits(&scope, limits, &request.etag).await?);
+        Ok(Response::new(pb::SetLimitsResponse { limits: Some(limits.into()), etag }))
     }
 
     async fn get_budget(
@@ -55,10 +57,10 @@ impl BudgetService for Budgets {
     ) -> Result<Response<pb::SetBudgetResponse>, Status> {
         let scope = request.get_ref().budget.as_ref().and_then(|budget| budget.scope.as_ref());
         self.check(&request, scope)?;
-        let budget = request.into_inner().budget;
+        let pb::SetBudgetRequest { budget, etag } = request.into_inner();
         let budget = budget.ok_or_else(|| Failure::invalid("budget", "budget is required"))?;
         let (scope, budget) = wire::budget(budget)?;
-        self.0.set_budget(&scope, budget).await?;
+        self.0.set_budget(&scope, budget, &etag).await?;
         Ok(Response::new(pb::SetBudgetResponse { status: Some(self.status(&scope).await?) }))
     }
 
@@ -67,11 +69,60 @@ impl BudgetService for Budgets {
         request: Request<pb::DeleteBudgetRequest>,
     ) -> Result<Response<pb::DeleteBudgetResponse>, Status> {
         self.check(&request, request.get_ref().scope.as_ref())?;
-        let scope = wire::scope("scope", request.into_inner().scope)?;
-        if !self.0.delete_budget(&scope).await? {
+        let pb::DeleteBudgetRequest { scope, etag } = request.into_inner();
+        let scope = wire::scope("scope", scope)?;
+        if !self.0.delete_budget(&scope, &etag).await? {
             return Err(no_budget().into());
         }
         Ok(Response::new(pb::DeleteBudgetResponse {}))
+    }
+
+    async fn get_default_budget(
+        &self,
+        request: Request<pb::GetDefaultBudgetRequest>,
+    ) -> Result<Response<pb::GetDefaultBudgetResponse>, Status> {
+        self.0.gate.check(&request)?;
+        let (budget, etag) = self.default_budget()?;
+        Ok(Response::new(pb::GetDefaultBudgetResponse { budget: Some(budget), etag }))
+    }
+
+    async fn set_default_budget(
+        &self,
+        request: Request<pb::SetDefaultBudgetRequest>,
+    ) -> Result<Response<pb::SetDefaultBudgetResponse>, Status> {
+        self.0.gate.check(&request)?;
+        let pb::SetDefaultBudgetRequest { budget, etag } = request.into_inner();
+        self.0.set_default_budget(wire::default_budget(budget)?, &etag).await?;
+        let (budget, etag) = self.default_budget()?;
+        Ok(Response::new(pb::SetDefaultBudgetResponse { budget: Some(budget), etag }))
+    }
+
+    async fn delete_default_budget(
+        &self,
+        request: Request<pb::DeleteDefaultBudgetRequest>,
+    ) -> Result<Response<pb::DeleteDefaultBudgetResponse>, Status> {
+        self.0.gate.check(&request)?;
+        if !self.0.delete_default_budget(&request.into_inner().etag).await? {
+            return Err(no_default().into());
+        }
+        Ok(Response::new(pb::DeleteDefaultBudgetResponse {}))
+    }
+
+    async fn list_budget_overrides(
+        &self,
+        request: Request<pb::ListBudgetOverridesRequest>,
+    ) -> Result<Response<pb::ListBudgetOverridesResponse>, Status> {
+        self.0.gate.check(&request)?;
+        Ok(Response::new(lists::overrides(&self.0, &request.into_inner())?))
+    }
+
+    async fn list_tenant_budgets(
+        &self,
+        request: Request<pb::ListTenantBudgetsRequest>,
+    ) -> Result<Response<pb::ListTenantBudgetsResponse>, Status> {
+        let caller = self.0.gate.check_across(&request)?;
+        let sees = |tenant_id: &str| caller.sees(tenant_id);
+        Ok(Response::new(lists::tenants(&self.0, request.into_inner(), sees).await?))
     }
 }
 
@@ -94,11 +145,30 @@ impl Budgets {
     }
 
     async fn status(&self, scope: &Scope) -> Result<pb::BudgetStatus, Failure> {
-        let budget = self.0.engine.policies().get(scope).budget.ok_or_else(no_budget)?;
-        Ok(wire::status(self.0.engine.standing(scope, budget).await?))
+        status(&self.0, scope).await?.ok_or_else(no_budget)
     }
+
+    fn default_budget(&self) -> Result<(pb::Budget, String), Failure> {
+        let (budget, revision) = self.0.engine.policies().default_budget().ok_or_else(no_default)?;
+        Ok((wire::shown_budget(None, budget), etag(revision)))
+    }
+}
+
+/// Where the budget stands that covers a scope, its own or the default.
+pub(super) async fn status(service: &Budget, scope: &Scope) -> Result<Option<pb::BudgetStatus>, Failure> {
+    let policies = service.engine.policies();
+    let policy = policies.get(scope);
+    let own = policy.budget.map(|budget| (budget, policy.budget_revision));
+    let default = || matches!(scope, Scope::Tenant(_)).then(|| policies.default_budget()).flatten();
+    let Some((budget, revision)) = own.or_else(default) else { return Ok(None) };
+    let standing = service.engine.standing(scope, budget).await?;
+    Ok(Some(wire::shown_status(standing, etag(revision), own.is_none())))
 }
 
 fn no_budget() -> Failure {
     Failure::new(ErrorReason::NotFound, "the scope has no budget")
+}
+
+fn no_default() -> Failure {
+    Failure::new(ErrorReason::NotFound, "there is no default budget")
 }

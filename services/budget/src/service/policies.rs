@@ -52,6 +52,13 @@ impl PolicyWatchService for PolicyWatch {
 }
 
 fn snapshot(budget: &Budget) -> WatchPoliciesResponse {
-    let (key_ids_with_budget, tenant_ids_with_budget) = budget.engine.policies().with_budget();
-    WatchPoliciesResponse { snapshot: true, key_ids_with_budget, tenant_ids_with_budget }
+    let policies = budget.engine.policies();
+    let (key_ids_with_budget, tenant_ids_with_budget) = policies.with_budget();
+    let every_tenant_has_budget = policies.default_budget().is_some();
+    WatchPoliciesResponse {
+        snapshot: true,
+        key_ids_with_budget,
+        tenant_ids_with_budget,
+        every_tenant_has_budget,
+    }
 }

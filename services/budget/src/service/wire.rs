@@ -1,6 +1,7 @@
 //! Messages to values and back.
 
 use headgate_kit::Failure;
+use headgate_kit::money::Usd;
 use headgate_proto::budget::v1 as pb;
 
 use crate::engine::scopes::Standing;
@@ -14,29 +15,97 @@ pub(super) fn scope(field: &str, scope: Option<pb::Scope>) -> Result<Scope, Fail
     }
 }
 
-pub(super) fn budget(budget: pb::Budget) -> Result<(Scope, Budget), Failure> {
-    if budget.window() != pb::BudgetWindow::CalendarMonth {
-        return Err(Failure::invalid("budget.window", "budget.window must be BUDGET_WINDOW_CALENDAR_MONTH"));
-    }
-    let scope = scope("budget.scope", budget.scope)?;
-    Ok((scope, Budget { limit: budget.limit_nano_usd, warning_percent: budget.warning_percent }))
-}
-
-pub(super) fn status(standing: Standing) -> pb::BudgetStatus {
-    let scope = match standing.scope {
+/// A scope as the contract shows it.
+pub(super) fn shown_scope(scope: Scope) -> pb::Scope {
+    let scope = match scope {
         Scope::Key(id) => pb::scope::Scope::KeyId(id),
         Scope::Tenant(id) => pb::scope::Scope::TenantId(id),
     };
+    pb::Scope { scope: Some(scope) }
+}
+
+/// A budget with its scope.
+pub(super) fn budget(mut budget: pb::Budget) -> Result<(Scope, Budget), Failure> {
+    let scope = scope("budget.scope", budget.scope.take())?;
+    Ok((scope, terms(&budget)?))
+}
+
+/// A budget without a scope.
+pub(super) fn default_budget(budget: Option<pb::Budget>) -> Result<Budget, Failure> {
+    let budget = budget.ok_or_else(|| Failure::invalid("budget", "budget is required"))?;
+    if budget.scope.is_some() {
+        return Err(Failure::invalid("budget.scope", "the default budget is of no scope"));
+    }
+    terms(&budget)
+}
+
+fn terms(budget: &pb::Budget) -> Result<Budget, Failure> {
+    if budget.window() != pb::BudgetWindow::CalendarMonth {
+        return Err(Failure::invalid("budget.window", "budget.window must be BUDGET_WINDOW_CALENDAR_MONTH"));
+    }
+    Ok(Budget { limit: limit(budget)?, warning_percent: budget.warning_percent })
+}
+
+/// How much, as either field says.
+fn limit(budget: &pb::Budget) -> Result<i64, Failure> {
+    if budget.limit_usd.is_empty() {
+        return Ok(budget.limit_nano_usd);
+    }
+    let wrong = |text: &str| Failure::invalid("budget.limit_usd", format!("budget.limit_usd {text}"));
+    let usd = Usd::parse(&budget.limit_usd)
+        .ok_or_else(|| wrong("must be an amount in USD with at most nine decimals, e.g. \"100.00\""))?;
+    if budget.limit_nano_usd != 0 && budget.limit_nano_usd != usd.nano {
+        return Err(wrong("and budget.limit_nano_usd say different amounts"));
+    }
+    Ok(usd.nano)
+}
+
+/// A budget as people are shown it.
+pub(super) fn shown_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
+    let limit_usd = Usd::from_nano(budget.limit).to_string();
+    pb::Budget { limit_usd, ..bare_budget(scope, budget) }
+}
+
+fn bare_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
+    pb::Budget {
+        scope: scope.map(shown_scope),
+        window: pb::BudgetWindow::CalendarMonth.into(),
+        limit_nano_usd: budget.limit,
+        warning_percent: budget.warning_percent,
+        limit_usd: String::new(),
+    }
+}
+
+/// Where a budget stands, as services tell each other with every admission.
+pub(super) fn status(standing: Standing) -> pb::BudgetStatus {
     pb::BudgetStatus {
-        budget: Some(pb::Budget {
-            scope: Some(pb::Scope { scope: Some(scope) }),
-            window: pb::BudgetWindow::CalendarMonth.into(),
-            limit_nano_usd: standing.budget.limit,
-            warning_percent: standing.budget.warning_percent,
-        }),
+        budget: Some(bare_budget(Some(standing.scope), standing.budget)),
         window_start_unix_ms: standing.window.start,
         window_end_unix_ms: standing.window.end,
         spent_nano_usd: standing.spent,
         held_nano_usd: standing.held,
+        ..pb::BudgetStatus::default()
     }
+}
+
+/// The same as people are shown it.
+pub(super) fn shown_status(standing: Standing, etag: String, is_default: bool) -> pb::BudgetStatus {
+    let Standing { budget, spent, held, .. } = standing;
+    let usd = |nano: i64| Usd::from_nano(nano).to_string();
+    let remaining = budget.limit.saturating_sub(spent).saturating_sub(held).max(0);
+    pb::BudgetStatus {
+        budget: Some(shown_budget(Some(standing.scope.clone()), budget)),
+        spent_usd: usd(spent),
+        held_usd: usd(held),
+        remaining_usd: usd(remaining),
+        etag,
+        is_default,
+        ..status(standing)
+    }
+}
+
+/// What a scope has spent that no budget covers.
+pub(super) fn uncovered(standing: Standing) -> pb::BudgetStatus {
+    let status = shown_status(standing, String::new(), false);
+    pb::BudgetStatus { budget: None, remaining_usd: String::new(), ..status }
 }

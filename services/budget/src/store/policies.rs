@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 
-use headgate_kit::db::Tx;
-use headgate_kit::{execute, fetch};
+use headgate_kit::fetch;
 
-use super::{Store, Writer};
-use crate::policy::{Budget, Limits, Policy, Scope, SlidingWindow};
+use super::Store;
+use crate::policy::{Budget, Dated, Limits, Policy, Scope, SlidingWindow};
 
-const CALENDAR_MONTH: &str = "calendar_month";
+pub(super) const CALENDAR_MONTH: &str = "calendar_month";
+/// Kind and id of the budget that covers tenants without one of their own.
+pub(crate) const DEFAULT: (&str, &str) = ("default", "tenant");
+
+/// Everything that is set for scopes, and the default budget.
+pub(crate) type Loaded = (HashMap<Scope, Policy>, Option<Dated>);
 
 #[derive(sqlx::FromRow)]
-struct LimitsRow {
+pub(super) struct LimitsRow {
     scope_kind: String,
     scope_id: String,
     requests_per_second: Option<i64>,
@@ -22,12 +26,14 @@ struct LimitsRow {
     parallel_streams: Option<i64>,
     window_requests: Option<i64>,
     window_seconds: Option<i64>,
+    pub(super) revision: i64,
 }
 
-type BudgetRow = (String, String, i64, i64);
+/// Kind and id of its scope, limit, warning share, and the change that last touched it.
+type BudgetRow = (String, String, i64, i64, i64);
 
 impl LimitsRow {
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let narrow = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
         let window = narrow(self.window_requests).zip(narrow(self.window_seconds));
         Limits {
@@ -43,13 +49,13 @@ impl LimitsRow {
 }
 
 impl Store {
-    /// Everything that is set.
-    pub(crate) async fn load_policies(&self) -> Result<HashMap<Scope, Policy>, sqlx::Error> {
+    /// Everything that is set, and the default budget.
+    pub(crate) async fn load_policies(&self) -> Result<Loaded, sqlx::Error> {
         let mut set: HashMap<Scope, Policy> = HashMap::new();
         let limits: Vec<LimitsRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
                 "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                        parallel_requests, request_burst, parallel_streams, window_requests, window_seconds
+                        parallel_requests, request_burst, parallel_streams, window_requests, window_seconds, revision
                  FROM limits",
             )
             .fetch_all(pool)
@@ -57,24 +63,29 @@ impl Store {
         for row in limits {
             let limits = row.limits();
             if let Some(scope) = Scope::from_parts(&row.scope_kind, row.scope_id) {
-                set.entry(scope).or_default().limits = limits;
+                let policy = set.entry(scope).or_default();
+                (policy.limits, policy.limits_revision) = (limits, row.revision);
             }
         }
         let budgets: Vec<BudgetRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
-                "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent FROM budgets
+                "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent, revision FROM budgets
                  WHERE window_kind = $1",
             )
             .bind(CALENDAR_MONTH)
             .fetch_all(pool)
         })?;
-        for (kind, id, limit, warning) in budgets {
+        let mut default = None;
+        for (kind, id, limit, warning, revision) in budgets {
             let budget = Budget { limit, warning_percent: u32::try_from(warning).unwrap_or(100) };
-            if let Some(scope) = Scope::from_parts(&kind, id) {
-                set.entry(scope).or_default().budget = Some(budget);
+            if (kind.as_str(), id.as_str()) == DEFAULT {
+                default = Some((budget, revision));
+            } else if let Some(scope) = Scope::from_parts(&kind, id) {
+                let policy = set.entry(scope).or_default();
+                (policy.budget, policy.budget_revision) = (Some(budget), revision);
             }
         }
-        Ok(set)
+        Ok((set, default))
     }
 
     /// Grows with every change.
@@ -83,100 +94,4 @@ impl Store {
             sqlx::query_scalar("SELECT revision FROM policy_revision").fetch_one(pool)
         })
     }
-}
-
-/// Lets other replicas see that something changes.
-async fn touch(tx: &mut Tx) -> Result<(), sqlx::Error> {
-    execute!(tx.conn(), conn => {
-        sqlx::query("UPDATE policy_revision SET revision = revision + 1").execute(conn)
-    })?;
-    Ok(())
-}
-
-pub(crate) async fn set_limits(
-    writer: &Writer,
-    scope: &Scope,
-    limits: Limits,
-    now_ms: i64,
-) -> Result<(), sqlx::Error> {
-    let (kind, id) = scope.parts();
-    let mut tx = writer.begin().await?;
-    touch(&mut tx).await?;
-    execute!(tx.conn(), conn => {
-        sqlx::query(
-            "INSERT INTO limits (scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                                 parallel_requests, request_burst, parallel_streams, window_requests, window_seconds,
-                                 updated_at_unix_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
-                 requests_per_second = excluded.requests_per_second,
-                 requests_per_minute = excluded.requests_per_minute,
-                 tokens_per_minute = excluded.tokens_per_minute,
-                 parallel_requests = excluded.parallel_requests,
-                 request_burst = excluded.request_burst,
-                 parallel_streams = excluded.parallel_streams,
-                 window_requests = excluded.window_requests,
-                 window_seconds = excluded.window_seconds,
-                 updated_at_unix_ms = excluded.updated_at_unix_ms",
-        )
-        .bind(kind)
-        .bind(id)
-        .bind(limits.requests_per_second.map(i64::from))
-        .bind(limits.requests_per_minute.map(i64::from))
-        .bind(limits.tokens_per_minute.map(i64::from))
-        .bind(limits.parallel_requests.map(i64::from))
-        .bind(limits.request_burst.map(i64::from))
-        .bind(limits.parallel_streams.map(i64::from))
-        .bind(limits.sliding_window.map(|window| i64::from(window.requests)))
-        .bind(limits.sliding_window.map(|window| i64::from(window.seconds)))
-        .bind(now_ms)
-        .execute(conn)
-    })?;
-    tx.commit().await
-}
-
-pub(crate) async fn set_budget(
-    writer: &Writer,
-    scope: &Scope,
-    budget: Budget,
-    now_ms: i64,
-) -> Result<(), sqlx::Error> {
-    let (kind, id) = scope.parts();
-    let mut tx = writer.begin().await?;
-    touch(&mut tx).await?;
-    execute!(tx.conn(), conn => {
-        sqlx::query(
-            "INSERT INTO budgets (scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent,
-                                  updated_at_unix_ms)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
-                 window_kind = excluded.window_kind,
-                 limit_nano_usd = excluded.limit_nano_usd,
-                 warning_percent = excluded.warning_percent,
-                 updated_at_unix_ms = excluded.updated_at_unix_ms",
-        )
-        .bind(kind)
-        .bind(id)
-        .bind(CALENDAR_MONTH)
-        .bind(budget.limit)
-        .bind(i64::from(budget.warning_percent))
-        .bind(now_ms)
-        .execute(conn)
-    })?;
-    tx.commit().await
-}
-
-/// Whether there was one.
-pub(crate) async fn delete_budget(writer: &Writer, scope: &Scope) -> Result<bool, sqlx::Error> {
-    let (kind, id) = scope.parts();
-    let mut tx = writer.begin().await?;
-    touch(&mut tx).await?;
-    let rows = execute!(tx.conn(), conn => {
-        sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
-        .bind(kind)
-        .bind(id)
-        .execute(conn)
-    })?;
-    tx.commit().await?;
-    Ok(rows > 0)
 }

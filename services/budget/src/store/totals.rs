@@ -3,7 +3,7 @@
 use headgate_kit::{execute, fetch};
 
 use super::Store;
-use crate::policy::{KEY, Scope};
+use crate::policy::{KEY, Scope, TENANT};
 
 /// What a window has cost one scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,16 @@ impl Store {
             Some(Total { scope: Scope::from_parts(&kind, id)?, spent, version })
         };
         Ok(rows.into_iter().filter_map(total).collect())
+    }
+
+    /// The tenants that spent something in a window.
+    pub(crate) async fn spenders(&self, window_start: i64) -> Result<Vec<String>, sqlx::Error> {
+        fetch!(self.db.read(), pool => {
+            sqlx::query_scalar("SELECT scope_id FROM spend WHERE window_start_unix_ms = $1 AND scope_kind = $2")
+                .bind(window_start)
+                .bind(TENANT)
+                .fetch_all(pool)
+        })
     }
 
     /// Whose tenant a key was when it spent something in a window.

@@ -121,7 +121,7 @@ async fn a_cluster_keeps_many_tenants_exactly(db: TestDb) {
 async fn five_replicas_share_one_limit_and_its_refill(db: TestDb) {
     let fleet = Fleet::start(&db, servers::own_database(), 5).await;
     let limits = pb::Limits { requests_per_minute: Some(60), ..pb::Limits::default() };
-    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
+    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits), ..Default::default() };
     fleet.one().budgets().set_limits(set).await.unwrap();
     for replica in &fleet.replicas {
         until(async || {
@@ -207,7 +207,7 @@ async fn a_policy_that_is_deleted_is_gone_everywhere(db: TestDb) {
     fleet.set_budget(key(), 0).await;
     let other = &fleet.replicas[1];
     assert!(!is_admitted(&other.admit(other.request(1, 1)).await));
-    let delete = pb::DeleteBudgetRequest { scope: Some(key()) };
+    let delete = pb::DeleteBudgetRequest { scope: Some(key()), ..Default::default() };
     fleet.one().budgets().delete_budget(delete).await.unwrap();
     until(async || is_admitted(&other.admit(other.request(1, 1)).await)).await;
 }
@@ -324,7 +324,7 @@ async fn while_redis_is_away_only_keys_without_a_budget_go_on_and_nothing_is_los
     fleet.set_budget(key(), USD).await;
     let limits = pb::Limits { requests_per_minute: Some(1), ..pb::Limits::default() };
     let scope = pb::Scope { scope: Some(pb::scope::Scope::KeyId("free".into())) };
-    let set = pb::SetLimitsRequest { scope: Some(scope), limits: Some(limits) };
+    let set = pb::SetLimitsRequest { scope: Some(scope), limits: Some(limits), ..Default::default() };
     service.budgets().set_limits(set).await.unwrap();
     assert!(is_admitted(&service.admit(service.request(1, CENT)).await));
     server.kill();

@@ -132,7 +132,7 @@ async fn without_a_place_to_write_it_down_nothing_is_admitted(db: TestDb) {
 async fn a_stream_of_another_process_keeps_its_slot(db: TestDb) {
     let service = Service::start(&db, &clock()).await;
     let limits = pb::Limits { parallel_streams: Some(1), ..pb::Limits::default() };
-    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits) };
+    let set = pb::SetLimitsRequest { scope: Some(key()), limits: Some(limits), ..Default::default() };
     service.budgets().set_limits(set).await.unwrap();
     let stream = async |service: &Service, n: u128| {
         let mut intent = Box::new(service.request(n, 0).intent.unwrap());

@@ -12,16 +12,24 @@ async fn calls(service: &Service, scope: &pb::Scope, credential: &str) -> [Resul
     let scope = Some(scope.clone());
     let limits = Some(pb::Limits { requests_per_minute: Some(7), ..Default::default() });
     let window = pb::BudgetWindow::CalendarMonth.into();
-    let budget = Some(pb::Budget { scope: scope.clone(), window, limit_nano_usd: CENT, warning_percent: 0 });
+    let budget =
+        Some(pb::Budget { scope: scope.clone(), window, limit_nano_usd: CENT, ..Default::default() });
     let reason = |status| Failure::from_status(&status).reason;
     let with = credential;
     let mut api = BudgetServiceClient::new(local(service.budget.budget_service()));
     [
         api.get_limits(bearing(pb::GetLimitsRequest { scope: scope.clone() }, with)).await.map(drop),
-        api.set_limits(bearing(pb::SetLimitsRequest { scope: scope.clone(), limits }, with)).await.map(drop),
-        api.set_budget(bearing(pb::SetBudgetRequest { budget }, with)).await.map(drop),
+        api.set_limits(bearing(
+            pb::SetLimitsRequest { scope: scope.clone(), limits, ..Default::default() },
+            with,
+        ))
+        .await
+        .map(drop),
+        api.set_budget(bearing(pb::SetBudgetRequest { budget, ..Default::default() }, with)).await.map(drop),
         api.get_budget(bearing(pb::GetBudgetRequest { scope: scope.clone() }, with)).await.map(drop),
-        api.delete_budget(bearing(pb::DeleteBudgetRequest { scope }, with)).await.map(drop),
+        api.delete_budget(bearing(pb::DeleteBudgetRequest { scope, ..Default::default() }, with))
+            .await
+            .map(drop),
     ]
     .map(|answer| answer.map_err(reason))
 }

@@ -1,0 +1,83 @@
+//! Setting limits and budgets: checked, written, and in force for the next admission.
+
+use headgate_kit::Failure;
+
+use crate::policy::{Budget, Limits, Scope};
+use crate::store::policies::DEFAULT;
+use crate::store::set;
+use crate::{Budget as Service, unavailable};
+
+impl Service {
+    /// Sets the limits of a scope that are known as `read` says. The change that touched them last.
+    pub(crate) async fn set_limits(&self, scope: &Scope, limits: Limits, read: &str) -> Result<i64, Failure> {
+        if let Some((name, wrong)) = limits.problems().into_iter().next() {
+            return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} {wrong}")));
+        }
+        let _order = self.policies.lock().await;
+        let writer = self.store.writer().await;
+        let now_ms = self.engine.clock().unix_millis();
+        let written = set::limits(&writer, scope.parts(), limits, read, now_ms).await;
+        let revision = written.map_err(unavailable)??;
+        self.engine.policies().set_limits(scope, limits);
+        self.engine.policies().date_limits(scope, revision);
+        Ok(revision)
+    }
+
+    /// Sets the budget of a scope that is known as `read` says.
+    pub(crate) async fn set_budget(&self, scope: &Scope, budget: Budget, read: &str) -> Result<(), Failure> {
+        let budget = self.sound(budget)?;
+        let _order = self.policies.lock().await;
+        let writer = self.store.writer().await;
+        let now_ms = self.engine.clock().unix_millis();
+        let written = set::budget(&writer, scope.parts(), budget, read, now_ms).await;
+        let revision = written.map_err(unavailable)??;
+        self.engine.policies().set_budget(scope, Some(budget));
+        self.engine.policies().date_budget(scope, revision);
+        Ok(())
+    }
+
+    /// Whether there was one.
+    pub(crate) async fn delete_budget(&self, scope: &Scope, read: &str) -> Result<bool, Failure> {
+        let _order = self.policies.lock().await;
+        let writer = self.store.writer().await;
+        let there = set::no_budget(&writer, scope.parts(), read).await.map_err(unavailable)??;
+        self.engine.policies().set_budget(scope, None);
+        self.engine.policies().date_budget(scope, 0);
+        Ok(there)
+    }
+
+    /// Sets the budget of tenants without one of their own.
+    pub(crate) async fn set_default_budget(&self, budget: Budget, read: &str) -> Result<(), Failure> {
+        let budget = self.sound(budget)?;
+        let _order = self.policies.lock().await;
+        let writer = self.store.writer().await;
+        let now_ms = self.engine.clock().unix_millis();
+        let written = set::budget(&writer, DEFAULT, budget, read, now_ms).await;
+        let revision = written.map_err(unavailable)??;
+        self.engine.policies().set_default_budget(Some((budget, revision)));
+        Ok(())
+    }
+
+    /// Whether there was one.
+    pub(crate) async fn delete_default_budget(&self, read: &str) -> Result<bool, Failure> {
+        let _order = self.policies.lock().await;
+        let writer = self.store.writer().await;
+        let there = set::no_budget(&writer, DEFAULT, read).await.map_err(unavailable)??;
+        self.engine.policies().set_default_budget(None);
+        Ok(there)
+    }
+
+    /// A budget with nothing left open.
+    fn sound(&self, mut budget: Budget) -> Result<Budget, Failure> {
+        if budget.limit < 0 {
+            return Err(Failure::invalid("budget.limit_nano_usd", "the limit must not be negative"));
+        }
+        if budget.warning_percent == 0 {
+            budget.warning_percent = self.warning_percent;
+        }
+        if budget.warning_percent > 100 {
+            return Err(Failure::invalid("budget.warning_percent", "warning_percent must be from 1 to 100"));
+        }
+        Ok(budget)
+    }
+}
