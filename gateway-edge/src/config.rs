@@ -8,6 +8,7 @@ use headgate_kit::strangers;
 use serde::{Deserialize, Serialize};
 
 use crate::client::ForwardedHeader;
+use crate::cors::Cors;
 use crate::route::Route;
 
 /// Settings of the REST listener.
@@ -39,6 +40,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// Where they say it. Default `x-forwarded-for`.
     pub forwarded_header: ForwardedHeader,
+    /// Which pages of other origins may call. Default none.
+    pub cors: Cors,
     /// Whether to log one line per request, without query strings, bodies and credentials. Default false.
     pub access_log: bool,
 }
@@ -57,6 +60,7 @@ impl Default for Config {
             failed_authentications: strangers::Config::default(),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
+            cors: Cors::default(),
             access_log: false,
         }
     }
@@ -90,6 +94,7 @@ impl Config {
         check(self.header_read_timeout_ms > 0, "header_read_timeout_ms", "must be at least 1");
         check(self.body_read_timeout_ms > 0, "body_read_timeout_ms", "must be at least 1");
         problems.extend(self.failed_authentications.problem().map(|wrong| ("failed_authentications", wrong)));
+        problems.extend(self.cors.problem().map(|wrong| ("cors.allowed_origins", wrong)));
         problems
     }
 
@@ -139,11 +144,17 @@ mod tests {
             max_connections: 0,
             keep_alive_comment_ms: 0,
             failed_authentications: strangers::Config { per_second: Some(0), burst: 1 },
+            cors: Cors { allowed_origins: vec!["*".to_owned()] },
             ..Config::default()
         };
         let fields: Vec<_> = bad.problems().into_iter().map(|(field, _)| field).collect();
-        let wanted =
-            ["max_prompt_body_bytes", "max_connections", "keep_alive_comment_ms", "failed_authentications"];
+        let wanted = [
+            "max_prompt_body_bytes",
+            "max_connections",
+            "keep_alive_comment_ms",
+            "failed_authentications",
+            "cors.allowed_origins",
+        ];
         assert_eq!(fields, wanted);
         assert_eq!(Config::default().problems(), []);
     }

@@ -21,6 +21,8 @@ mod chat;
 mod client;
 mod completions;
 mod config;
+mod cookies;
+mod cors;
 mod docs;
 mod doorman;
 mod edge;
@@ -42,5 +44,6 @@ mod transcode;
 
 pub use client::ForwardedHeader;
 pub use config::Config;
+pub use cors::Cors;
 pub use edge::{ContractError, Deps, Edge};
 pub use transcode::Services;

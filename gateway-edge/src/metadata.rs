@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
-use headgate_kit::origin::X_FORWARDED_FOR;
+use headgate_kit::origin::{self, X_FORWARDED_FOR};
 use headgate_kit::request_id::{RequestId, X_REQUEST_ID};
 use headgate_kit::strangers::{X_KNOWN_ONLY, claim_of};
-use http::header::{AUTHORIZATION, USER_AGENT};
+use http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
+
+use crate::cookies;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -27,11 +29,13 @@ pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T
     tonic::Request::from_parts(metadata, Extensions::new(), message)
 }
 
-/// What other services may know of a client: the same, its address, and what it says that it is.
+/// What other services may know of a client: the same, its address, the cookie that renews its session, and what it says
+/// that it is.
 pub(crate) fn of_client(headers: &HeaderMap, request_id: &RequestId, address: IpAddr) -> HeaderMap {
     let mut metadata = carried(headers, request_id);
-    if let Ok(address) = HeaderValue::from_str(&address.to_string()) {
-        metadata.insert(X_FORWARDED_FOR, address);
+    origin::tell(&mut metadata, Some(address));
+    if let Some(session) = cookies::refresh(headers) {
+        metadata.insert(COOKIE, session);
     }
     let agent = headers.get(USER_AGENT).filter(|agent| agent.to_str().is_ok());
     if let Some(agent) = agent.and_then(|agent| {

@@ -18,11 +18,12 @@ use hyper::body::Incoming;
 use tonic::metadata::MetadataMap;
 
 use crate::body::Body;
+use crate::cors::Cors;
 use crate::edge::Shared;
 use crate::error::Refusal;
 use crate::route::{Route, model_name};
 use crate::transcode::{Asked, Found, Match};
-use crate::{chat, completions, docs, embeddings, health, metadata, models, read};
+use crate::{chat, completions, cookies, docs, embeddings, health, metadata, models, read};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -54,6 +55,8 @@ enum Target {
     Call(Match),
     /// A path of such calls that has other methods.
     OtherMethods(String),
+    /// Nothing yet: a browser asks whether a page may call.
+    Preflight,
 }
 
 impl Target {
@@ -67,7 +70,7 @@ impl Target {
         match self {
             Self::Route(route) => route.asks_for_key(),
             Self::Call(found) => !found.binding.access.is_public(),
-            Self::OtherMethods(_) => false,
+            Self::OtherMethods(_) | Self::Preflight => false,
         }
     }
 }
@@ -86,15 +89,23 @@ impl Shared {
         let route = target.route();
         let mut measurement = match &target {
             Target::Call(found) => self.metrics.begin_transcoded(found.place),
-            Target::Route(_) | Target::OtherMethods(_) => self.metrics.begin(route),
+            Target::Route(_) | Target::OtherMethods(_) | Target::Preflight => self.metrics.begin(route),
         };
-        let looked = if target.asks_for_key() { self.look(from, &mut head.headers) } else { Ok(()) };
+        let admitted = match target {
+            Target::Call(_) => cookies::admit(&mut head, &self.config.cors).map_err(Refusal::from),
+            Target::Route(_) | Target::OtherMethods(_) | Target::Preflight => Ok(()),
+        };
+        let looked = match target.asks_for_key() {
+            true => admitted.and_then(|()| self.look(from, &mut head.headers)),
+            false => admitted,
+        };
         let call = Call { head: &head, body: &mut body, id };
         let answer = match (looked, target) {
             (Err(refusal), _) => Err(refusal),
             (Ok(()), Target::Route(route)) => self.dispatch(route, call).await,
             // Boxed, so that requests for models carry nothing of it.
             (Ok(()), Target::Call(found)) => Box::pin(self.transcode(found, call, from)).await,
+            (Ok(()), Target::Preflight) => Ok(Cors::preflight(&head.headers)),
             (Ok(()), Target::OtherMethods(allowed)) => Err(Refusal::method_not_allowed(&allowed)),
         };
         let mut response = match answer {
@@ -109,6 +120,7 @@ impl Shared {
             }
         };
         add_common_headers(response.headers_mut(), id);
+        self.config.cors.open(&head.headers, response.headers_mut());
         measurement.answered(response.status());
         if self.config.access_log {
             tracing::info!(
@@ -125,6 +137,9 @@ impl Shared {
 
     /// What a request is for. The fixed paths come first: they are what is asked for most.
     fn target(&self, head: &Parts) -> Target {
+        if self.config.cors.is_preflight(head) {
+            return Target::Preflight;
+        }
         let route = Route::of(head.uri.path());
         if route != Route::Other {
             return Target::Route(route);

@@ -1,5 +1,6 @@
 //! The edge over a real socket, in front of a scripted `InferenceService` that stands for the router.
 
+mod browsers;
 mod chat;
 mod connections;
 mod openapi;

@@ -64,6 +64,15 @@ impl Server {
         Self::start_as(contract, Config::default(), Clock::system(), services).await
     }
 
+    /// The same with settings of its own.
+    pub(super) async fn start_configured(
+        contract: &DescriptorPool,
+        config: Config,
+        services: Services,
+    ) -> Self {
+        Self::start_as(contract, config, Clock::system(), services).await
+    }
+
     async fn start_as(contract: &DescriptorPool, config: Config, clock: Clock, services: Services) -> Self {
         assert_eq!(config.problems(), []);
         let (router, registry) = (Scripted::default(), Registry::new());
