@@ -15,6 +15,7 @@ use headgate_tests::prompts;
 use headgate_tests::setup::{PROVIDER_KEY, Setup};
 use headgate_tests::upstream::{Behaviour, Upstream, refusing_url};
 use headgate_tests::wait::eventually;
+use http::Method;
 use serde_json::json;
 
 /// How long probes, and what follows from them, may take on a busy machine.
@@ -210,4 +211,54 @@ async fn of_two_operators_who_change_a_provider_one_is_told_what_it_is_now() {
     let refusal = headgate_kit::Failure::from_status(&refusal);
     assert_eq!((refusal.reason, &refusal.metadata["etag"]), (ErrorReason::Conflict, &changed.etag));
     assert_eq!(provider(&headgate, "p").await, changed);
+}
+
+#[tokio::test]
+async fn providers_are_probed_over_rest() {
+    let upstream = answering(200).await;
+    let headgate = Headgate::start(&Setup::new()).await;
+    let admin = headgate.anonymous().with_key(&headgate.operator_token());
+    let create = json!({
+        "name": "p", "base_url": upstream.url(), "api_key": "sk-planted", "models": ["b", "a"], "is_active": true,
+    });
+    let made = admin.post("/api/providers", &create).await.expect(200).json()["provider"].clone();
+    let id = made["id"].as_str().unwrap();
+    for path in [format!("/api/providers/{id}/test"), format!("/admin/providers/{id}:test")] {
+        // In several processes, the adapter may not be known yet.
+        let found = eventually(SOON, "a probe", || async {
+            Some(admin.post(&path, &json!({})).await).filter(|reply| reply.status != 503)
+        });
+        let found = found.await.expect(200).json();
+        assert_eq!((&found["status"], &found["status_code"]), (&json!("online"), &json!(200)), "{found}");
+        assert!(found["latency_ms"].is_u64() && found["detail"].is_string(), "{found}");
+    }
+    for path in ["/api/providers/test-direct", "/admin/providers:test"] {
+        let direct = json!({"base_url": upstream.url(), "api_key": "sk-direct", "models": ["m"]});
+        assert_eq!(admin.post(path, &direct).await.expect(200).json()["status"], "online");
+        let refused = admin.post(path, &json!({"base_url": "ftp://x"})).await.expect(400).json();
+        assert_eq!(refused["error"]["param"], "base_url");
+    }
+    let path = format!("/api/providers/{id}/health");
+    let said = admin.send_json(Method::PATCH, &path, &json!({"is_healthy": false})).await.expect(200).json();
+    assert_eq!(said["provider"]["is_healthy"], false);
+    let shown = admin.get(&format!("/api/providers/{id}")).await.expect(200);
+    assert!(!shown.text().contains("sk-planted"));
+    let shown = shown.json()["provider"].clone();
+    for field in [
+        "id",
+        "name",
+        "base_url",
+        "models",
+        "is_active",
+        "status",
+        "latency_ms",
+        "last_tested_at",
+        "consecutive_failures",
+        "is_healthy",
+        "created_at",
+        "updated_at",
+    ] {
+        assert!(!shown[field].is_null(), "{field} is not in {shown}");
+    }
+    assert_eq!(shown["models"], json!(["a", "b"]));
 }
