@@ -1,6 +1,7 @@
-//! Tenants and keys that the configuration names.
+//! Tenants, keys and people that the configuration names.
 
 mod form;
+mod people;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +15,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::directory::{Batch, Directory};
 use crate::key::SecretHmac;
 use crate::model::{Key, Tenant};
+use crate::people::People;
 use crate::pepper::Pepper;
 use crate::registry::Registry;
+
+pub use people::{BootstrapAdmin, BootstrapMembership};
 
 /// What shall exist after a start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -25,6 +29,10 @@ pub struct Bootstrap {
     pub tenants: Vec<BootstrapTenant>,
     /// Keys to make, or to change.
     pub api_keys: Vec<BootstrapKey>,
+    /// Super admins to make, or existing users to make super admins.
+    pub admin_users: Vec<BootstrapAdmin>,
+    /// Memberships to make, or to give another role. None is ended.
+    pub memberships: Vec<BootstrapMembership>,
 }
 
 /// A tenant that shall exist. It is made active; an existing one keeps its status.
@@ -67,7 +75,7 @@ pub struct BootstrapKey {
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-fn redacted<S: Serializer>(_secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+fn redacted<T, S: Serializer>(_secret: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str("[redacted]")
 }
 
@@ -84,10 +92,19 @@ struct Wanted {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-/// Brings the registry to what the bootstrap says.
-pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Result<(), Failure> {
-    let (keys, faults) = form::check(bootstrap);
+/// Brings everything to what the bootstrap says.
+pub(crate) async fn apply(people: &People, bootstrap: &Bootstrap) -> Result<(), Failure> {
+    let (keys, seeds, faults) = form::check(bootstrap);
     faults.first()?;
+    apply_keys(&people.registry, bootstrap, keys).await?;
+    people.seed(seeds).await
+}
+
+async fn apply_keys(
+    registry: &Arc<Registry>,
+    bootstrap: &Bootstrap,
+    keys: Vec<form::Sound<'_>>,
+) -> Result<(), Failure> {
     let keys = keys.into_iter().map(|key| Wanted::new(key, &registry.pepper)).collect();
     let tenants = bootstrap.tenants.clone();
     let now_ms = registry.clock.unix_millis();

@@ -1,12 +1,15 @@
-//! Tenants and API keys: who is asking.
+//! Tenants, people and API keys: who is asking.
 //!
-//! Owns tenants and API keys, their database, and the pepper `auth.pepper`. Promises:
+//! Owns tenants, users, memberships, sessions and API keys, their database, and the pepper `auth.pepper`. Promises:
 //!
 //! - The secret of a key is shown once and stored nowhere: the database holds HMAC-SHA-256 under the pepper, and the
 //!   pepper is not in the database.
+//! - Passwords are stored as Argon2id, tokens of sessions and resets as HMAC-SHA-256 under the pepper, private keys sealed
+//!   under it.
 //! - What a change answered is durable, in force for [`Auth::authentication_service`] at once, and sent to everyone
 //!   who watches, in the order of the changes.
-//! - Reading needs no database: it goes on while that is away, and only changes are refused.
+//! - Reading tenants and keys, and judging access tokens, needs no database: it goes on while that is away, and only
+//!   changes and whatever is about people are refused.
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
 //!   to those who watch, takes no new ones, and calls no key good or unknown.
 
@@ -50,7 +53,7 @@ use headgate_proto::auth::v1::tenant_service_server::TenantServiceServer;
 use headgate_proto::auth::v1::user_service_server::UserServiceServer;
 use secrecy::ExposeSecret as _;
 
-pub use bootstrap::{Bootstrap, BootstrapKey, BootstrapTenant};
+pub use bootstrap::{Bootstrap, BootstrapAdmin, BootstrapKey, BootstrapMembership, BootstrapTenant};
 pub use config::Config;
 pub use pepper::PepperError;
 pub use rpc::{
@@ -158,14 +161,15 @@ impl Auth {
         Ok(Self { registry, people, metrics, gate, uses })
     }
 
-    /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing; doing it again
-    /// changes nothing. It never activates a tenant that was suspended nor restores a key that was revoked.
+    /// Makes what the bootstrap names, or brings it to what the bootstrap says: tenants and keys, all or nothing, then
+    /// people, all or nothing. Doing it again changes nothing. It never activates a tenant or user that was suspended,
+    /// restores a key that was revoked, nor sets a password where there is one.
     ///
     /// # Errors
     /// INVALID_REQUEST for bad values, ALREADY_EXISTS or CONFLICT where a name or key belongs to another, UNAVAILABLE
     /// when the database is away.
     pub async fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<(), Failure> {
-        bootstrap::apply(&self.registry, bootstrap).await
+        bootstrap::apply(&self.people, bootstrap).await
     }
 
     /// Serves logging in and out.

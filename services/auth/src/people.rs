@@ -5,6 +5,7 @@ mod email;
 mod membership;
 mod model;
 mod password;
+mod seed;
 mod session;
 mod store;
 mod throttle;
@@ -20,8 +21,11 @@ use headgate_kit::db::Tx;
 use headgate_kit::error::ErrorReason;
 
 pub(crate) use account::Owner;
+pub(crate) use email::login;
 pub(crate) use membership::NewMember;
 pub(crate) use model::User;
+pub(crate) use password::{check as check_password, check_hash};
+pub(crate) use seed::{Credential, Seed};
 pub(crate) use session::Issued;
 pub(crate) use user::{NewUser, UserChange};
 

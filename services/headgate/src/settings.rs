@@ -84,6 +84,8 @@ pub(crate) struct Shutdown {
 pub(crate) struct Bootstrap {
     pub(crate) tenants: Vec<headgate_auth::BootstrapTenant>,
     pub(crate) api_keys: Vec<headgate_auth::BootstrapKey>,
+    pub(crate) admin_users: Vec<headgate_auth::BootstrapAdmin>,
+    pub(crate) memberships: Vec<headgate_auth::BootstrapMembership>,
     pub(crate) providers: Vec<headgate_catalog::BootstrapProvider>,
     pub(crate) models: Vec<headgate_catalog::BootstrapModel>,
     pub(crate) tenant_models: BTreeMap<String, Vec<String>>,
@@ -305,9 +307,14 @@ fn connection_problems(max_connections: usize) -> Option<(&'static str, String)>
 }
 
 impl Bootstrap {
-    /// The part of tenants and keys.
+    /// The part of tenants, keys and people.
     pub(crate) fn auth(&self) -> headgate_auth::Bootstrap {
-        headgate_auth::Bootstrap { tenants: self.tenants.clone(), api_keys: self.api_keys.clone() }
+        headgate_auth::Bootstrap {
+            tenants: self.tenants.clone(),
+            api_keys: self.api_keys.clone(),
+            admin_users: self.admin_users.clone(),
+            memberships: self.memberships.clone(),
+        }
     }
 
     /// The part of providers and models.
@@ -328,6 +335,8 @@ impl Bootstrap {
     pub(crate) fn is_empty(&self) -> bool {
         self.tenants.is_empty()
             && self.api_keys.is_empty()
+            && self.admin_users.is_empty()
+            && self.memberships.is_empty()
             && self.providers.is_empty()
             && self.models.is_empty()
             && self.tenant_models.is_empty()

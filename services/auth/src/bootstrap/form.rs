@@ -6,7 +6,8 @@ use headgate_kit::Failure;
 use headgate_kit::config::{Faults, Problem};
 use secrecy::ExposeSecret as _;
 
-use super::{Bootstrap, BootstrapKey, BootstrapTenant};
+use super::{Bootstrap, BootstrapKey, BootstrapMembership, BootstrapTenant, people};
+use crate::people::Seed;
 use crate::{key, validate};
 
 const MIN_SECRET: usize = 8;
@@ -30,10 +31,15 @@ impl Bootstrap {
     /// `first_start` says that no tenant was made before, so that the owners of keys must stand here.
     #[must_use]
     pub fn problems(&self, first_start: bool) -> Vec<Problem> {
-        let mut problems = check(self).1.into_problems();
+        let mut problems = check(self).2.into_problems();
         let ownerless = |key: &BootstrapKey| first_start && !self.names_tenant(&key.tenant_id);
         for (i, _) in self.api_keys.iter().enumerate().filter(|(_, key)| ownerless(key)) {
             let path = format!("bootstrap.api_keys[{i}].tenant_id");
+            problems.push(Problem::new(path, "names no tenant"));
+        }
+        let homeless = |member: &BootstrapMembership| first_start && !self.names_tenant(&member.tenant_id);
+        for (i, _) in self.memberships.iter().enumerate().filter(|(_, member)| homeless(member)) {
+            let path = format!("bootstrap.memberships[{i}].tenant_id");
             problems.push(Problem::new(path, "names no tenant"));
         }
         problems
@@ -44,11 +50,13 @@ impl Bootstrap {
     }
 }
 
-/// The keys that are good, and every fault of the whole.
-pub(super) fn check(bootstrap: &Bootstrap) -> (Vec<Sound<'_>>, Faults) {
+/// The keys and people that are good, and every fault of the whole.
+pub(super) fn check(bootstrap: &Bootstrap) -> (Vec<Sound<'_>>, Vec<Seed>, Faults) {
     let mut faults = Faults::default();
     check_tenants(&bootstrap.tenants, &mut faults);
-    (check_keys(&bootstrap.api_keys, &mut faults), faults)
+    let keys = check_keys(&bootstrap.api_keys, &mut faults);
+    let seeds = people::check(bootstrap, &mut faults);
+    (keys, seeds, faults)
 }
 
 fn check_tenants(tenants: &[BootstrapTenant], faults: &mut Faults) {
@@ -154,6 +162,41 @@ mod tests {
             "bootstrap.api_keys[2].key",
         ];
         assert_eq!(paths(json, true), wanted);
+    }
+
+    #[test]
+    fn every_fault_of_people_is_found_and_no_secret_shown() {
+        let json = r#"{
+            "tenants": [{"id": "t", "name": "T"}],
+            "admin_users": [
+                {"email": "a b"},
+                {"email": "ada", "password": "short"},
+                {"email": "bob", "password": "long enough", "password_hash": "planted"},
+                {"email": "eve", "password_hash": "planted"},
+                {"email": "zoe", "password": "long enough"}
+            ],
+            "memberships": [
+                {"tenant_id": "t", "email": "zoe", "role": "king"},
+                {"tenant_id": "t", "email": "ZOE", "role": "owner", "password": "long enough"},
+                {"tenant_id": "t", "email": "zoe", "role": "viewer"},
+                {"tenant_id": "u", "email": "zoe", "role": "viewer"}
+            ]
+        }"#;
+        let wanted = [
+            "bootstrap.admin_users[0].email",
+            "bootstrap.admin_users[1].password",
+            "bootstrap.admin_users[2].password_hash",
+            "bootstrap.admin_users[3].password_hash",
+            "bootstrap.memberships[0].role",
+            "bootstrap.memberships[1].password",
+            "bootstrap.memberships[2].tenant_id",
+            "bootstrap.memberships[3].tenant_id",
+        ];
+        assert_eq!(paths(json, true), wanted);
+        let bootstrap: Bootstrap = serde_json::from_str(json).unwrap();
+        let shown = format!("{:?} {bootstrap:?}", bootstrap.problems(true));
+        let shown = shown + &serde_json::to_string(&bootstrap).unwrap();
+        assert!(!shown.contains("planted") && !shown.contains("long enough"), "{shown}");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::Argon2;
 use argon2::password_hash::{PasswordHash as Phc, PasswordHasher as _, PasswordVerifier as _, SaltString};
+use argon2::{Algorithm, Argon2, Params};
 use headgate_kit::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
@@ -13,6 +13,9 @@ use super::model::PasswordHash;
 
 const MIN_CHARS: usize = 8;
 const MAX_CHARS: usize = 256;
+/// What a hash that somebody brings along may cost at most: memory in KiB, and passes.
+const MAX_MEMORY_KIB: u32 = 256 * 1024;
+const MAX_PASSES: u32 = 16;
 /// Hashes under way at most, each of which takes 19 MiB, and how many wait for their turn.
 const AT_ONCE: usize = 4;
 const WAITING: usize = 64;
@@ -32,6 +35,18 @@ pub(crate) fn check(field: &str, password: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::invalid(field, format!("{field} must have {MIN_CHARS} to {MAX_CHARS} characters")))
+}
+
+/// A hash that somebody brings along: Argon2id in the PHC string form.
+pub(crate) fn check_hash(field: &str, text: &str) -> Result<PasswordHash, Failure> {
+    let affordable = |hash: &Phc<'_>| {
+        let params = Params::try_from(hash).ok()?;
+        let cheap = params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES;
+        (cheap && hash.algorithm == Algorithm::Argon2id.ident() && hash.hash.is_some()).then_some(())
+    };
+    let good = Phc::new(text).ok().as_ref().and_then(affordable);
+    let fault = || Failure::invalid(field, format!("{field} must be $argon2id$..., of at most 256 MiB"));
+    good.map(|()| PasswordHash(text.to_owned())).ok_or_else(fault)
 }
 
 impl Hasher {
@@ -103,6 +118,7 @@ mod tests {
         assert_eq!(hasher.verify(Some(two), "correct horsE".into()).await, Ok(false));
         assert_eq!(hasher.verify(None, "correct horse".into()).await, Ok(false));
         assert_eq!(format!("{one:?}"), "[redacted]");
+        assert!(check_hash("password_hash", &one.0).is_ok());
     }
 
     #[tokio::test]
@@ -115,8 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn passwords_have_bounds() {
+    fn passwords_and_hashes_have_bounds() {
         assert!(check("password", "1234567").is_err() && check("password", "12345678").is_ok());
         assert!(check("password", &"ü".repeat(256)).is_ok() && check("password", &"ü".repeat(257)).is_err());
+        let tail = "c2FsdHNhbHRzYWx0$1EPc8XqLbRvq0TsqqBqQbVqYJ5wCqV0N2qrSFEXgGUI";
+        for (head, good) in [
+            ("$argon2id$v=19$m=65536,t=3,p=4$", true),
+            ("$argon2id$v=19$m=999999999,t=3,p=4$", false),
+            ("$argon2id$v=19$m=65536,t=99,p=4$", false),
+            ("$argon2i$v=19$m=65536,t=3,p=4$", false),
+            ("", false),
+        ] {
+            assert_eq!(check_hash("password_hash", &format!("{head}{tail}")).is_ok(), good, "{head}");
+        }
     }
 }

@@ -7,6 +7,7 @@ on_both_engines!(
     a_bootstrap_changes_keys_but_restores_neither_keys_nor_tenants,
     a_bad_bootstrap_names_the_fault_and_changes_nothing,
     a_bootstrap_takes_nothing_from_others,
+    people_of_a_bootstrap_are_made_once_and_keep_their_passwords,
 );
 
 fn demo() -> Bootstrap {
@@ -98,4 +99,64 @@ fn a_bootstrap_is_printed_without_its_secrets() {
     assert!(!shown.contains("my-secret") && shown.contains("[redacted]"), "{shown}");
     assert!(serde_json::from_str::<Bootstrap>(r#"{"tenant": []}"#).is_err(), "unknown keys are refused");
     assert!(serde_json::from_str::<Config>(r#"{"x": 1}"#).is_err());
+}
+
+fn people() -> Bootstrap {
+    serde_json::from_str(
+        r#"{
+            "tenants": [{ "id": "demo", "name": "Demo" }],
+            "admin_users": [{ "email": "Root@example.com", "name": "Root", "password": "the root password" }],
+            "memberships": [
+                { "tenant_id": "demo", "email": "root@example.com", "role": "viewer" },
+                { "tenant_id": "demo", "email": "ada", "role": "owner", "password": "the first password" }
+            ]
+        }"#,
+    )
+    .unwrap()
+}
+
+async fn people_of_a_bootstrap_are_made_once_and_keep_their_passwords(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.auth.bootstrap(&people()).await.unwrap();
+    let before = revision(&fixture);
+    let root = fixture.login("root@example.com", "the root password").await.unwrap();
+    let me = fixture.me(&root.access_token).await.unwrap();
+    let user = me.user.unwrap();
+    assert_eq!(
+        (user.super_admin, user.name.as_str(), me.memberships[0].role()),
+        (true, "Root", Role::Viewer)
+    );
+    let ada = fixture.login("ada", "the first password").await.unwrap();
+    fixture.auth.bootstrap(&people()).await.unwrap();
+    assert_eq!(revision(&fixture), before);
+
+    let mut changed = people();
+    changed.memberships[0].role = "admin".into();
+    changed.memberships[1].password = Some("another password".into());
+    fixture.auth.bootstrap(&changed).await.unwrap();
+    assert!(fixture.login("ada", "the first password").await.is_ok(), "they have one");
+    assert!(fixture.me(&ada.access_token).await.is_ok(), "nothing of hers changed");
+    assert_eq!(fixture.me(&root.access_token).await, Err(ErrorReason::InvalidCredential), "void");
+    let root = fixture.refresh(&root.refresh_token).await.unwrap();
+    assert_eq!(fixture.me(&root.access_token).await.unwrap().memberships[0].role(), Role::Admin);
+
+    let before = revision(&fixture);
+    changed.memberships[1].tenant_id = "none".into();
+    changed.memberships[0].role = "owner".into();
+    let fault = fixture.auth.bootstrap(&changed).await.unwrap_err();
+    assert_eq!(
+        (fault.reason, fault.metadata["field"].as_str()),
+        (ErrorReason::InvalidRequest, "bootstrap.memberships")
+    );
+    assert_eq!(revision(&fixture), before, "nobody else is changed either");
+
+    // A hash that was made elsewhere is one like any other.
+    let stored = String::from_utf8_lossy(&db.bytes("auth").await).into_owned();
+    let from = stored.find("$argon2id$").unwrap();
+    let hash = &stored[from..from + 97];
+    let brought = format!(r#"{{"admin_users": [{{"email": "bob", "password_hash": "{hash}"}}]}}"#);
+    fixture.auth.bootstrap(&serde_json::from_str(&brought).unwrap()).await.unwrap();
+    let logins =
+        [fixture.login("bob", "the root password").await, fixture.login("bob", "the first password").await];
+    assert_eq!(logins.iter().filter(|login| login.is_ok()).count(), 1, "{logins:?}");
 }

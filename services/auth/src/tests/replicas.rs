@@ -84,6 +84,7 @@ async fn a_replica_that_does_not_know_it_yet_undoes_nothing() {
             ip_allowlist: None,
             metadata: None,
         }],
+        ..Bootstrap::default()
     };
     here.auth.bootstrap(&bootstrap).await.unwrap();
     for n in 0..10 {
