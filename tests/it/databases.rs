@@ -149,7 +149,8 @@ async fn where_a_start_does_not_migrate_it_waits_until_somebody_else_did() {
         run_to_end(&["migrate", "--config", config, "--only", "usage,auth"], folder.path()).await;
     assert_eq!(code, Some(0), "{told}");
     let lines: Vec<_> = told.lines().collect();
-    assert_eq!(lines, ["auth: applied 1, 20261121120000", "usage: applied 1"]);
+    assert!(lines.len() == 2 && lines[0].starts_with("auth: applied 1, 20261121120000, "), "{told}");
+    assert_eq!(lines[1], "usage: applied 1");
     until_readyz_says(&headgate, "budget: migrations, catalog: migrations, starting").await;
     assert_eq!(postgres.sql(&url, SCHEMAS), "auth,usage");
 

@@ -106,10 +106,10 @@ async fn a_data_folder_has_one_process() {
 async fn operators_calls_want_the_operators_token() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
-    for credential in [KEY, "nonsense"] {
+    for (credential, code) in [(KEY, Code::PermissionDenied), ("nonsense", Code::Unauthenticated)] {
         let mut tenants = TenantServiceClient::new(headgate.grpc_of("auth", credential).await);
         let error = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap_err();
-        assert_eq!(error.code(), Code::Unauthenticated, "{credential}");
+        assert_eq!(error.code(), code, "{credential}");
     }
     let mut tenants = TenantServiceClient::new(headgate.operator("auth").await);
     let page = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap().into_inner();

@@ -117,7 +117,7 @@ async fn a_model_with_slashes_in_its_name_is_made_priced_used_and_removed() {
     let provider = json!({"name": "mock", "id": "mock", "kind": "PROVIDER_KIND_OPENAI", "base_url": upstream.url(),
         "api_key": "sk-planted-credential"});
     let provider = admin.post("/admin/providers", provider).await["provider"].clone();
-    assert_eq!((&provider["has_credential"], &provider["enabled"]), (&json!(true), &json!(true)));
+    assert_eq!((&provider["has_credential"], &provider["is_active"]), (&json!(true), &json!(true)));
     assert_eq!(admin.get("/api/providers/mock").await["provider"], provider);
     let listed = admin.get("/api/providers").await;
     assert!(listed["providers"].as_array().unwrap().contains(&provider), "{listed}");

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use headgate_kit::seal::{MasterKey, SealError, write_private};
 use rand::rngs::OsRng;
@@ -11,6 +12,10 @@ use rand::{RngCore as _, TryRngCore as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::settings::{MIN_OPERATOR_TOKEN, Settings};
+
+/// How often, and how many times, a folder's lock is asked for that another process holds.
+const LOCK_EVERY: Duration = Duration::from_millis(50);
+const LOCK_TRIES: u32 = 20;
 
 /// The folder, locked for as long as this lives.
 pub(crate) struct DataDir {
@@ -40,7 +45,7 @@ impl DataDir {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
         let new = !path.join("auth.db").try_exists().map_err(fail)?;
         let lock = private(path.join("headgate.lock")).map_err(fail)?;
-        match lock.try_lock() {
+        match try_lock(&lock) {
             Ok(()) => Ok(Self { path: path.to_owned(), new, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::Locked(path.to_owned())),
             Err(TryLockError::Error(e)) => Err(fail(e)),
@@ -105,6 +110,17 @@ impl DataDir {
 fn long_enough(token: SecretString) -> Result<SecretString, DataDirError> {
     let long_enough = token.expose_secret().len() >= MIN_OPERATOR_TOKEN;
     if long_enough { Ok(token) } else { Err(DataDirError::OperatorToken) }
+}
+
+/// A process that has just ended may hold its lock for a moment yet: the kernel lets go of files behind it.
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_EVERY),
+            known => return known,
+        }
+    }
+    lock.try_lock()
 }
 
 fn private(path: PathBuf) -> io::Result<File> {
