@@ -146,6 +146,10 @@ fn responses(schemas: &mut Schemas, binding: &Binding) -> Value {
     };
     let text = if text.is_empty() { "Done.".to_owned() } else { text };
     let mut responses = json!({"2XX": {"description": text, "content": content}});
+    // A service may leave out what says nothing.
+    if output.fields().len() == 0 {
+        responses["204"] = json!({"description": "Done."});
+    }
     for status in ["400", "401", "403", "404", "409", "413", "429", "default"] {
         responses[status] = json!({"$ref": ERROR});
     }

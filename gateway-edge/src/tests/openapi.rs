@@ -67,6 +67,10 @@ async fn operations_say_what_they_take_and_give() {
     );
     assert_eq!(create["responses"]["409"]["$ref"], "#/components/responses/Error");
 
+    assert!(create["responses"]["204"].is_null());
+    let forget = &paths["/admin/things:forget"]["post"]["responses"];
+    assert!(forget["204"]["description"].is_string() && forget["204"]["content"].is_null(), "{forget}");
+
     let get = &paths["/admin/things/{name}"]["get"];
     assert!(get["requestBody"].is_null());
     let name = named(&get["parameters"], "name");
