@@ -112,12 +112,37 @@ impl Headgate {
         Self::launch_on(Topology::AllInOne, setup, Proof::Tokens).await
     }
 
+    /// Starts one whose catalog was never used but finds this backup in its data folder, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When the backup is not there, or a process ends or stays unready.
+    pub async fn start_with_backup(setup: &Setup, backup: &Path) -> Self {
+        let prepare = |gate: &Self| {
+            let folder = gate.data_dir_of("catalog").join("backup");
+            fs::create_dir_all(&folder).unwrap();
+            fs::copy(backup, folder.join("catalog.json")).unwrap();
+        };
+        let gate = Self::launch_prepared(Topology::chosen(), setup, Proof::Tokens, prepare).await;
+        gate.ready().await;
+        gate
+    }
+
     async fn launch_on(topology: Topology, setup: &Setup, proof: Proof) -> Self {
+        Self::launch_prepared(topology, setup, proof, |_| {}).await
+    }
+
+    async fn launch_prepared(
+        topology: Topology,
+        setup: &Setup,
+        proof: Proof,
+        prepare: impl FnOnce(&Self),
+    ) -> Self {
         let engines = Engines::of(topology).await;
         let (nodes, replicas) = (Vec::new(), Vec::new());
         let promised = topology.called_early().map(|position| (position, free_address()));
         let folder = new_folder();
         let mut gate = Self { topology, nodes, replicas, engines, promised, proof, folder };
+        prepare(&gate);
         for services in topology.groups() {
             let folder = gate.folder_of(services);
             fs::create_dir_all(&folder).unwrap();

@@ -33,7 +33,7 @@ pub(crate) fn seal(
     if secret.is_empty() {
         return Ok(None);
     }
-    if let Some(old) = old {
+    if let Some(old) = old.filter(|old| master_key.sealed(old)) {
         // One that does not open was sealed under another master key; sealing anew mends that.
         let same = |known: secrecy::SecretString| known.expose_secret() == secret;
         if master_key.open(provider_id, old).ok().flatten().is_some_and(same) {

@@ -10,9 +10,12 @@
 //! - What a change answered is durable and sent to everyone who watches, in the order of the changes.
 //! - Reading needs no database: it goes on while that is away, and only changes are refused.
 //! - A provider is unhealthy when so many probes failed in a row as the configuration says. Health makes no revision.
+//! - A backup of all of it is on disk soon after every change, with credentials sealed as they are in the database.
+//! - What an earlier master key sealed is sealed anew at the start, where that key is still known.
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
 //!   to those who watch.
 
+mod backup;
 mod bootstrap;
 mod change;
 mod config;
@@ -24,11 +27,13 @@ mod price;
 mod prober;
 mod probes;
 mod registry;
+mod rotate;
 mod rpc;
 mod state;
 mod store;
 mod validate;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +44,7 @@ use headgate_kit::conn::Conn;
 use headgate_kit::db::{self, Source};
 use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
+use headgate_proto::catalog::v1::backup_service_server::BackupServiceServer;
 use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServiceServer;
 use headgate_proto::catalog::v1::model_service_server::ModelServiceServer;
 use headgate_proto::catalog::v1::provider_health_service_server::ProviderHealthServiceServer;
@@ -46,14 +52,16 @@ use headgate_proto::catalog::v1::provider_service_server::ProviderServiceServer;
 
 use rand::rngs::StdRng;
 
+pub use backup::{BackupError, backup_json, parse_backup};
 pub use bootstrap::{
     Bootstrap, BootstrapDeadlines, BootstrapKind, BootstrapModel, BootstrapOperation, BootstrapPrice,
     BootstrapProvider, BootstrapTarget,
 };
 pub use config::Config;
 pub use price::UsdPerMillionTokens;
-pub use rpc::{HealthApi, ModelApi, ProviderApi, WatchApi};
+pub use rpc::{BackupApi, HealthApi, ModelApi, ProviderApi, WatchApi};
 
+use crate::backup::Backups;
 use crate::metrics::Metrics;
 use crate::prober::Prober;
 use crate::probes::Probes;
@@ -62,6 +70,9 @@ use crate::store::Store;
 
 /// Its schema.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/catalog");
+
+/// The largest backup that a call carries, in bytes.
+const MAX_BACKUP_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the service needs from its process.
 #[derive(Debug)]
@@ -82,6 +93,8 @@ pub struct Deps {
     pub adapter: Conn,
     /// Spreads probes over time.
     pub rng: StdRng,
+    /// Where it keeps a backup of itself.
+    pub backup_folder: PathBuf,
 }
 
 /// Why the service cannot start.
@@ -106,6 +119,7 @@ impl BuildError {
 pub struct Catalog {
     registry: Arc<Registry>,
     probes: Probes,
+    backups: Backups,
     gate: Gate,
 }
 
@@ -122,6 +136,12 @@ impl Catalog {
         let registry = Registry::new(store, state, deps.master_key, deps.clock, deps.tasks, metrics);
         let registry = Arc::new(registry);
         registry.follow_others();
+        let backups = Backups { registry: Arc::clone(&registry), folder: deps.backup_folder };
+        backups.restore_into_nothing().await;
+        if let Err(failure) = rotate::rotate(&registry).await {
+            tracing::warn!(%failure, "credentials cannot be sealed with the present master key");
+        }
+        tasks.spawn(backup::keep(backups.clone(), tasks.stopping()));
         let probes = Probes {
             registry: Arc::clone(&registry),
             prober: Prober::new(deps.adapter, config.probe_timeout_ms),
@@ -131,7 +151,7 @@ impl Catalog {
             let interval = Duration::from_millis(config.probe_interval_ms);
             tasks.spawn(probes.clone().keep(interval, deps.rng, tasks.stopping()));
         }
-        Ok(Self { registry, probes, gate: deps.gate })
+        Ok(Self { registry, probes, backups, gate: deps.gate })
     }
 
     /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing, as one
@@ -154,6 +174,13 @@ impl Catalog {
     #[must_use]
     pub fn health_service(&self) -> ProviderHealthServiceServer<HealthApi> {
         ProviderHealthServiceServer::new(HealthApi::new(self.probes.clone(), self.gate.clone()))
+    }
+
+    /// Serves backups to super admins.
+    #[must_use]
+    pub fn backup_service(&self) -> BackupServiceServer<BackupApi> {
+        let server = BackupServiceServer::new(BackupApi::new(self.backups.clone(), self.gate.clone()));
+        server.max_decoding_message_size(MAX_BACKUP_BYTES).max_encoding_message_size(MAX_BACKUP_BYTES)
     }
 
     /// Serves models to super admins, and allowlists to the people of their tenants.

@@ -13,7 +13,7 @@ use headgate_kit::tasks::Tasks;
 use headgate_kit::watch::Feed;
 use headgate_proto::catalog::v1::WatchCatalogResponse;
 use parking_lot::{RwLock, RwLockReadGuard};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, oneshot, watch};
 use tonic::Status;
 
 use crate::BuildError;
@@ -32,6 +32,8 @@ pub(crate) struct Registry {
     // Held from the decision to the publication, so that changes are written and published in one order.
     writing: Mutex<()>,
     follower: Arc<Follower>,
+    /// Told of every change, whoever made it.
+    changed: watch::Sender<()>,
     tasks: Tasks,
     pub metrics: Metrics,
 }
@@ -49,7 +51,8 @@ impl Registry {
         let feed = Feed::new(tasks.stopping());
         let follower = Arc::new(Follower::new(&store.0));
         let state = Arc::new(RwLock::new(state));
-        Self { clock, master_key, store, state, feed, writing: Mutex::new(()), follower, tasks, metrics }
+        let (writing, changed) = (Mutex::new(()), watch::Sender::new(()));
+        Self { clock, master_key, store, state, feed, writing, follower, changed, tasks, metrics }
     }
 
     /// Takes in what other replicas change, until the process stops.
@@ -85,6 +88,11 @@ impl Registry {
         self.state.read()
     }
 
+    /// Tells when something was changed, by this replica or another.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// Makes a change. `plan` sees the catalog as it is, which nobody else changes until the plan is carried out, and
     /// what its change is to be stamped with; it answers what to write and what to tell the caller. An empty change is no change. A caller who goes away does
     /// not stop a change half-way.
@@ -93,16 +101,25 @@ impl Registry {
         T: Send + 'static,
         P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure> + Send + 'static,
     {
+        self.change_beyond(0, plan).await
+    }
+
+    /// The same, whose revision is higher than another, too.
+    pub(crate) async fn change_beyond<T, P>(self: &Arc<Self>, beyond: u64, plan: P) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let this = Arc::clone(self);
         self.tasks.spawn(carried(async move {
             // An error means that the caller went away; the change stands.
-            let _gone = answer.send(this.change_now(plan).await);
+            let _gone = answer.send(this.change_now(beyond, plan).await);
         }));
         answered.await.unwrap_or_else(|_| Err(Failure::internal("a change of the catalog broke off")))
     }
 
-    async fn change_now<T, P>(&self, plan: P) -> Result<T, Failure>
+    async fn change_now<T, P>(&self, beyond: u64, plan: P) -> Result<T, Failure>
     where
         P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure>,
     {
@@ -111,6 +128,7 @@ impl Registry {
         let known = self.read().revisions();
         let missed = writing.missed(known).await?;
         self.take_in(missed);
+        writing.leap(beyond);
         let stamp = Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() };
         let (change, answer) = plan(&self.read(), &stamp)?;
         if !change.is_empty() {
@@ -123,6 +141,7 @@ impl Registry {
     fn publish(&self, change: &Change, revisions: Revisions) {
         self.feed.publish(|| self.state.write().take(change, revisions));
         self.metrics.at(&self.read());
+        self.changed.send_replace(());
     }
 
     /// Takes in what others left.
@@ -144,6 +163,7 @@ impl Registry {
             present.snapshot()
         });
         self.metrics.at(&self.read());
+        self.changed.send_replace(());
     }
 
     /// A snapshot of everything, then the changes.

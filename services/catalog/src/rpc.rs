@@ -1,10 +1,12 @@
 //! The gRPC services: they only translate.
 
+mod backup;
 mod health;
 mod models;
 mod providers;
 mod watch;
 
+pub use backup::BackupApi;
 pub use health::HealthApi;
 pub use models::ModelApi;
 pub use providers::ProviderApi;

@@ -28,6 +28,8 @@ pub(crate) struct Writing {
     tx: Tx,
     /// What others left.
     last: Revisions,
+    /// The revision that the change makes.
+    next: u64,
 }
 
 /// What others changed.
@@ -69,7 +71,8 @@ impl Store {
         let mut tx = self.0.begin().await.map_err(away)?;
         // Waits here for whoever else makes a change.
         let row = fetch!(tx.conn(), conn => sqlx::query_as(LOCK).fetch_one(conn)).map_err(away)?;
-        Ok(Writing { tx, last: from_row(row).map_err(Failure::internal)? })
+        let last = from_row(row).map_err(Failure::internal)?;
+        Ok(Writing { tx, last, next: last.catalog + 1 })
     }
 
     /// Whether nobody probed all providers for most of `interval`. If so, whoever asks has said that it does.
@@ -97,7 +100,12 @@ impl Store {
 impl Writing {
     /// The revision that the change makes.
     pub(crate) fn revision(&self) -> u64 {
-        self.last.catalog + 1
+        self.next
+    }
+
+    /// Makes the change's revision higher than another.
+    pub(crate) fn leap(&mut self, beyond: u64) {
+        self.next = self.next.max(beyond.saturating_add(1));
     }
 
     /// What others changed since these revisions.

@@ -1,5 +1,6 @@
 //! The service as its callers see it: generated clients over local connections, a real database.
 
+mod backups;
 mod bootstrap;
 mod etags;
 mod health;
@@ -46,7 +47,11 @@ impl Fixture {
     }
 
     async fn with(db: &TestDb, config: Config) -> Self {
-        let (clock, master_key) = (Clock::manual(NOW_MICROS), MasterKey::parse(MASTER_KEY).unwrap());
+        Self::sealing(db, config, MasterKey::parse(MASTER_KEY).unwrap()).await
+    }
+
+    async fn sealing(db: &TestDb, config: Config, master_key: MasterKey) -> Self {
+        let clock = Clock::manual(NOW_MICROS);
         let upstreams = Upstreams::default();
         let deps = Deps {
             clock: clock.clone(),
@@ -57,6 +62,7 @@ impl Fixture {
             master_key: master_key.clone(),
             adapter: upstreams.conn(),
             rng: StdRng::seed_from_u64(7),
+            backup_folder: db.dir().join("backup"),
         };
         let catalog = Catalog::build(config, deps).await.unwrap();
         Self { catalog, upstreams, master_key, clock }

@@ -1,7 +1,7 @@
 //! `headgate admin`: the everyday tasks of operators, over gRPC as anyone else would do them.
 
 mod keys;
-mod link;
+pub(crate) mod link;
 mod models;
 mod providers;
 mod show;
@@ -48,7 +48,7 @@ enum Task {
 
 /// Why a task was not done.
 #[derive(Debug, thiserror::Error)]
-enum TaskError {
+pub(crate) enum TaskError {
     #[error(transparent)]
     Link(#[from] LinkError),
     /// A value of the command line, or a file that it names.

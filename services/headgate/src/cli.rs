@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::topology::{Here, Service};
-use crate::{admin, config_command, healthcheck, migrate_command, serve};
+use crate::{admin, backup_command, config_command, healthcheck, migrate_command, serve};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
 pub(crate) const EXIT_CONFIG: u8 = 64;
@@ -42,6 +42,8 @@ enum Command {
     },
     /// Look after tenants, keys, providers and models of a running gate.
     Admin(admin::Admin),
+    /// Take the catalog of a running deployment along, or bring it back.
+    Backup(backup_command::Backup),
     /// Look at configurations.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -59,6 +61,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve { config, only } => serve::run(config.as_deref(), &Here::only(&only)),
         Command::Migrate { config, only } => migrate_command::run(config.as_deref(), &Here::only(&only)),
         Command::Admin(admin) => admin::run(admin),
+        Command::Backup(backup) => backup_command::run(&backup),
         Command::Config(command) => config_command::run(&command),
         Command::Healthcheck { ops } => healthcheck::run(ops),
     }

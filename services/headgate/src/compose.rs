@@ -150,7 +150,7 @@ impl Services {
             Ok::<_, ComposeError>(match context.here.runs(Service::Catalog) {
                 true => {
                     let adapter = this.conn(Service::Adapter, &settings.peers, context)?;
-                    let deps = context.catalog(source(Service::Catalog)?, adapter)?;
+                    let deps = context.catalog(data_dir, source(Service::Catalog)?, adapter)?;
                     Some(headgate_catalog::Catalog::build(settings.catalog.clone(), deps).await?)
                 }
                 false => None,
@@ -277,7 +277,12 @@ impl Context {
         }
     }
 
-    fn catalog(&self, database: Source, adapter: Conn) -> Result<headgate_catalog::Deps, ComposeError> {
+    fn catalog(
+        &self,
+        data_dir: &Path,
+        database: Source,
+        adapter: Conn,
+    ) -> Result<headgate_catalog::Deps, ComposeError> {
         Ok(headgate_catalog::Deps {
             clock: self.clock.clone(),
             database,
@@ -287,6 +292,7 @@ impl Context {
             master_key: self.master_key()?,
             adapter,
             rng: StdRng::from_os_rng(),
+            backup_folder: data_dir.join("backup"),
         })
     }
 

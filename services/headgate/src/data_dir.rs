@@ -73,12 +73,14 @@ impl DataDir {
         self.path.join("demo").exists()
     }
 
-    /// The master key: the given one, else the folder's own.
+    /// The master key: the given one, else the folder's own; and those before it.
     pub(crate) fn master_key(&self, settings: &Settings) -> Result<MasterKey, DataDirError> {
-        Ok(match &settings.master_key {
+        let key = match &settings.master_key {
             Some(given) => MasterKey::parse(given.expose_secret())?,
             None => MasterKey::open_or_create(&self.path.join("master.key"))?,
-        })
+        };
+        let previous = settings.previous_master_keys.iter().map(|key| MasterKey::parse(key.expose_secret()));
+        Ok(key.with_previous(previous.collect::<Result<_, _>>()?))
     }
 
     /// The operator token: the given one, else the folder's own.

@@ -1,6 +1,7 @@
 //! `headgate`: every service in one process, or some of them.
 
 mod admin;
+mod backup_command;
 mod banner;
 mod bootstrap;
 mod cli;

@@ -37,6 +37,7 @@ impl Services {
             routes = routes
                 .add_service(catalog.provider_service())
                 .add_service(catalog.health_service())
+                .add_service(catalog.backup_service())
                 .add_service(catalog.model_service())
                 .add_service(catalog.watch_service());
         }

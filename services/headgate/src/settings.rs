@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) operator_token: Option<SecretString>,
     #[serde(skip_serializing)]
     pub(crate) master_key: Option<SecretString>,
+    #[serde(skip_serializing)]
+    pub(crate) previous_master_keys: Vec<SecretString>,
     pub(crate) log: telemetry::Config,
     pub(crate) edge: headgate_edge::Config,
     pub(crate) grpc: Grpc,
@@ -99,6 +101,7 @@ impl Default for Settings {
             data_dir: "./data".into(),
             operator_token: None,
             master_key: None,
+            previous_master_keys: Vec::new(),
             log: telemetry::Config::default(),
             edge: headgate_edge::Config::default(),
             grpc: Grpc::default(),
@@ -255,6 +258,11 @@ impl Settings {
         }
         if let Some(Err(fault)) = self.master_key.as_ref().map(|key| MasterKey::parse(key.expose_secret())) {
             problems.push(Problem::new("master_key", fault.to_string()));
+        }
+        for (i, previous) in self.previous_master_keys.iter().enumerate() {
+            if let Err(fault) = MasterKey::parse(previous.expose_secret()) {
+                problems.push(Problem::new(format!("previous_master_keys[{i}]"), fault.to_string()));
+            }
         }
         if self.operator_token.as_ref().is_some_and(|t| t.expose_secret().len() < MIN_OPERATOR_TOKEN) {
             let message = format!("must be at least {MIN_OPERATOR_TOKEN} characters");

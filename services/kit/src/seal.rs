@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -20,6 +21,8 @@ const ID_BYTES: usize = 4;
 pub struct MasterKey {
     id: String,
     cipher: XChaCha20Poly1305,
+    /// Those before it. They open what they sealed, and seal nothing.
+    previous: Arc<[MasterKey]>,
 }
 
 /// Why a secret cannot be sealed or opened.
@@ -59,7 +62,7 @@ impl MasterKey {
         // The id tells keys apart without telling anything of the key.
         let digest = Sha256::new_with_prefix(ID_PURPOSE).chain_update(key).finalize();
         let id = digest.iter().take(ID_BYTES).map(|b| format!("{b:02x}")).collect();
-        Self { id, cipher: XChaCha20Poly1305::new(&key.into()) }
+        Self { id, cipher: XChaCha20Poly1305::new(&key.into()), previous: Arc::default() }
     }
 
     /// Reads the key from a file, or makes both with mode 0600.
@@ -79,6 +82,18 @@ impl MasterKey {
         }
     }
 
+    /// The same key, which also opens what these sealed.
+    #[must_use]
+    pub fn with_previous(self, previous: Vec<Self>) -> Self {
+        Self { previous: previous.into(), ..self }
+    }
+
+    /// Whether it was this key, and none before it, that sealed a secret.
+    #[must_use]
+    pub fn sealed(&self, secret: &SealedSecret) -> bool {
+        secret.key_id == self.id
+    }
+
     /// Seals a secret for one purpose (e.g. a provider's id): it opens for no other.
     ///
     /// # Errors
@@ -96,7 +111,9 @@ impl MasterKey {
         if sealed.ciphertext.is_empty() {
             return Ok(None);
         }
-        let plain = self.open_bytes(purpose, &sealed.ciphertext)?;
+        let previous = self.previous.iter().find(|previous| previous.sealed(sealed));
+        let key = previous.filter(|_| !self.sealed(sealed)).unwrap_or(self);
+        let plain = key.open_bytes(purpose, &sealed.ciphertext)?;
         let text = String::from_utf8(plain).map_err(|_| SealError::Wrong)?;
         Ok(Some(SecretString::from(text)))
     }
@@ -160,5 +177,17 @@ mod tests {
         assert!(!sealed.ciphertext.windows(7).any(|w| w == b"hunter2"));
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_previous_key_opens_what_it_sealed_and_seals_nothing() {
+        let key = |digits: &str| MasterKey::parse(&digits.repeat(32)).unwrap();
+        let (old, new) = (key("5a"), key("c3").with_previous(vec![key("11"), key("5a")]));
+        let sealed = old.seal("p", "hunter2").unwrap();
+        assert_eq!(new.open("p", &sealed).unwrap().unwrap().expose_secret(), "hunter2");
+        assert!(!new.sealed(&sealed) && new.open("q", &sealed).is_err());
+        let anew = new.seal("p", "hunter2").unwrap();
+        assert!(new.sealed(&anew) && old.open("p", &anew).is_err() && key("c3").open("p", &anew).is_ok());
+        assert!(key("c3").open("p", &sealed).is_err());
     }
 }

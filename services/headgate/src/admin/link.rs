@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const DIAL: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// The gRPC listener of the process that runs the service, http://host:port.
     #[arg(long, global = true, env = "HEADGATE_SERVER", default_value = "http://127.0.0.1:50051")]
     server: String,
@@ -32,7 +32,7 @@ pub(super) struct Options {
 
 /// Why nobody can be spoken to.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LinkError {
+pub(crate) enum LinkError {
     #[error("--server must be http://host:port")]
     Server,
     #[error("the token file {}: {cause}; set HEADGATE_TOKEN or --token-file", path.display())]
@@ -42,11 +42,11 @@ pub(super) enum LinkError {
 }
 
 /// A connection that presents a token.
-pub(super) type Link = InterceptedService<Channel, Bearer>;
+pub(crate) type Link = InterceptedService<Channel, Bearer>;
 
 /// Puts the token on every call.
 #[derive(Clone)]
-pub(super) struct Bearer(MetadataValue<Ascii>);
+pub(crate) struct Bearer(MetadataValue<Ascii>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -56,7 +56,7 @@ impl Interceptor for Bearer {
 }
 
 /// Dials at the first call.
-pub(super) fn open(options: &Options) -> Result<Link, LinkError> {
+pub(crate) fn open(options: &Options) -> Result<Link, LinkError> {
     let address = options.server.parse::<headgate_kit::conn::Address>();
     if address.is_err() || options.server.starts_with("https:") {
         return Err(LinkError::Server);
