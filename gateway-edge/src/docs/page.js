@@ -80,7 +80,10 @@ function example(schema, depth = 0) {
   if (own.enum) return own.enum[Math.min(1, own.enum.length - 1)];
   if (own.anyOf) return example(own.anyOf[0], depth);
   switch ([].concat(own.type)[0]) {
-    case "array": return depth > 3 ? [] : [example(own.items || {}, depth + 1)];
+    case "array": {
+      const items = resolved(own.items || {});
+      return depth > 3 || (items.type === "string" && !items.enum) ? [] : [example(items, depth + 1)];
+    }
     case "boolean": return true;
     case "integer": case "number": return Math.max(1, own.minimum || 0);
     case "object": {
@@ -129,7 +132,8 @@ function trial(verb, path, operation, rows) {
   const schema = operation.requestBody?.content?.["application/json"]?.schema;
   const body = schema && make("textarea", { rows: 10, "aria-label": "body", spellcheck: "false" });
   if (body) {
-    body.value = JSON.stringify(example(schema), null, 2);
+    // What is changed in part is left alone where nothing is said.
+    body.value = JSON.stringify(verb === "PATCH" ? {} : example(schema), null, 2);
     box.append(make("h4", {}, "Body"), body);
   }
   const button = make("button", { type: "button" }, "Send");
