@@ -29,6 +29,7 @@ mod lifecycle;
 mod limits;
 mod llama;
 mod log_noise;
+mod login;
 mod models;
 mod mutual_tls;
 mod openapi;

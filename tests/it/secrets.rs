@@ -18,6 +18,7 @@ use serde_json::json;
 const PROVIDER_KEY: &str = "sk-planted-provider-key-Zq7Jw2Xv9LkT4mNp";
 const ROTATED_KEY: &str = "sk-planted-rotated-key-Rt5Yh8Bn3VcX1sQw";
 const CLIENT_SECRET: &str = "planted-client-secret-Hd6Gf3Ks8WpM0zUe";
+const PASSWORD: &str = "planted-password-Ys6Nd1Bq4GtK8vRf";
 const WRONG_SECRET: &str = "planted-wrong-secret-Lx2Cv7Tb4NqJ9rYi";
 
 /// A place that is searched: its name, and its bytes as text. A secret's forms are ASCII, so none gets lost.
@@ -68,6 +69,7 @@ async fn planted_secrets_are_found_nowhere() {
     let setup = Setup::with_model("m", &upstream)
         .provider_with(&json!({"api_key": PROVIDER_KEY}))
         .seed("api_keys", json!({"tenant_id": TENANT, "name": "planted", "key": client_key, "scopes": []}))
+        .seed("admin_users", json!({"email": "root", "password": PASSWORD}))
         .section("edge", &json!({"access_log": true}))
         .section("log", &json!({"filter": "trace"}));
     let mut headgate = Headgate::start(&setup).await;
@@ -112,6 +114,21 @@ async fn planted_secrets_are_found_nowhere() {
     let read = providers.get_provider(GetProviderRequest { id: "mock".into() }).await.unwrap().into_inner();
     assert!(read.provider.as_ref().is_some_and(|provider| provider.has_credential));
     note("a read provider", format!("{read:?}"));
+    // Who logs in, goes on and sets another password.
+    let login = json!({"email": "root", "password": PASSWORD});
+    let reply = headgate.anonymous().post("/auth/login", &login).await.expect(200).json();
+    let again = json!({"refresh_token": reply["tokens"]["refresh_token"]});
+    let tokens =
+        headgate.anonymous().post("/auth/refresh", &again).await.expect(200).json()["tokens"].clone();
+    let root = headgate.anonymous().with_key(tokens["access_token"].as_str().unwrap());
+    let me = root.get("/auth/me").await.expect(200);
+    let reset = format!("/admin/users/{}/password-reset", me.json()["user"]["id"].as_str().unwrap());
+    note("who one is", me.text());
+    let reset = root.post(&reset, &json!({})).await.expect(201).json()["token"].as_str().unwrap().to_owned();
+    let wrong = json!({"email": "root", "password": WRONG_SECRET});
+    note("a wrong password", headgate.anonymous().post("/auth/login", &wrong).await.expect(401).text());
+    let spent = headgate.anonymous().post("/auth/refresh", &again).await.expect(401);
+    note("a used refresh token", spent.text());
     note("metrics", headgate.ops().get("/metrics").await.expect(200).text());
 
     let operator_token = headgate.operator_token();
@@ -128,6 +145,13 @@ async fn planted_secrets_are_found_nowhere() {
     assert_absent(CLIENT_SECRET, "the client's secret", &places);
     assert_absent(WRONG_SECRET, "a wrong secret", &places);
     assert_absent(&made_secret, "the secret of a key made at run time", &places);
+    assert_absent(PASSWORD, "a password", &places);
+    assert_absent(&reset, "a token to set a password with", &places);
+    for secret in ["access_token", "refresh_token"] {
+        // The end of an access token is its signature, without which it is nothing.
+        let whole = tokens[secret].as_str().unwrap();
+        assert_absent(&whole[whole.len() - 40..], secret, &places);
+    }
     assert_absent(&operator_token, "the operator token", &places);
     assert_absent(TOKEN_KEY, "the key of service tokens", &places);
     // How the header of every JSON Web Token begins.

@@ -45,6 +45,7 @@ impl Setup {
                     {"tenant_id": TENANT, "name": "test", "key": KEY, "scopes": []},
                     {"tenant_id": "globex", "name": "test", "key": OTHER_KEY, "scopes": []},
                 ],
+                "admin_users": [], "memberships": [],
                 "providers": [], "models": [], "limits": [], "budgets": [],
             },
         });
