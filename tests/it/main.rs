@@ -5,6 +5,7 @@ mod admin_cli;
 mod backups;
 mod bad_keys;
 mod bounds;
+mod browsers;
 mod budget;
 mod budget_admin;
 mod budget_headers;
