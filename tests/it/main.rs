@@ -43,6 +43,7 @@ mod records_nats;
 mod redis_keys;
 mod request_ids;
 mod rest;
+mod rights;
 mod secrets;
 mod servers;
 mod strangers;
