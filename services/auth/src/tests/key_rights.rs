@@ -26,17 +26,17 @@ fn list(values: &[&str]) -> Option<StringList> {
     Some(StringList { values: values.iter().map(|&value| value.to_owned()).collect() })
 }
 
-fn change(id: &str) -> UpdateApiKeyRequest {
+pub(super) fn change(id: &str) -> UpdateApiKeyRequest {
     UpdateApiKeyRequest { id: id.into(), ..Default::default() }
 }
 
 impl Fixture {
-    async fn read_key(&self, id: &str) -> ApiKey {
+    pub(super) async fn read_key(&self, id: &str) -> ApiKey {
         let request = GetApiKeyRequest { id: id.into() };
         self.keys().get_api_key(request).await.unwrap().into_inner().api_key.unwrap()
     }
 
-    async fn update(&self, request: UpdateApiKeyRequest) -> Result<ApiKey, Status> {
+    pub(super) async fn update(&self, request: UpdateApiKeyRequest) -> Result<ApiKey, Status> {
         self.keys().update_api_key(request).await.map(|response| response.into_inner().api_key.unwrap())
     }
 
@@ -45,12 +45,12 @@ impl Fixture {
         self.keys().rotate_api_key(request).await.map(tonic::Response::into_inner)
     }
 
-    async fn report(&self, id: &str, at_ms: i64) {
+    pub(super) async fn report(&self, id: &str, at_ms: i64) {
         let uses = vec![KeyUse { key_id: id.into(), last_used_at_unix_ms: at_ms }];
         self.peers().report_key_uses(ReportKeyUsesRequest { uses }).await.unwrap();
     }
 
-    async fn used_ms(&self, id: &str) -> Option<i64> {
+    pub(super) async fn used_ms(&self, id: &str) -> Option<i64> {
         let time = self.read_key(id).await.last_used_time;
         time.map(|time| time.seconds * 1000 + i64::from(time.nanos) / 1_000_000)
     }

@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
-use headgate_proto::auth::v1::{RevokeApiKeyRequest, WatchKeysRequest, WatchKeysResponse};
+use headgate_proto::auth::v1::{
+    RevokeApiKeyRequest, UpdateApiKeyRequest, WatchKeysRequest, WatchKeysResponse,
+};
 use tonic::Streaming;
 
+use super::key_rights::change;
 use super::*;
 
 async fn watch(fixture: &Fixture) -> Streaming<WatchKeysResponse> {
@@ -185,4 +188,40 @@ async fn replicas_must_share_the_pepper() {
     let second = start(Some(&same)).await.unwrap();
     assert_eq!(second.registry.verify(&key).await.unwrap().key_id, id);
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0, "no file beside it");
+}
+
+#[tokio::test]
+async fn what_was_read_at_one_replica_is_changed_at_the_other_only_as_it_is() {
+    let db = TestDb::postgres().await;
+    let (here, there) = (Fixture::start(&db).await, Fixture::start(&db).await);
+    here.tenant("a").await;
+    let (id, _) = here.key("a").await;
+    let read = here.read_key(&id).await.etag;
+    // It knows the key when it made sure that nothing is missing.
+    there.verify("sk-unheard.of-key").await.unwrap_err();
+    let rename = |fixture: &Fixture, name: &str, etag: &str| {
+        let (name, etag) = (Some(name.to_owned()), etag.to_owned());
+        let (request, mut keys) = (UpdateApiKeyRequest { name, etag, ..change(&id) }, fixture.keys());
+        async move { keys.update_api_key(request).await.map(|updated| updated.into_inner().api_key.unwrap()) }
+    };
+    let (one, other) = tokio::join!(rename(&here, "one", &read), rename(&there, "other", &read));
+    let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
+    let (won, lost) = (won.unwrap(), failure(lost.unwrap_err()));
+    assert_eq!((lost.reason, &lost.metadata["etag"]), (ErrorReason::Conflict, &won.etag));
+    assert_eq!(rename(&there, "last", &won.etag).await.unwrap().name, "last");
+}
+
+#[tokio::test]
+async fn a_use_that_one_replica_was_told_is_seen_at_the_other() {
+    let db = TestDb::postgres().await;
+    let (here, there) = (Fixture::start(&db).await, Fixture::start(&db).await);
+    here.tenant("a").await;
+    let (id, _) = here.key("a").await;
+    // It knows the key when it made sure that nothing is missing.
+    there.verify("sk-unheard.of-key").await.unwrap_err();
+    assert_eq!(there.used_ms(&id).await, None);
+    here.report(&id, NOW_MICROS / 1000).await;
+    assert_eq!(there.used_ms(&id).await, Some(NOW_MICROS / 1000));
+    there.report(&id, NOW_MICROS / 1000 - 60_000).await;
+    assert_eq!(here.used_ms(&id).await, Some(NOW_MICROS / 1000), "it never goes back");
 }
