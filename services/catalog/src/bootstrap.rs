@@ -92,6 +92,9 @@ pub struct BootstrapModel {
     /// Prompt and answer together, in tokens. 0, as when unset, means not known.
     #[serde(default)]
     pub context_tokens: u32,
+    /// Other names that requests may give.
+    #[serde(default)]
+    pub aliases: Vec<String>,
     /// Whether requests are taken. Unset means yes.
     #[serde(default = "yes")]
     pub enabled: bool,

@@ -105,8 +105,12 @@ pub(crate) fn check_providers(
 
 /// Puts a model in, in place of the one of its id; an empty change where that is the same. Answers how it is then.
 pub(crate) fn put_model(state: &State, mut model: Model, stamp: &Stamp) -> Result<(Change, Model), Failure> {
-    if state.model_named(&model.name).is_some_and(|other| other.id != model.id) {
+    let belongs = |name: &String| state.model_called(name).is_some_and(|other| other.id != model.id);
+    if belongs(&model.name) {
         return Err(taken("model", "name"));
+    }
+    if model.aliases.iter().any(belongs) {
+        return Err(taken("model", "aliases"));
     }
     if let Some(old) = state.model(&model.id) {
         model.etag.clone_from(&old.etag);

@@ -22,6 +22,8 @@ pub(crate) struct State {
     providers: BTreeMap<String, Provider>,
     models: BTreeMap<String, Model>,
     model_names: HashMap<String, String>,
+    /// The names of models by their aliases.
+    aliases: HashMap<String, String>,
     allowlists: BTreeMap<String, Vec<String>>,
 }
 
@@ -50,6 +52,11 @@ impl State {
 
     pub(crate) fn model_named(&self, name: &str) -> Option<&Model> {
         self.models.get(name)
+    }
+
+    /// The model that has this name, or else this alias.
+    pub(crate) fn model_called(&self, name: &str) -> Option<&Model> {
+        self.models.get(name).or_else(|| self.models.get(self.aliases.get(name)?))
     }
 
     pub(crate) fn model(&self, id: &str) -> Option<&Model> {
@@ -111,6 +118,8 @@ impl State {
         for model in &change.models {
             self.remove_model(&model.id);
             self.model_names.insert(model.id.clone(), model.name.clone());
+            let aliases = model.aliases.iter().map(|alias| (alias.clone(), model.name.clone()));
+            self.aliases.extend(aliases);
             self.models.insert(model.name.clone(), model.clone());
         }
         for list in &change.tenant_models {
@@ -133,8 +142,9 @@ impl State {
     }
 
     fn remove_model(&mut self, id: &str) {
-        if let Some(name) = self.model_names.remove(id) {
-            self.models.remove(&name);
+        let removed = self.model_names.remove(id).and_then(|name| self.models.remove(&name));
+        for alias in removed.iter().flat_map(|model| &model.aliases) {
+            self.aliases.remove(alias);
         }
     }
 }

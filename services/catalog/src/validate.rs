@@ -15,6 +15,9 @@ const MAX_UPSTREAM_MODEL: usize = 256;
 const MAX_URL: usize = 2048;
 const MAX_TARGETS: usize = 64;
 const MAX_OFFERED: usize = 1000;
+const MAX_ALIASES: usize = 32;
+const MAX_DESCRIPTION: usize = 2048;
+const MAX_FACTS: usize = 32;
 /// Keeps the sum over a model's targets within 32 bits.
 const MAX_WEIGHT: u32 = 1_000_000;
 
@@ -131,11 +134,39 @@ pub(crate) fn check_model(field: &str, mut model: Model, faults: &mut Faults) ->
         &format!("{field}.max_output_tokens"),
         || "must be at least 1 for chat".into(),
     ));
+    if let Some(aliases) = faults.keep(aliases(&format!("{field}.aliases"), &model)) {
+        model.aliases = aliases;
+    }
+    faults.keep(facts(field, &model));
     let model_price = model.price.unwrap_or_default();
     faults.keep(price(&format!("{field}.price"), &model_price));
     model.price = Some(model_price);
     targets(&format!("{field}.targets"), &model.targets, faults);
     model
+}
+
+/// A model's other names, sorted and each once.
+fn aliases(field: &str, model: &Model) -> Result<Vec<String>, Failure> {
+    require(model.aliases.len() <= MAX_ALIASES, field, || format!("must be at most {MAX_ALIASES} names"))?;
+    require(!model.aliases.contains(&model.name), field, || "must not hold the model's own name".into())?;
+    model_names(field, &model.aliases)
+}
+
+/// What is told of a model to people and tools.
+fn facts(field: &str, model: &Model) -> Result<(), Failure> {
+    let short = model.description.chars().count() <= MAX_DESCRIPTION;
+    require(short, &format!("{field}.description"), || {
+        format!("must be at most {MAX_DESCRIPTION} characters")
+    })?;
+    let good = |(name, value): (&String, &String)| {
+        (1..=64).contains(&name.chars().count())
+            && !name.chars().any(char::is_control)
+            && value.chars().count() <= 512
+    };
+    let metadata = &model.metadata;
+    require(metadata.len() <= MAX_FACTS && metadata.iter().all(good), &format!("{field}.metadata"), || {
+        format!("must be at most {MAX_FACTS} facts, names of 1 to 64 and values of at most 512 characters")
+    })
 }
 
 fn operations(field: &str, given: &[i32]) -> Result<Vec<i32>, Failure> {

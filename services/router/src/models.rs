@@ -37,6 +37,8 @@ struct Raw {
 pub(crate) struct Snapshot {
     ready: bool,
     by_name: HashMap<String, Arc<Entry>>,
+    /// Models by their other names.
+    by_alias: HashMap<String, Arc<Entry>>,
     allowed: HashMap<String, Arc<HashSet<String>>>,
 }
 
@@ -140,18 +142,26 @@ impl Raw {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let entries = self.models.values().map(|model| {
-            let candidates = self.candidates(model);
-            let entry = Entry {
-                any_unwell: candidates.iter().any(|candidate| !candidate.is_healthy),
-                candidates,
-                info: self.info(model),
-                model: model.clone(),
-                revision: self.revision,
-            };
-            (model.name.clone(), Arc::new(entry))
+        let entries: HashMap<String, Arc<Entry>> = self
+            .models
+            .values()
+            .map(|model| {
+                let candidates = self.candidates(model);
+                let entry = Entry {
+                    any_unwell: candidates.iter().any(|candidate| !candidate.is_healthy),
+                    candidates,
+                    info: self.info(model),
+                    model: model.clone(),
+                    revision: self.revision,
+                };
+                (model.name.clone(), Arc::new(entry))
+            })
+            .collect();
+        let aliases = entries.values().flat_map(|entry| {
+            entry.model.aliases.iter().map(move |alias| (alias.clone(), Arc::clone(entry)))
         });
-        Snapshot { ready: true, by_name: entries.collect(), allowed: self.tenant_models.clone() }
+        let by_alias = aliases.collect();
+        Snapshot { ready: true, by_name: entries, by_alias, allowed: self.tenant_models.clone() }
     }
 
     fn candidates(&self, model: &Model) -> Vec<Candidate> {
@@ -204,7 +214,11 @@ impl Snapshot {
         if !self.ready {
             return Err(Failure::unavailable("the catalog", "no snapshot yet"));
         }
-        let entry = self.by_name.get(name).filter(|e| e.model.enabled && self.may_use(key, &e.model.name));
+        let entry = self
+            .by_name
+            .get(name)
+            .or_else(|| self.by_alias.get(name))
+            .filter(|e| e.model.enabled && self.may_use(key, &e.model.name));
         entry.ok_or_else(|| error::model_not_found(name))
     }
 

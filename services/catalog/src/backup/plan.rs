@@ -1,5 +1,7 @@
 //! What restoring a backup changes, given the catalog as it is.
 
+use std::collections::HashSet;
+
 use headgate_kit::clock::Clock;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::{Failure, ids};
@@ -23,9 +25,13 @@ pub(super) fn plan(
         let provider = provider(&format!("backup.providers[{i}]"), state, record, master_key)?;
         change.providers.extend(put_provider(state, provider, stamp)?.0.providers);
     }
+    let mut names = HashSet::new();
     for (i, given) in backup.models.into_iter().enumerate() {
         let at = format!("backup.models[{i}]");
         let model = model(&at, state, given, clock)?;
+        if !model.aliases.iter().chain([&model.name]).all(|name| names.insert(name.clone())) {
+            return Err(Failure::invalid(&at, format!("{at} has a name or an alias of another model")));
+        }
         let restored = |id: &str| change.providers.iter().any(|provider| provider.shown.id == id);
         check_providers(&at, &model, |id| state.provider(id).is_some() || restored(id))?;
         change.models.extend(put_model(state, model, stamp)?.0.models);

@@ -86,6 +86,9 @@ fn models(given: &[BootstrapModel], faults: &mut Faults) -> Vec<Model> {
     for (i, model) in given.iter().enumerate() {
         let at = format!("bootstrap.models[{i}]");
         faults.keep(unique(&format!("{at}.name"), &mut names, &model.name));
+        for alias in &model.aliases {
+            faults.keep(unique(&format!("{at}.aliases"), &mut names, alias));
+        }
         wanted.push(validate::check_model(&at, to_model(model), faults));
     }
     wanted
@@ -160,6 +163,7 @@ fn to_model(model: &BootstrapModel) -> Model {
         targets: targets.collect(),
         max_output_tokens: model.max_output_tokens,
         context_tokens: model.context_tokens,
+        aliases: model.aliases.clone(),
         ..Default::default()
     }
 }

@@ -29,7 +29,11 @@ pub(super) fn plan(
     for (i, model) in wanted.models.into_iter().enumerate() {
         check_providers(&format!("bootstrap.models[{i}]"), &model, exists)?;
         let old = state.model_named(&model.name);
-        let model = with_ids(model, old, clock);
+        let mut model = with_ids(model, old, clock);
+        if let Some(old) = old {
+            // Which it does not speak of.
+            (model.description, model.metadata) = (old.description.clone(), old.metadata.clone());
+        }
         change.models.extend(put_model(state, model, stamp)?.0.models);
     }
     for list in wanted.tenant_models {

@@ -8,8 +8,8 @@ use headgate_proto::catalog::v1::model_service_server::ModelService;
 use headgate_proto::catalog::v1::{
     CreateModelRequest, CreateModelResponse, DeleteModelRequest, DeleteModelResponse, GetModelRequest,
     GetModelResponse, GetTenantModelsRequest, GetTenantModelsResponse, ListModelsRequest, ListModelsResponse,
-    Model, SetTenantModelsRequest, SetTenantModelsResponse, TenantModels, UpdateModelRequest,
-    UpdateModelResponse,
+    Model, PatchModelRequest, PatchModelResponse, SetTenantModelsRequest, SetTenantModelsResponse,
+    TenantModels, UpdateModelRequest, UpdateModelResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -19,6 +19,9 @@ use crate::registry::Registry;
 use crate::state::State;
 use crate::validate;
 use headgate_kit::page::Page;
+
+/// The longest text that models are searched for, in characters.
+const MAX_QUERY: usize = 128;
 
 /// Serves models to super admins, and allowlists to the people of their tenants.
 #[derive(Clone)]
@@ -51,7 +54,7 @@ impl ModelService for ModelApi {
         request: Request<GetModelRequest>,
     ) -> Result<Response<GetModelResponse>, Status> {
         self.gate.check(&request)?;
-        let model = self.registry.read().model_named(&request.get_ref().name).cloned();
+        let model = self.registry.read().model_called(&request.get_ref().name).cloned();
         let model = model.ok_or_else(|| no_such("model"))?;
         Ok(Response::new(GetModelResponse { model: Some(model) }))
     }
@@ -61,10 +64,17 @@ impl ModelService for ModelApi {
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
         self.gate.check(&request)?;
-        let ListModelsRequest { page_size, page_token } = request.into_inner();
+        let ListModelsRequest { page_size, page_token, query } = request.into_inner();
         let page = Page::parse(page_size, &page_token)?;
+        if query.chars().count() > MAX_QUERY {
+            return Err(
+                Failure::invalid("query", format!("query must be at most {MAX_QUERY} characters")).into()
+            );
+        }
+        let query = query.to_lowercase();
         let state = self.registry.read();
-        let (rows, next_page_token) = page.cut(state.models_after(&page.after), |model| &model.name);
+        let found = state.models_after(&page.after).filter(|model| is_found(model, &query));
+        let (rows, next_page_token) = page.cut(found, |model| &model.name);
         let models = rows.into_iter().cloned().collect();
         Ok(Response::new(ListModelsResponse { models, next_page_token }))
     }
@@ -85,6 +95,23 @@ impl ModelService for ModelApi {
         };
         let model = self.registry.change(replace).await?;
         Ok(Response::new(UpdateModelResponse { model: Some(model) }))
+    }
+
+    async fn patch_model(
+        &self,
+        request: Request<PatchModelRequest>,
+    ) -> Result<Response<PatchModelResponse>, Status> {
+        self.gate.check(&request)?;
+        let request = request.into_inner();
+        let patch = move |state: &State, stamp: &Stamp| {
+            let old = state.model_named(&request.name).ok_or_else(|| no_such("model"))?;
+            plan::check_etag(&request.etag, &old.etag)?;
+            // Its fields are named as the request names them.
+            let model = validate::model("", patched(old.clone(), request)).map_err(unprefixed)?;
+            put(state, model, stamp)
+        };
+        let model = self.registry.change(patch).await?;
+        Ok(Response::new(PatchModelResponse { model: Some(model) }))
     }
 
     async fn delete_model(
@@ -123,6 +150,31 @@ impl ModelService for ModelApi {
         self.registry.change(move |state, _| Ok((plan::put_tenant_models(state, list), ()))).await?;
         Ok(Response::new(SetTenantModelsResponse { restricted, models }))
     }
+}
+
+/// Whether a model's name, an alias or its description holds `query`, which is in small letters.
+fn is_found(model: &Model, query: &str) -> bool {
+    let mut texts = model.aliases.iter().chain([&model.name, &model.description]);
+    query.is_empty() || texts.any(|text| text.to_lowercase().contains(query))
+}
+
+fn patched(mut model: Model, patch: PatchModelRequest) -> Model {
+    model.enabled = patch.enabled.unwrap_or(model.enabled);
+    model.price = patch.price.or(model.price);
+    model.description = patch.description.unwrap_or(model.description);
+    model.max_output_tokens = patch.max_output_tokens.unwrap_or(model.max_output_tokens);
+    model.context_tokens = patch.context_tokens.unwrap_or(model.context_tokens);
+    model.metadata.extend(patch.metadata);
+    model.metadata.retain(|_, value| !value.is_empty());
+    model
+}
+
+fn unprefixed(mut failure: Failure) -> Failure {
+    if let Some(field) = failure.metadata.get_mut("field") {
+        *field = field.trim_start_matches('.').to_owned();
+    }
+    failure.message = failure.message.trim_start_matches('.').to_owned();
+    failure
 }
 
 fn given(model: Option<Model>) -> Result<Model, Failure> {

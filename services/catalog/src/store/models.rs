@@ -1,4 +1,4 @@
-//! Tables `models` and `model_targets`.
+//! Tables `models`, `model_targets` and `model_aliases`.
 
 use std::collections::HashMap;
 
@@ -25,6 +25,8 @@ struct ModelRow {
     created_at_unix_ms: i64,
     revision: i64,
     updated_at_unix_ms: i64,
+    description: String,
+    metadata: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -43,7 +45,7 @@ struct TargetRow {
 /// By name: a column that a later version adds must not change what a statement returns that is prepared already.
 const MODELS: &str = "SELECT id, name, enabled, operations, input_price, output_price, cached_input_price,
      request_price, max_output_tokens, context_tokens, created_at_unix_ms,
-     revision, updated_at_unix_ms FROM models";
+     revision, updated_at_unix_ms, description, metadata FROM models";
 
 pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Model>, BuildError> {
     let rows: Vec<ModelRow> =
@@ -61,11 +63,43 @@ pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Model>, BuildError> {
     for row in targets {
         by_model.entry(row.model_id.clone()).or_default().push(row.try_into()?);
     }
-    let with_targets = |row: ModelRow| {
+    let mut aliases = aliases(tx).await?;
+    let whole = |row: ModelRow| {
         let targets = by_model.remove(&row.id).unwrap_or_default();
-        Ok(Model { targets, ..row.try_into()? })
+        let aliases = aliases.remove(&row.id).unwrap_or_default();
+        Ok(Model { targets, aliases, ..row.try_into()? })
     };
-    rows.into_iter().map(with_targets).collect()
+    rows.into_iter().map(whole).collect()
+}
+
+/// By the models' ids, sorted.
+async fn aliases(tx: &mut Tx) -> Result<HashMap<String, Vec<String>>, BuildError> {
+    let rows: Vec<(String, String)> = fetch!(tx.conn(), conn => {
+        sqlx::query_as("SELECT model_id, alias FROM model_aliases").fetch_all(conn)
+    })
+    .map_err(db::Error::from)?;
+    let mut by_model: HashMap<String, Vec<String>> = HashMap::new();
+    for (model_id, alias) in rows {
+        by_model.entry(model_id).or_default().push(alias);
+    }
+    // Not by the database, whose order depends on its language.
+    by_model.values_mut().for_each(|aliases| aliases.sort());
+    Ok(by_model)
+}
+
+async fn put_aliases(tx: &mut Tx, model: &Model) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query("DELETE FROM model_aliases WHERE model_id = $1").bind(&model.id).execute(conn)
+    })?;
+    for alias in &model.aliases {
+        execute!(tx.conn(), conn => {
+            sqlx::query("INSERT INTO model_aliases (alias, model_id) VALUES ($1, $2)")
+                .bind(alias)
+                .bind(&model.id)
+            .execute(conn)
+        })?;
+    }
+    Ok(())
 }
 
 pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(), sqlx::Error> {
@@ -73,14 +107,16 @@ pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(),
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO models (id, name, enabled, operations, input_price, output_price, cached_input_price,
-                 request_price, max_output_tokens, context_tokens, created_at_unix_ms, revision, updated_at_unix_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                 request_price, max_output_tokens, context_tokens, created_at_unix_ms, revision, updated_at_unix_ms,
+                 description, metadata)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, enabled = excluded.enabled,
                  operations = excluded.operations, input_price = excluded.input_price,
                  output_price = excluded.output_price, cached_input_price = excluded.cached_input_price,
                  request_price = excluded.request_price,
                  max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens,
-                 revision = excluded.revision, updated_at_unix_ms = excluded.updated_at_unix_ms",
+                 revision = excluded.revision, updated_at_unix_ms = excluded.updated_at_unix_ms,
+                 description = excluded.description, metadata = excluded.metadata",
         )
         .bind(&model.id)
         .bind(&model.name)
@@ -95,8 +131,11 @@ pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(),
         .bind(unix_ms(model.create_time.as_ref()))
         .bind(signed(revision))
         .bind(unix_ms(model.update_time.as_ref()))
+        .bind(&model.description)
+        .bind(serde_json::json!(model.metadata).to_string())
     .execute(conn)
     })?;
+    put_aliases(tx, model).await?;
     remove_targets(tx, &model.id).await?;
     for (position, target) in (0_i64..).zip(&model.targets) {
         put_target(tx, &model.id, position, target).await?;
@@ -180,6 +219,10 @@ impl TryFrom<ModelRow> for Model {
                 request_nano_usd: row.request_price,
             }),
             targets: Vec::new(),
+            aliases: Vec::new(),
+            description: row.description,
+            metadata: serde_json::from_str(&row.metadata)
+                .map_err(|cause| BuildError::Corrupt(format!("a model's metadata: {cause}")))?,
             max_output_tokens: unsigned(row.max_output_tokens)?,
             context_tokens: unsigned(row.context_tokens)?,
             create_time: Some(timestamp(row.created_at_unix_ms)),

@@ -1,6 +1,6 @@
 use headgate_proto::catalog::v1::{
-    DeleteModelRequest, GetModelRequest, GetTenantModelsRequest, ListModelsRequest, SetTenantModelsRequest,
-    SetTenantModelsResponse, UpdateModelRequest,
+    DeleteModelRequest, GetModelRequest, GetTenantModelsRequest, ListModelsRequest, PatchModelRequest,
+    SetTenantModelsRequest, SetTenantModelsResponse, UpdateModelRequest,
 };
 
 use super::*;
@@ -10,6 +10,9 @@ on_both_engines!(
     an_update_keeps_ids_of_targets_that_stay,
     bad_models_are_refused_and_change_nothing,
     models_are_listed_by_name,
+    models_have_other_names_that_are_nobody_elses,
+    models_are_found_by_what_they_say,
+    a_patch_changes_what_is_set_and_nothing_else,
     a_restriction_lists_names_until_it_is_lifted,
 );
 
@@ -19,6 +22,9 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: Te
     let mut model = chat_model("org/m:1", &[("p", "z"), ("p", "a"), ("p", "k")]);
     model.operations.push(Operation::Embeddings.into());
     model.context_tokens = u32::MAX;
+    model.aliases = vec!["alias/b".into(), "alias-a".into()];
+    model.description = "Ein großes Modell\nfür alles".into();
+    model.metadata = [("tier".to_owned(), "\"gold\"".to_owned())].into();
     model.targets[1].weight = 0;
     model.targets[1].price =
         Some(Price { cached_input_nano_usd_per_1k_tokens: Some(7), ..Default::default() });
@@ -27,6 +33,7 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: Te
     let made = fixture.model(model.clone()).await.unwrap();
     model.id.clone_from(&made.id);
     model.create_time = made.create_time;
+    model.aliases.sort();
     (model.update_time, model.etag) = (made.create_time, made.etag.clone());
     for (given, assigned) in model.targets.iter_mut().zip(&made.targets) {
         assert!(assigned.id.starts_with("target_"));
@@ -102,10 +109,10 @@ async fn models_are_listed_by_name(db: TestDb) {
     for name in ["b", "a", "c"] {
         fixture.model(chat_model(name, &[("p", "x")])).await.unwrap();
     }
-    let request = ListModelsRequest { page_size: 2, page_token: String::new() };
+    let request = ListModelsRequest { page_size: 2, ..Default::default() };
     let page = fixture.models().list_models(request).await.unwrap().into_inner();
     assert_eq!(page.models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    let request = ListModelsRequest { page_size: 2, page_token: page.next_page_token };
+    let request = ListModelsRequest { page_size: 2, page_token: page.next_page_token, ..Default::default() };
     let page = fixture.models().list_models(request).await.unwrap().into_inner();
     assert_eq!((page.models[0].name.as_str(), page.next_page_token.as_str()), ("c", ""));
 }
@@ -132,4 +139,97 @@ async fn a_restriction_lists_names_until_it_is_lifted(db: TestDb) {
     assert_eq!(get().await, (false, vec![]));
     assert_eq!(field(set(false, &["a"]).await.unwrap_err()), (ErrorReason::InvalidRequest, "models".into()));
     assert_eq!(field(set(true, &["a b"]).await.unwrap_err()).1, "models[0]");
+}
+
+async fn models_have_other_names_that_are_nobody_elses(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.provider("p", "").await;
+    let called = |name: &str, aliases: &[&str]| {
+        let aliases = aliases.iter().map(|&alias| alias.to_owned()).collect();
+        Model { aliases, ..chat_model(name, &[("p", "a")]) }
+    };
+    let made = fixture.model(called("m", &["fast", "best", "fast"])).await.unwrap();
+    assert_eq!(made.aliases, ["best", "fast"]);
+    let read = GetModelRequest { name: "fast".into() };
+    assert_eq!(fixture.models().get_model(read).await.unwrap().into_inner().model, Some(made.clone()));
+    let before = fixture.everything();
+    for (model, wanted) in [
+        (called("fast", &[]), (ErrorReason::AlreadyExists, "name")),
+        (called("n", &["m"]), (ErrorReason::AlreadyExists, "aliases")),
+        (called("n", &["best"]), (ErrorReason::AlreadyExists, "aliases")),
+        (called("n", &["n"]), (ErrorReason::InvalidRequest, "model.aliases")),
+        (called("n", &["a b"]), (ErrorReason::InvalidRequest, "model.aliases[0]")),
+    ] {
+        let refusal = fixture.model(model).await.unwrap_err();
+        assert_eq!(field(refusal), (wanted.0, wanted.1.into()));
+    }
+    assert_eq!(fixture.everything(), before);
+
+    // A name that is given up is free at once, and what is gone has no other names.
+    let model = Some(Model { aliases: vec!["best".into()], ..made });
+    fixture.models().update_model(UpdateModelRequest { model, etag: String::new() }).await.unwrap();
+    fixture.model(called("fast", &[])).await.unwrap();
+    fixture
+        .models()
+        .delete_model(DeleteModelRequest { name: "m".into(), etag: String::new() })
+        .await
+        .unwrap();
+    fixture.model(called("best", &[])).await.unwrap();
+}
+
+async fn models_are_found_by_what_they_say(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.provider("p", "").await;
+    let chat = |name: &str| chat_model(name, &[("p", "a")]);
+    fixture.model(Model { description: "For CODE and more".into(), ..chat("a") }).await.unwrap();
+    fixture.model(Model { aliases: vec!["coder".into()], ..chat("b") }).await.unwrap();
+    fixture.model(chat("encoder")).await.unwrap();
+    fixture.model(chat("other")).await.unwrap();
+    let find = async |query: &str| {
+        let request = ListModelsRequest { query: query.into(), ..Default::default() };
+        let found = fixture.models().list_models(request).await?.into_inner();
+        Ok::<_, Status>(found.models.into_iter().map(|model| model.name).collect::<Vec<_>>())
+    };
+    assert_eq!(find("Code").await.unwrap(), ["a", "b", "encoder"]);
+    assert!(find("none").await.unwrap().is_empty());
+    assert_eq!(field(find(&"x".repeat(129)).await.unwrap_err()).1, "query");
+}
+
+async fn a_patch_changes_what_is_set_and_nothing_else(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.provider("p", "").await;
+    let metadata = [("keep", "1"), ("drop", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let model = Model { metadata: metadata.into(), ..chat_model("m", &[("p", "a")]) };
+    let made = fixture.model(model).await.unwrap();
+    let patch = async |request: PatchModelRequest| {
+        let request = PatchModelRequest { name: "m".into(), ..request };
+        fixture.models().patch_model(request).await.map(|answer| answer.into_inner().model.unwrap())
+    };
+    assert_eq!(patch(PatchModelRequest::default()).await.unwrap(), made);
+    let facts = [("drop", ""), ("new", "3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let request = PatchModelRequest {
+        enabled: Some(false),
+        description: Some("said".into()),
+        metadata: facts.into(),
+        etag: made.etag.clone(),
+        ..Default::default()
+    };
+    let patched = patch(request.clone()).await.unwrap();
+    let kept = [("keep", "1"), ("new", "3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let Model { etag, update_time, .. } = patched.clone();
+    let (description, metadata) = ("said".to_owned(), kept.into());
+    assert_eq!(patched, Model { enabled: false, description, metadata, etag, update_time, ..made });
+
+    let refusal = failure(patch(request).await.unwrap_err());
+    assert_eq!((refusal.reason, &refusal.metadata["etag"]), (ErrorReason::Conflict, &patched.etag));
+    let price = Some(Price { input_nano_usd_per_1k_tokens: -1, ..Default::default() });
+    for (request, wanted) in [
+        (PatchModelRequest { price, ..Default::default() }, "price"),
+        (PatchModelRequest { max_output_tokens: Some(0), ..Default::default() }, "max_output_tokens"),
+        (PatchModelRequest { description: Some("x".repeat(2049)), ..Default::default() }, "description"),
+    ] {
+        let refusal = patch(request).await.unwrap_err();
+        assert_eq!(field(refusal), (ErrorReason::InvalidRequest, wanted.into()));
+    }
+    assert_eq!(fixture.everything().models, [patched]);
 }

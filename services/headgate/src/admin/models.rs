@@ -129,7 +129,7 @@ async fn list(models: &ModelServiceClient<Link>) -> Result<Shown, TaskError> {
     let page = |page_token| {
         let mut models = models.clone();
         async move {
-            let request = ListModelsRequest { page_size: PAGE, page_token };
+            let request = ListModelsRequest { page_size: PAGE, page_token, ..Default::default() };
             let page = models.list_models(request).await?.into_inner();
             Ok((page.models, page.next_page_token))
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_proto::catalog::v1::WatchCatalogResponse;
-use headgate_proto::inference::v1::InferenceServiceStub;
+use headgate_proto::inference::v1::{ChatRequest, InferenceServiceStub};
 
 use super::ask::{question, request};
 use super::peers::catalog;
@@ -107,4 +107,24 @@ async fn a_target_whose_provider_is_unwell_is_tried_when_no_other_is_left() {
     assert_eq!(ask(&world).await, (vec![second(), first()], None));
     say(true);
     assert_eq!(ask(&world).await, (vec![first()], None));
+}
+
+#[tokio::test]
+async fn a_model_is_asked_for_by_its_other_names_and_recorded_by_its_own() {
+    let mut world = World::new().await;
+    let router = InferenceServiceStub::new(world.router.conn());
+    let by = |name: &str| request(ChatRequest { model: name.into(), ..question() });
+    let say = |aliases: &[&str]| {
+        let mut model = catalog().models.remove(0);
+        model.aliases = aliases.iter().map(|&alias| alias.to_owned()).collect();
+        let (revision, models) = (catalog().revision + 1, vec![model]);
+        world.router.0.models.apply(WatchCatalogResponse { revision, models, ..Default::default() });
+    };
+    say(&["fast", "best"]);
+    router.chat(by("fast")).await.unwrap();
+    say(&["best"]);
+    let refusal = Failure::from_status(&router.chat(by("fast")).await.unwrap_err());
+    assert_eq!(refusal.reason, ErrorReason::ModelNotFound);
+    assert_eq!(world.router.0.models.current().entries().count(), 1, "a name more is no model more");
+    assert_eq!(world.record().await.model, "m");
 }
