@@ -14,7 +14,7 @@ use headgate_tests::wait::eventually;
 use serde_json::{Value, json};
 use tonic::Code;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_target_that_was_told_to_wait_shows_in_the_status_of_models_and_in_the_full_health() {

@@ -22,7 +22,7 @@ use serde_json::json;
 use tonic::Status;
 
 /// How long a change may take to be heard of, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 async fn keys(headgate: &Headgate) -> ApiKeyServiceClient<Authorized> {
     ApiKeyServiceClient::new(headgate.operator("auth").await)

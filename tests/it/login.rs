@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// How long a change may take to be heard of on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct horse battery";
 /// A call of each service that people call.
 const CALLS: [&str; 5] = [

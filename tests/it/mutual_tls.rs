@@ -26,12 +26,22 @@ async fn split(proof: Proof, upstream: &Upstream) -> Headgate {
     Headgate::start_knowing(proof, Topology::Split, &Setup::with_model("m", upstream)).await
 }
 
-/// Every internal method, with where it is served.
+/// Every internal method that answers routers and edges, with where it is served.
 fn internal(headgate: &Headgate) -> Vec<(SocketAddr, Method)> {
+    // Every service follows access, so that tells no two apart.
+    among_internal(headgate, |method| {
+        method.service != "headgate.auth.v1.AccessWatchService" && !is_probe(method)
+    })
+}
+
+/// Answers the catalog alone.
+fn is_probe(method: &Method) -> bool {
+    method.path.ends_with("/Probe")
+}
+
+fn among_internal(headgate: &Headgate, wanted: fn(&Method) -> bool) -> Vec<(SocketAddr, Method)> {
     let area = |service: &str| service.split('.').nth(1).map(str::to_owned).unwrap();
-    let inner = methods().into_iter().filter(|method| INTERNAL.contains(&&*method.service));
-    // Every service follows that, so it tells no two apart.
-    let inner = inner.filter(|method| method.service != "headgate.auth.v1.AccessWatchService");
+    let inner = methods().into_iter().filter(|method| INTERNAL.contains(&&*method.service) && wanted(method));
     inner.map(|method| (headgate.node(&area(&method.service)).grpc(), method)).collect()
 }
 
@@ -55,8 +65,17 @@ async fn met(
     certificate: Option<&Certificate>,
     metadata: &[(&'static str, &str)],
 ) -> Vec<Met> {
+    met_at(internal(headgate), authority, certificate, metadata).await
+}
+
+async fn met_at(
+    methods: Vec<(SocketAddr, Method)>,
+    authority: &Authority,
+    certificate: Option<&Certificate>,
+    metadata: &[(&'static str, &str)],
+) -> Vec<Met> {
     let mut met = Vec::new();
-    for (address, method) in internal(headgate) {
+    for (address, method) in methods {
         let answer = match authority.connect(address, certificate).await {
             Ok(channel) => answer(channel, &method, metadata).await,
             Err(cause) => Err(Status::from_error(Box::new(cause))),
@@ -104,6 +123,7 @@ async fn certificates_alone_carry_every_call_and_tell_who_may_call_what() {
     let upstream = Upstream::start().await;
     let (ours, theirs) = (Authority::new(), Authority::new());
     let (router, usage) = (ours.sign(&["router.example", "edge"]), ours.sign(&["usage"]));
+    let catalog = ours.sign(&["catalog"]);
     let (nameless, foreign) = (ours.sign(&[]), theirs.sign(&["router", "edge"]));
     let headgate = split(Proof::Certificates(ours), &upstream).await;
     works(&headgate, &upstream).await;
@@ -115,6 +135,9 @@ async fn certificates_alone_carry_every_call_and_tell_who_may_call_what() {
     assert_eq!(met(&headgate, ours, Some(&usage), &[]).await, [Met::Forbidden]);
     assert_eq!(met(&headgate, ours, Some(&nameless), &[]).await, [Met::Forbidden]);
     assert_eq!(met(&headgate, ours, Some(&router), &[]).await, [Met::Answered]);
+    let probe = || among_internal(&headgate, is_probe);
+    assert_eq!(met_at(probe(), ours, Some(&router), &[]).await, [Met::Forbidden]);
+    assert_eq!(met_at(probe(), ours, Some(&catalog), &[]).await, [Met::Answered]);
     for service in SERVICES {
         let address = headgate.node(service).grpc();
         let plain = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();

@@ -42,7 +42,7 @@ pub(crate) const SERVICES: [&str; 7] = ["auth", "catalog", "budget", "usage", "r
 
 pub(crate) struct Method {
     pub(crate) service: String,
-    path: String,
+    pub(crate) path: String,
 }
 
 /// Every method of the contract.

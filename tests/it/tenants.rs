@@ -12,7 +12,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// How long a change may take to be heard of, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn admin(headgate: &Headgate) -> Client {
     headgate.anonymous().with_key(&headgate.operator_token())
