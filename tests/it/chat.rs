@@ -276,8 +276,8 @@ async fn a_silent_target_is_followed_by_the_next_and_504_comes_after_the_last() 
 #[tokio::test]
 async fn a_refused_connection_is_502_after_the_other_targets() {
     let setup = Setup::new()
-        .provider("one", &refusing_url().await)
-        .provider("two", &refusing_url().await)
+        .provider("one", &refusing_url())
+        .provider("two", &refusing_url())
         .model("m", &["one", "two"]);
     let headgate = Headgate::start(&setup).await;
     let reply = headgate.client().chat(&prompts::chat("m")).await.expect(502);

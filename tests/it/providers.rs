@@ -64,7 +64,7 @@ async fn probes_tell_apart_what_they_find_and_quote_no_secret() {
         .provider("refusing-key", &refusing_key.url())
         .provider("nothing-there", &nothing_there.url())
         .provider("hanging", &hanging.url())
-        .provider("refusing", &refusing_url().await)
+        .provider("refusing", &refusing_url())
         .seed("providers", json!({"id": "echo", "name": "echo", "kind": "echo"}))
         .section("catalog", &json!({"probe_timeout_ms": 1000}));
     let mut headgate = Headgate::start(&setup).await;

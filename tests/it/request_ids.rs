@@ -82,8 +82,8 @@ impl World {
         upstream.script("left-early", Behaviour::HangBeforeHead);
         upstream.script("open", Answer::default().ending(End::DoneThenOpen));
         let mut setup = Setup::with_model("whole", &upstream)
-            .provider("down-1", &refusing_url().await)
-            .provider("down-2", &refusing_url().await)
+            .provider("down-1", &refusing_url())
+            .provider("down-2", &refusing_url())
             .model("down", &["down-1", "down-2"])
             .limits(json!({"key_id": "key_globex", "requests_per_minute": 1}))
             .section("log", &json!({"filter": "trace"}))

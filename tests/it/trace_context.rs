@@ -74,7 +74,7 @@ fn chat_over_grpc(parent: &str) -> Request<ChatRequest> {
 async fn a_trace_goes_through_every_process_to_the_upstream() {
     let upstream = Upstream::start().await;
     let setup = Setup::with_model("m", &upstream)
-        .provider("down", &refusing_url().await)
+        .provider("down", &refusing_url())
         .model("down", &["down"])
         .section("log", &json!({"filter": "trace"}));
     let headgate = Headgate::start_on(Topology::Split, &setup).await;

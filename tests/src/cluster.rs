@@ -14,6 +14,7 @@ use crate::http::Client;
 use crate::node::{Invocation, config_file, data_dir};
 pub use crate::node::{Node, run_to_end, run_to_end_with};
 use crate::operator::{Authorized, authorized, bearing};
+use crate::ports::free_address;
 use crate::setup::{KEY, Setup};
 use crate::topology::Topology;
 
@@ -252,7 +253,9 @@ impl Headgate {
         let position = self.position(services[0]);
         let known = self.nodes.get(position).map(Node::grpc);
         let promised = self.promised.filter(|(of, _)| *of == position).map(|(_, address)| address);
-        if let (Some(_), Some(address)) = (&self.engines, known.or(promised)) {
+        // Others know it by its address, so it must find that free when it is started again.
+        if self.engines.is_some() {
+            let address = known.or(promised).unwrap_or_else(free_address);
             setup = setup.section("grpc", &json!({"listen": address}));
         }
         fs::write(config_file(&folder), setup.render(&data_dir(&folder))).unwrap();
@@ -491,12 +494,6 @@ impl Headgate {
         let replicas = self.replicas.iter().map(|(_, node)| node);
         self.nodes.iter().chain(replicas).map(Node::logs).collect()
     }
-}
-
-/// Where nobody listens yet.
-fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it has an address")
 }
 
 fn new_folder() -> TempDir {

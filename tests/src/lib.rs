@@ -14,6 +14,7 @@ pub mod image;
 pub mod llama;
 pub mod node;
 pub mod operator;
+mod ports;
 pub mod prompts;
 pub mod repo;
 pub mod servers;

@@ -1,7 +1,6 @@
 //! A server's process: started, ended in every way a test wants, and started again.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -115,12 +114,6 @@ pub(super) fn program(name: &str, folders: &[&str]) -> PathBuf {
 
 /// Where Debian's programs lie.
 pub(super) const BIN: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/usr/sbin"];
-
-/// A port nobody listens on.
-pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
 
 /// A folder that goes away with its handle.
 pub(super) fn folder(prefix: &str) -> tempfile::TempDir {

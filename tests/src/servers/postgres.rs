@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, folder, free_port, run};
+use super::daemon::{Daemon, folder, run};
+use crate::ports::free_port;
 
 const VERSIONS: &str = "/usr/lib/postgresql";
 const USER: &str = "headgate";

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::daemon::{BIN, Daemon, folder, free_port, program, run};
+use super::daemon::{BIN, Daemon, folder, program, run};
+use crate::ports::free_port;
 use crate::wait::eventually;
 
 /// How long three nodes may take to agree.

@@ -11,9 +11,13 @@ const TAKEN: Duration = Duration::from_millis(200);
 const MAX_QUEUE: usize = 64;
 
 /// A URL where nobody listens: connections are refused.
-pub async fn refusing_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    url(listener.local_addr().unwrap())
+pub fn refusing_url() -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = socket.local_addr().unwrap();
+    // Its port is nobody else's as long as this process runs, and without `listen` the kernel refuses.
+    std::mem::forget(socket);
+    url(address)
 }
 
 /// A place where connections are neither taken nor refused, as behind a firewall: a listener whose queue is full.
