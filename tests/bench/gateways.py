@@ -81,6 +81,8 @@ def headgate_config(mock, edge, grpc, ops, data_dir):
         "grpc": {"listen": f"127.0.0.1:{grpc}"},
         "ops": {"listen": f"127.0.0.1:{ops}"},
         "shutdown": {"drain_ms": 0, "grace_ms": 5000},
+        # The mock upstream counts what is asked of it, which shall be what the load asked.
+        "catalog": {"probe_interval_ms": 0},
         "bootstrap": {
             "tenants": [{"id": "bench", "name": "Bench"}],
             "api_keys": [{"tenant_id": "bench", "name": "bench", "key": KEY}],
