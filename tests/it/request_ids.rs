@@ -29,7 +29,7 @@ const SOON: Duration = Duration::from_secs(20);
 const ID: &str = "x-request-id";
 
 /// Where our lines come from that are for no request: the process, its listeners, connections and watches.
-const BACKGROUND: [&str; 9] = [
+const BACKGROUND: [&str; 10] = [
     "headgate::serve",
     "headgate_edge::serve",
     "headgate_kit::conn::remote",
@@ -38,7 +38,8 @@ const BACKGROUND: [&str; 9] = [
     "headgate_kit::nats::puller",
     "headgate_kit::nats::stream",
     "headgate_kit::server",
-    "headgate_router::follow",
+    "headgate_kit::follow",
+    "headgate_router::uses",
 ];
 
 const ENDED: (&str, &str) = ("headgate_router::lease", "request ended");
