@@ -82,8 +82,8 @@ impl Edge {
     /// # Errors
     /// When the contract says something of HTTP that cannot be followed.
     pub fn new(config: Config, deps: Deps) -> Result<Self, ContractError> {
-        let contract = DescriptorPool::decode(headgate_proto::FILE_DESCRIPTOR_SET);
-        Self::of(&contract.map_err(|cause| ContractError(cause.to_string()))?, config, deps)
+        let contract = headgate_proto::descriptors();
+        Self::of(contract.map_err(|cause| ContractError(cause.to_string()))?, config, deps)
     }
 
     /// The same for any contract.

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use headgate_proto::FILE_DESCRIPTOR_SET;
 use headgate_proto::common::v1::{Access, Audience, Role};
-use prost_reflect::{DescriptorPool, ExtensionDescriptor, MethodDescriptor};
+use prost_reflect::{ExtensionDescriptor, MethodDescriptor};
 
 const EXTENSION: &str = "headgate.common.v1.access";
 
@@ -44,7 +43,7 @@ pub(crate) fn of_request(full_name: &str) -> Option<&'static Method> {
 
 impl Rights {
     fn read() -> Option<Self> {
-        let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).ok()?;
+        let pool = headgate_proto::descriptors().ok()?;
         let extension = pool.get_extension_by_name(EXTENSION)?;
         let methods: Vec<_> = pool
             .services()

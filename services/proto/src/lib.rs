@@ -6,6 +6,10 @@
 
 pub mod direct;
 
+use std::sync::LazyLock;
+
+use prost_reflect::{DescriptorError, DescriptorPool};
+
 /// Generated code is documented in the protos it comes from.
 macro_rules! area {
     ($area:ident) => {
@@ -40,6 +44,17 @@ include!(concat!(env!("OUT_DIR"), "/redacted_debug.rs"));
 
 /// Every proto file of the contract and what they import, encoded as `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+
+static DESCRIPTORS: LazyLock<Result<DescriptorPool, DescriptorError>> =
+    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET));
+
+/// The contract for those who look things up in it. Read once for the whole process: it is megabytes, with its comments.
+///
+/// # Errors
+/// When [`FILE_DESCRIPTOR_SET`] is no contract, which is a fault of the build.
+pub fn descriptors() -> Result<&'static DescriptorPool, &'static DescriptorError> {
+    DESCRIPTORS.as_ref()
+}
 
 #[cfg(test)]
 mod tests {

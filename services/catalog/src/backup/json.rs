@@ -1,10 +1,7 @@
 //! A backup as text: the contract's own JSON, with the contract's names.
 
-use headgate_proto::FILE_DESCRIPTOR_SET;
 use headgate_proto::catalog::v1::Backup;
-use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
-};
+use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 
 const MESSAGE: &str = "headgate.catalog.v1.Backup";
 
@@ -45,7 +42,7 @@ pub fn write(backup: &Backup) -> Result<String, BackupError> {
 }
 
 fn descriptor() -> Result<MessageDescriptor, BackupError> {
-    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).map_err(contract)?;
+    let pool = headgate_proto::descriptors().map_err(contract)?;
     pool.get_message_by_name(MESSAGE).ok_or_else(|| contract(MESSAGE))
 }
 

@@ -1,17 +1,11 @@
 //! What a task came to: JSON as REST has it, or a table for people.
 
-use std::sync::LazyLock;
-
 use comfy_table::{ContentArrangement, Table, presets};
-use headgate_proto::FILE_DESCRIPTOR_SET;
 use prost::{Message, Name};
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::Value;
 
 use super::TaskError;
-
-static POOL: LazyLock<Option<DescriptorPool>> =
-    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).ok());
 
 /// A column of a table.
 pub(super) struct Column {
@@ -106,7 +100,8 @@ fn word(value: &Value) -> String {
 
 /// A message as REST has it: names of the contract, 64-bit integers as text, and what is unset where it has a default.
 fn json_of<M: Message + Name>(message: &M) -> Result<Value, TaskError> {
-    let descriptor = POOL.as_ref().and_then(|pool| pool.get_message_by_name(&M::full_name()));
+    let contract = headgate_proto::descriptors().map_err(|_| TaskError::Incomplete)?;
+    let descriptor = contract.get_message_by_name(&M::full_name());
     let mut dynamic = DynamicMessage::new(descriptor.ok_or(TaskError::Incomplete)?);
     dynamic.transcode_from(message).map_err(|_| TaskError::Incomplete)?;
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
