@@ -10,6 +10,7 @@ use headgate_tests::prompts;
 use headgate_tests::setup::{OTHER_KEY, Setup, TENANT};
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
+use http::Method;
 use serde_json::json;
 
 /// How long a change of the catalog may take to reach the router of a busy machine.
@@ -65,6 +66,30 @@ async fn an_allowlist_hides_models_from_its_tenant_alone() {
 
     allow(false, &[]).await;
     let _ = chat_until(&headgate.client(), "a", 200).await;
+}
+
+#[tokio::test]
+async fn the_default_model_answers_by_the_name_default_and_is_booked_as_itself() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("org/m", &upstream)).await;
+    let (client, admin) = (headgate.client(), headgate.anonymous().with_key(&headgate.operator_token()));
+    admin.get("/admin/models/default").await.expect(404);
+    client.chat(&prompts::chat("default")).await.expect(404);
+    let body = json!({"model": "org/m"});
+    let set = admin.send_json(Method::PUT, "/admin/models/default", &body).await.expect(200).json();
+    assert_eq!(admin.get("/admin/model-catalog/default").await.expect(200).json(), set);
+    assert_eq!(set["default_model"]["model"], "org/m");
+    let _ = chat_until(&client, "default", 200).await;
+    assert_eq!(headgate.only_row().await.model, "org/m");
+    assert_eq!(upstream.journal().len(), 1);
+    assert_eq!(client.get("/v1/models/default").await.expect(200).json()["id"], "org/m");
+    assert_eq!(names(&client).await, ["org/m"], "it is no model more");
+
+    admin.send_json(Method::DELETE, "/admin/models/org/m", &json!(null)).await.expect(409);
+    admin.send_json(Method::PUT, "/admin/models/default", &json!({"model": "none"})).await.expect(400);
+    admin.send_json(Method::DELETE, "/admin/models/default?etag=0", &json!(null)).await.expect(409);
+    admin.send_json(Method::DELETE, "/admin/models/default", &json!(null)).await.expect(200);
+    let _ = chat_until(&client, "default", 404).await;
 }
 
 #[tokio::test]

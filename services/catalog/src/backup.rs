@@ -40,6 +40,7 @@ impl Backups {
             providers: all.providers,
             models: all.models,
             tenant_models: all.tenant_models,
+            default_model: all.default_model,
         }
     }
 

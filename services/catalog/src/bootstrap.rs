@@ -26,6 +26,8 @@ pub struct Bootstrap {
     pub models: Vec<BootstrapModel>,
     /// The only models that a tenant may use, by the tenant's id. Tenants that do not stand here are left as they are.
     pub tenant_models: BTreeMap<String, Vec<String>>,
+    /// The name of the model that requests get which ask for `default`. Unset leaves what there is.
+    pub default_model: Option<String>,
 }
 
 /// A provider that shall exist. It is made enabled; an existing one stays as enabled as it is.

@@ -1,7 +1,9 @@
 //! What a change consists of: the same facts are written, taken into memory and published.
 
 use headgate_proto::adapter::v1::SealedSecret;
-use headgate_proto::catalog::v1::{self as proto, Model, ProviderRecord, TenantModels, WatchCatalogResponse};
+use headgate_proto::catalog::v1::{
+    self as proto, DefaultModel, Model, ProviderRecord, TenantModels, WatchCatalogResponse,
+};
 
 use crate::health::Health;
 
@@ -50,6 +52,8 @@ pub(crate) struct Change {
     pub tenant_models: Vec<TenantModels>,
     pub removed_provider_ids: Vec<String>,
     pub removed_model_ids: Vec<String>,
+    /// Without an id: there is none any more.
+    pub default_model: Option<DefaultModel>,
     /// How providers are, by their ids. By itself it makes no revision.
     pub health: Vec<(String, Health)>,
 }
@@ -82,6 +86,7 @@ impl Change {
             tenant_models: self.tenant_models.clone(),
             removed_provider_ids: self.removed_provider_ids.clone(),
             removed_model_ids: self.removed_model_ids.clone(),
+            default_model: self.default_model.clone(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod bootstrap;
 mod change;
 mod config;
 mod credential;
+mod default_model;
 mod health;
 mod metrics;
 mod plan;
@@ -46,6 +47,7 @@ use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::catalog::v1::backup_service_server::BackupServiceServer;
 use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServiceServer;
+use headgate_proto::catalog::v1::default_model_service_server::DefaultModelServiceServer;
 use headgate_proto::catalog::v1::model_service_server::ModelServiceServer;
 use headgate_proto::catalog::v1::provider_health_service_server::ProviderHealthServiceServer;
 use headgate_proto::catalog::v1::provider_service_server::ProviderServiceServer;
@@ -59,7 +61,7 @@ pub use bootstrap::{
 };
 pub use config::Config;
 pub use price::UsdPerMillionTokens;
-pub use rpc::{BackupApi, HealthApi, ModelApi, ProviderApi, WatchApi};
+pub use rpc::{BackupApi, DefaultModelApi, HealthApi, ModelApi, ProviderApi, WatchApi};
 
 use crate::backup::Backups;
 use crate::metrics::Metrics;
@@ -187,6 +189,13 @@ impl Catalog {
     #[must_use]
     pub fn model_service(&self) -> ModelServiceServer<ModelApi> {
         ModelServiceServer::new(ModelApi::new(Arc::clone(&self.registry), self.gate.clone()))
+    }
+
+    /// Serves the default model to super admins.
+    #[must_use]
+    pub fn default_model_service(&self) -> DefaultModelServiceServer<DefaultModelApi> {
+        let api = DefaultModelApi::new(Arc::clone(&self.registry), self.gate.clone());
+        DefaultModelServiceServer::new(api)
     }
 
     /// Serves the watch to peer services.

@@ -6,6 +6,7 @@ use headgate_kit::{Failure, ids};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Provider as ShownProvider, TenantModels};
 
 use crate::change::{Change, Provider, Stamp, timestamp};
+use crate::default_model;
 use crate::state::State;
 
 /// That there is no such thing.
@@ -13,7 +14,7 @@ pub(crate) fn no_such(kind: &str) -> Failure {
     Failure::no_such(kind)
 }
 
-fn taken(kind: &str, field: &str) -> Failure {
+pub(crate) fn taken(kind: &str, field: &str) -> Failure {
     let message = format!("a {kind} with this {field} exists");
     Failure::new(ErrorReason::AlreadyExists, message).with("field", field)
 }
@@ -112,6 +113,7 @@ pub(crate) fn put_model(state: &State, mut model: Model, stamp: &Stamp) -> Resul
     if model.aliases.iter().any(belongs) {
         return Err(taken("model", "aliases"));
     }
+    default_model::check_name(state, &model)?;
     if let Some(old) = state.model(&model.id) {
         model.etag.clone_from(&old.etag);
         model.update_time = old.update_time;
@@ -128,6 +130,9 @@ pub(crate) fn put_model(state: &State, mut model: Model, stamp: &Stamp) -> Resul
 pub(crate) fn delete_model(state: &State, name: &str, etag: &str) -> Result<Change, Failure> {
     let model = state.model_named(name).ok_or_else(|| no_such("model"))?;
     check_etag(etag, &model.etag)?;
+    if state.default_model().is_some_and(|default| default.model_id == model.id) {
+        return Err(Failure::new(ErrorReason::Conflict, "it is the default model"));
+    }
     Ok(Change { removed_model_ids: vec![model.id.clone()], ..Change::default() })
 }
 

@@ -1,12 +1,14 @@
 //! The gRPC services: they only translate.
 
 mod backup;
+mod default_model;
 mod health;
 mod models;
 mod providers;
 mod watch;
 
 pub use backup::BackupApi;
+pub use default_model::DefaultModelApi;
 pub use health::HealthApi;
 pub use models::ModelApi;
 pub use providers::ProviderApi;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use headgate_proto::catalog::v1::{Model, TenantModels, WatchCatalogResponse};
+use headgate_proto::catalog::v1::{DefaultModel, Model, TenantModels, WatchCatalogResponse};
 
 use crate::change::{Change, Provider};
 use crate::health::Health;
@@ -25,6 +25,8 @@ pub(crate) struct State {
     /// The names of models by their aliases.
     aliases: HashMap<String, String>,
     allowlists: BTreeMap<String, Vec<String>>,
+    /// Its name may be another by now.
+    default_model: Option<DefaultModel>,
 }
 
 impl State {
@@ -83,6 +85,13 @@ impl State {
         }
     }
 
+    /// The model that `default` stands for, by its present name.
+    pub(crate) fn default_model(&self) -> Option<DefaultModel> {
+        let default = self.default_model.clone()?;
+        let model = self.model_names.get(&default.model_id)?.clone();
+        Some(DefaultModel { model, ..default })
+    }
+
     /// Everything there is, as the watch tells it.
     pub(crate) fn snapshot(&self) -> WatchCatalogResponse {
         WatchCatalogResponse {
@@ -91,6 +100,7 @@ impl State {
             providers: self.providers.values().map(Provider::to_record).collect(),
             models: self.models.values().cloned().collect(),
             tenant_models: self.allowlists.keys().map(|tenant| self.tenant_models(tenant)).collect(),
+            default_model: self.default_model(),
             ..Default::default()
         }
     }
@@ -128,6 +138,9 @@ impl State {
             } else {
                 self.allowlists.remove(&list.tenant_id);
             }
+        }
+        if let Some(default) = &change.default_model {
+            self.default_model = Some(default.clone()).filter(|default| !default.model_id.is_empty());
         }
         let turned = change.health.iter().filter(|(id, health)| self.set_health(id, health));
         turned.map(|(id, _)| id.clone()).collect()

@@ -1,5 +1,6 @@
 //! The catalog on disk.
 
+mod default_model;
 mod health;
 mod models;
 mod providers;
@@ -148,6 +149,9 @@ impl Writing {
         for list in &change.tenant_models {
             tenant_models::put(tx, list).await?;
         }
+        if let Some(default) = &change.default_model {
+            default_model::put(tx, default, revisions.catalog).await?;
+        }
         for (provider_id, health) in &change.health {
             health::put(tx, provider_id, health).await?;
         }
@@ -186,6 +190,7 @@ async fn everything(tx: &mut Tx, revisions: Revisions) -> Result<State, BuildErr
         providers: providers::load(tx).await?,
         models: models::load(tx).await?,
         tenant_models: tenant_models::load(tx).await?,
+        default_model: default_model::load(tx).await?,
         health: health::load(tx).await?,
         ..Change::default()
     };

@@ -2,6 +2,7 @@
 
 mod backups;
 mod bootstrap;
+mod default_models;
 mod etags;
 mod health;
 mod models;
@@ -18,6 +19,7 @@ use headgate_kit::identity::testing::{Operator, as_operator};
 use headgate_kit::on_both_engines;
 use headgate_proto::adapter::v1::ProviderKind;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
+use headgate_proto::catalog::v1::default_model_service_client::DefaultModelServiceClient;
 use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
 use headgate_proto::catalog::v1::provider_health_service_client::ProviderHealthServiceClient;
 use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
@@ -78,6 +80,11 @@ impl Fixture {
 
     fn models(&self) -> ModelServiceClient<Operator> {
         ModelServiceClient::new(as_operator(local(self.catalog.model_service()), "operator-token"))
+    }
+
+    fn default_models(&self) -> DefaultModelServiceClient<Operator> {
+        let conn = local(self.catalog.default_model_service());
+        DefaultModelServiceClient::new(as_operator(conn, "operator-token"))
     }
 
     fn peers(&self) -> CatalogWatchServiceClient<Conn> {

@@ -91,6 +91,7 @@ pub(crate) struct Bootstrap {
     pub(crate) providers: Vec<headgate_catalog::BootstrapProvider>,
     pub(crate) models: Vec<headgate_catalog::BootstrapModel>,
     pub(crate) tenant_models: BTreeMap<String, Vec<String>>,
+    pub(crate) default_model: Option<String>,
     pub(crate) limits: Vec<headgate_budget::bootstrap::LimitsEntry>,
     pub(crate) budgets: Vec<headgate_budget::bootstrap::BudgetEntry>,
 }
@@ -331,6 +332,7 @@ impl Bootstrap {
             providers: self.providers.clone(),
             models: self.models.clone(),
             tenant_models: self.tenant_models.clone(),
+            default_model: self.default_model.clone(),
         }
     }
 
@@ -348,6 +350,7 @@ impl Bootstrap {
             && self.providers.is_empty()
             && self.models.is_empty()
             && self.tenant_models.is_empty()
+            && self.default_model.is_none()
             && self.limits.is_empty()
             && self.budgets.is_empty()
     }

@@ -8,12 +8,15 @@ use headgate_kit::error::Failure;
 use headgate_proto::adapter::v1::Target;
 use headgate_proto::auth::v1::KeyRecord;
 use headgate_proto::catalog::v1::{
-    Model, Operation, Price, ProviderRecord, TenantModels, WatchCatalogResponse,
+    DefaultModel, Model, Operation, Price, ProviderRecord, TenantModels, WatchCatalogResponse,
 };
 use headgate_proto::inference::v1::{ModelInfo, ModelStatus};
 use parking_lot::Mutex;
 
 use crate::{error, price};
+
+/// Stands for the model that the catalog says.
+const DEFAULT: &str = "default";
 
 /// What requests are resolved against. Readers never wait.
 #[derive(Default)]
@@ -30,6 +33,7 @@ struct Raw {
     providers: HashMap<String, ProviderRecord>,
     models: HashMap<String, Model>,
     tenant_models: HashMap<String, Arc<HashSet<String>>>,
+    default_model: Option<DefaultModel>,
 }
 
 /// The catalog at one revision.
@@ -71,7 +75,8 @@ impl Models {
             && message.models.is_empty()
             && message.tenant_models.is_empty()
             && message.removed_provider_ids.is_empty()
-            && message.removed_model_ids.is_empty();
+            && message.removed_model_ids.is_empty()
+            && message.default_model.is_none();
         if heartbeat {
             return;
         }
@@ -123,6 +128,7 @@ impl Raw {
                 self.tenant_models.remove(&list.tenant_id);
             }
         }
+        self.default_model = message.default_model.or(self.default_model.take());
     }
 
     fn message(&self) -> WatchCatalogResponse {
@@ -137,6 +143,7 @@ impl Raw {
             providers: self.providers.values().cloned().collect(),
             models: self.models.values().cloned().collect(),
             tenant_models: self.tenant_models.iter().map(list).collect(),
+            default_model: self.default_model.clone(),
             ..WatchCatalogResponse::default()
         }
     }
@@ -160,7 +167,11 @@ impl Raw {
         let aliases = entries.values().flat_map(|entry| {
             entry.model.aliases.iter().map(move |alias| (alias.clone(), Arc::clone(entry)))
         });
-        let by_alias = aliases.collect();
+        let mut by_alias: HashMap<_, _> = aliases.collect();
+        let default = self.default_model.as_ref().and_then(|default| self.models.get(&default.model_id));
+        if let Some(entry) = default.and_then(|model| entries.get(&model.name)) {
+            by_alias.entry(DEFAULT.to_owned()).or_insert_with(|| Arc::clone(entry));
+        }
         Snapshot { ready: true, by_name: entries, by_alias, allowed: self.tenant_models.clone() }
     }
 

@@ -8,6 +8,7 @@ use headgate_kit::{Failure, ids};
 use headgate_proto::catalog::v1::{Backup, Model, ProviderRecord};
 
 use crate::change::{Change, Provider, Stamp};
+use crate::default_model;
 use crate::health::Health;
 use crate::plan::{check_providers, put_model, put_provider, put_tenant_models, with_ids};
 use crate::state::State;
@@ -41,6 +42,10 @@ pub(super) fn plan(
         validate::id(&format!("{at}.tenant_id"), &list.tenant_id)?;
         list.models = validate::model_names(&format!("{at}.models"), &list.models)?;
         change.tenant_models.extend(put_tenant_models(state, list).tenant_models);
+    }
+    if let Some(default) = backup.default_model {
+        let field = "backup.default_model.model";
+        change.default_model = default_model::put(state, &change.models, field, &default.model, stamp)?;
     }
     Ok(change)
 }

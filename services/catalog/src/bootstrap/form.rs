@@ -28,6 +28,7 @@ pub(super) struct Wanted {
     pub providers: Vec<WantedProvider>,
     pub models: Vec<Model>,
     pub tenant_models: Vec<TenantModels>,
+    pub default_model: Option<String>,
 }
 
 impl Bootstrap {
@@ -60,10 +61,14 @@ impl Bootstrap {
 /// What is good of it, and every fault of the whole.
 pub(super) fn check(bootstrap: &Bootstrap) -> (Wanted, Faults) {
     let mut faults = Faults::default();
+    if let Some(name) = &bootstrap.default_model {
+        faults.keep(validate::model_name("bootstrap.default_model", name));
+    }
     let wanted = Wanted {
         providers: providers(&bootstrap.providers, &mut faults),
         models: models(&bootstrap.models, &mut faults),
         tenant_models: tenant_models(bootstrap, &mut faults),
+        default_model: bootstrap.default_model.clone(),
     };
     (wanted, faults)
 }

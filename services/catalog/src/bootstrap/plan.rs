@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use super::form::{Wanted, WantedProvider};
 use crate::change::{Change, Provider, Stamp};
 use crate::credential;
+use crate::default_model;
 use crate::health::Health;
 use crate::plan::{check_providers, put_model, put_provider, put_tenant_models, with_ids};
 use crate::state::State;
@@ -38,6 +39,10 @@ pub(super) fn plan(
     }
     for list in wanted.tenant_models {
         change.tenant_models.extend(put_tenant_models(state, list).tenant_models);
+    }
+    if let Some(name) = wanted.default_model {
+        let field = "bootstrap.default_model";
+        change.default_model = default_model::put(state, &change.models, field, &name, stamp)?;
     }
     Ok(change)
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use headgate_proto::catalog::v1::backup_service_client::BackupServiceClient;
 use headgate_proto::catalog::v1::{
-    Backup, DeleteModelRequest, ExportBackupRequest, GetProviderRequest, RestoreBackupRequest,
-    SetTenantModelsRequest, TestProviderRequest, UpdateProviderRequest,
+    Backup, DeleteDefaultModelRequest, DeleteModelRequest, ExportBackupRequest, GetProviderRequest,
+    RestoreBackupRequest, SetDefaultModelRequest, SetTenantModelsRequest, TestProviderRequest,
+    UpdateProviderRequest,
 };
 use secrecy::ExposeSecret as _;
 
@@ -37,7 +38,7 @@ impl Fixture {
         Ok((restored.providers, restored.models, restored.tenant_models))
     }
 
-    /// Two providers, a model at both, and a restricted tenant.
+    /// Two providers, a model at both that is the default, and a restricted tenant.
     async fn fill(&self) {
         self.provider("p", SECRET).await;
         self.provider("q", "").await;
@@ -45,6 +46,16 @@ impl Fixture {
         let list =
             SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
         self.models().set_tenant_models(list).await.unwrap();
+        let default = SetDefaultModelRequest { model: "m".into(), etag: String::new() };
+        self.default_models().set_default_model(default).await.unwrap();
+    }
+
+    /// Removes the model.
+    async fn delete_model(&self) {
+        let default = DeleteDefaultModelRequest::default();
+        self.default_models().delete_default_model(default).await.unwrap();
+        let delete = DeleteModelRequest { name: "m".into(), etag: String::new() };
+        self.models().delete_model(delete).await.unwrap();
     }
 }
 
@@ -81,11 +92,7 @@ async fn the_file_follows_every_change_and_holds_no_secret(db: TestDb) {
     let tested = fixture.export().await;
     assert_eq!(tested.providers[0].provider.as_ref().unwrap().status, "online");
     on_disk(&file(&db), &tested).await;
-    fixture
-        .models()
-        .delete_model(DeleteModelRequest { name: "m".into(), etag: String::new() })
-        .await
-        .unwrap();
+    fixture.delete_model().await;
     let text = on_disk(&file(&db), &fixture.export().await).await;
     assert!(!text.contains("upstream_model"));
 
@@ -102,6 +109,9 @@ fn essence(mut catalog: WatchCatalogResponse) -> WatchCatalogResponse {
     }
     for model in &mut catalog.models {
         (model.etag, model.update_time) = (String::new(), None);
+    }
+    if let Some(default) = &mut catalog.default_model {
+        (default.etag, default.update_time) = (String::new(), None);
     }
     catalog
 }
@@ -128,11 +138,8 @@ async fn an_unused_database_begins_with_the_backup_on_disk(db: TestDb) {
     assert_eq!(second.everything(), restored, "it is in the database now");
 
     // A database that was used is not empty, even if nothing is in it.
-    let (used, models) = (Fixture::start(&db).await, ["m"]);
-    for name in models {
-        let delete = DeleteModelRequest { name: name.into(), etag: String::new() };
-        used.models().delete_model(delete).await.unwrap();
-    }
+    let used = Fixture::start(&db).await;
+    used.delete_model().await;
     drop(used);
     assert!(Fixture::start(&db).await.everything().models.is_empty());
 }
@@ -142,11 +149,7 @@ async fn a_restore_brings_back_what_was_changed_and_leaves_what_it_does_not_hold
     fixture.fill().await;
     let (backup, before) = (fixture.export().await, fixture.everything());
     fixture.provider("later", "").await;
-    fixture
-        .models()
-        .delete_model(DeleteModelRequest { name: "m".into(), etag: String::new() })
-        .await
-        .unwrap();
+    fixture.delete_model().await;
     let request =
         UpdateProviderRequest { id: "p".into(), api_key: Some(String::new()), ..Default::default() };
     let changed = fixture.providers().update_provider(request).await.unwrap().into_inner().provider.unwrap();
@@ -190,6 +193,10 @@ async fn bad_backups_are_refused_by_field_and_change_nothing(db: TestDb) {
         (
             spoilt(|backup| backup.models[0].targets[1].provider_id = "none".into()),
             "backup.models[0].targets[1].provider_id",
+        ),
+        (
+            spoilt(|backup| backup.default_model.as_mut().unwrap().model = "none".into()),
+            "backup.default_model.model",
         ),
         (spoilt(|backup| backup.models[0].name = "a b".into()), "backup.models[0].name"),
         (spoilt(|backup| backup.tenant_models[0].tenant_id.clear()), "backup.tenant_models[0].tenant_id"),

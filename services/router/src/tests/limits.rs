@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headgate_kit::error::{ErrorReason, Failure};
-use headgate_proto::catalog::v1::WatchCatalogResponse;
+use headgate_proto::catalog::v1::{DefaultModel, TenantModels, WatchCatalogResponse};
 use headgate_proto::inference::v1::{ChatRequest, InferenceServiceStub};
 
 use super::ask::{question, request};
-use super::peers::catalog;
+use super::peers::{catalog, key};
 use super::world::World;
 use crate::Config;
 
@@ -126,5 +126,39 @@ async fn a_model_is_asked_for_by_its_other_names_and_recorded_by_its_own() {
     let refusal = Failure::from_status(&router.chat(by("fast")).await.unwrap_err());
     assert_eq!(refusal.reason, ErrorReason::ModelNotFound);
     assert_eq!(world.router.0.models.current().entries().count(), 1, "a name more is no model more");
+    assert_eq!(world.record().await.model, "m");
+}
+
+#[tokio::test]
+async fn what_asks_for_the_default_gets_the_model_that_it_stands_for() {
+    let mut world = World::new().await;
+    let router = InferenceServiceStub::new(world.router.conn());
+    let ask = async || {
+        let asked = router.chat(request(ChatRequest { model: "default".into(), ..question() })).await;
+        asked.map(drop).map_err(|status| Failure::from_status(&status).reason)
+    };
+    let models = &world.router.0.models;
+    let revision = catalog().revision + 1;
+    let say = |model_id: &str| {
+        let default_model = Some(DefaultModel { model_id: model_id.into(), ..Default::default() });
+        models.apply(WatchCatalogResponse { revision, default_model, ..Default::default() });
+    };
+    assert_eq!(ask().await, Err(ErrorReason::ModelNotFound));
+    say(&catalog().models[0].id);
+    ask().await.unwrap();
+    // What is said of something else leaves it.
+    models.apply(WatchCatalogResponse { revision, models: catalog().models, ..Default::default() });
+    ask().await.unwrap();
+    let tenant_models =
+        vec![TenantModels { tenant_id: key().tenant_id, restricted: true, models: vec!["default".into()] }];
+    models.apply(WatchCatalogResponse { revision, tenant_models, ..Default::default() });
+    assert_eq!(ask().await, Err(ErrorReason::ModelNotFound), "the model itself is not on the list");
+    let kept = models.snapshot();
+    say("");
+    assert_eq!(models.snapshot().default_model.unwrap().model_id, "");
+    models.apply(WatchCatalogResponse { tenant_models: Vec::new(), ..kept });
+    ask().await.unwrap();
+    models.apply(catalog());
+    assert_eq!(ask().await, Err(ErrorReason::ModelNotFound));
     assert_eq!(world.record().await.model, "m");
 }
