@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
 use headgate_proto::catalog::v1::{GetModelRequest, SetTenantModelsRequest, UpdateModelRequest};
+use headgate_proto::record::v1::UsageRecord;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::http::{Client, Reply};
 use headgate_tests::prompts;
@@ -11,7 +12,7 @@ use headgate_tests::setup::{OTHER_KEY, Setup, TENANT};
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How long a change of the catalog may take to reach the router of a busy machine.
 const WATCHED: Duration = Duration::from_secs(20);
@@ -77,7 +78,7 @@ async fn the_default_model_answers_by_the_name_default_and_is_booked_as_itself()
     client.chat(&prompts::chat("default")).await.expect(404);
     let body = json!({"model": "org/m"});
     let set = admin.send_json(Method::PUT, "/admin/models/default", &body).await.expect(200).json();
-    assert_eq!(admin.get("/admin/model-catalog/default").await.expect(200).json(), set);
+    assert_eq!(admin.get("/admin/models/default").await.expect(200).json(), set);
     assert_eq!(set["default_model"]["model"], "org/m");
     let _ = chat_until(&client, "default", 200).await;
     assert_eq!(headgate.only_row().await.model, "org/m");
@@ -127,4 +128,43 @@ async fn a_disabled_model_is_404_and_a_new_price_is_charged_from_then_on() {
     let new = headgate.rows(2).await.remove(0);
     assert_eq!(new.cost_nano_usd - old.cost_nano_usd, 5 * 15_000);
     assert!(new.price_revision > old.price_revision);
+}
+
+/// What the history of a model says that a row was priced by.
+async fn price_of(headgate: &Headgate, row: &UsageRecord) -> Value {
+    let admin = headgate.anonymous().with_key(&headgate.operator_token());
+    let path = format!("/admin/models/{}/prices", row.model);
+    let history = admin.get(&path).await.expect(200).json();
+    let rows = history["prices"].as_array().expect("prices");
+    let revision = |row: &Value| row["revision"].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(rows.is_sorted_by_key(|row| std::cmp::Reverse(revision(row))), "{history}");
+    rows.iter().find(|price| revision(price) <= row.price_revision).expect("a price").clone()
+}
+
+#[tokio::test]
+async fn a_row_stays_as_it_was_priced_and_the_history_says_by_which_price() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("org/m", &upstream)).await;
+    let client = headgate.client();
+    client.chat(&prompts::chat("org/m")).await.expect(200);
+    let old = headgate.only_row().await;
+    let admin = headgate.anonymous().with_key(&headgate.operator_token());
+    let flat = json!({"price": {"request_nano_usd": "40000000"}});
+    admin.send_json(Method::PATCH, "/admin/models/org/m", &flat).await.expect(200);
+    // Nobody says when the router hears of it, so that some requests may still cost what the first did.
+    let rows = eventually(WATCHED, "the new price", || async {
+        client.chat(&prompts::chat("org/m")).await.expect(200);
+        let served = upstream.journal().len();
+        let rows = headgate.rows(served).await;
+        rows.iter().any(|row| row.cost_nano_usd == 40_000_000).then_some(rows)
+    })
+    .await;
+    assert!(rows.contains(&old), "{rows:?}");
+    for row in &rows {
+        let price = price_of(&headgate, row).await;
+        let flat = price["price"]["request_nano_usd"].as_str();
+        assert_eq!(price["is_current"], flat.is_some());
+        let cost = flat.map_or(old.cost_nano_usd, |nano| nano.parse().unwrap());
+        assert_eq!(row.cost_nano_usd, cost, "{row:?}");
+    }
 }

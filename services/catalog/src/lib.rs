@@ -25,6 +25,7 @@ mod health;
 mod metrics;
 mod plan;
 mod price;
+mod price_list;
 mod prober;
 mod probes;
 mod registry;
@@ -48,6 +49,7 @@ use headgate_kit::tasks::Tasks;
 use headgate_proto::catalog::v1::backup_service_server::BackupServiceServer;
 use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServiceServer;
 use headgate_proto::catalog::v1::default_model_service_server::DefaultModelServiceServer;
+use headgate_proto::catalog::v1::model_price_service_server::ModelPriceServiceServer;
 use headgate_proto::catalog::v1::model_service_server::ModelServiceServer;
 use headgate_proto::catalog::v1::provider_health_service_server::ProviderHealthServiceServer;
 use headgate_proto::catalog::v1::provider_service_server::ProviderServiceServer;
@@ -61,7 +63,7 @@ pub use bootstrap::{
 };
 pub use config::Config;
 pub use price::UsdPerMillionTokens;
-pub use rpc::{BackupApi, DefaultModelApi, HealthApi, ModelApi, ProviderApi, WatchApi};
+pub use rpc::{BackupApi, DefaultModelApi, HealthApi, ModelApi, PriceApi, ProviderApi, WatchApi};
 
 use crate::backup::Backups;
 use crate::metrics::Metrics;
@@ -143,6 +145,11 @@ impl Catalog {
         if let Err(failure) = rotate::rotate(&registry).await {
             tracing::warn!(%failure, "credentials cannot be sealed with the present master key");
         }
+        match registry.note_prices().await {
+            Ok(0) => {}
+            Ok(models) => tracing::info!(models, "what models cost is noted in their history"),
+            Err(cause) => tracing::warn!(%cause, "what models cost cannot be noted in their history"),
+        }
         tasks.spawn(backup::keep(backups.clone(), tasks.stopping()));
         let probes = Probes {
             registry: Arc::clone(&registry),
@@ -189,6 +196,12 @@ impl Catalog {
     #[must_use]
     pub fn model_service(&self) -> ModelServiceServer<ModelApi> {
         ModelServiceServer::new(ModelApi::new(Arc::clone(&self.registry), self.gate.clone()))
+    }
+
+    /// Serves the history of prices to super admins.
+    #[must_use]
+    pub fn price_service(&self) -> ModelPriceServiceServer<PriceApi> {
+        ModelPriceServiceServer::new(PriceApi::new(Arc::clone(&self.registry), self.gate.clone()))
     }
 
     /// Serves the default model to super admins.

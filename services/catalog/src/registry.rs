@@ -11,7 +11,7 @@ use headgate_kit::scope::carried;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::watch::Feed;
-use headgate_proto::catalog::v1::WatchCatalogResponse;
+use headgate_proto::catalog::v1::{Model, ModelPrice, WatchCatalogResponse};
 use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Mutex, oneshot, watch};
 use tonic::Status;
@@ -83,6 +83,22 @@ impl Registry {
         self.store.is_turn_to_probe(self.clock.unix_millis(), interval).await
     }
 
+    /// What a model cost before a revision, newest first.
+    pub(crate) async fn prices(
+        &self,
+        model_id: &str,
+        before: Option<u64>,
+        rows: i64,
+    ) -> Result<Vec<ModelPrice>, Failure> {
+        let prices = self.store.prices(model_id, before, rows).await;
+        prices.map_err(|cause| Failure::unavailable("the catalog's store", cause))
+    }
+
+    /// Notes what models cost that is not in their history.
+    pub(crate) async fn note_prices(&self) -> Result<usize, BuildError> {
+        self.store.note_prices().await
+    }
+
     /// To look things up. Not to be held across an await.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
@@ -132,10 +148,17 @@ impl Registry {
         let stamp = Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() };
         let (change, answer) = plan(&self.read(), &stamp)?;
         if !change.is_empty() {
-            let revisions = writing.put(&change).await?;
+            let revisions = writing.put(&change, &self.before(&change)).await?;
             self.publish(&change, revisions);
         }
         Ok(answer)
+    }
+
+    /// The models that a change is about, as they are.
+    fn before(&self, change: &Change) -> Vec<Model> {
+        let state = self.read();
+        let changed = change.models.iter().map(|model| &model.id);
+        changed.chain(&change.removed_model_ids).filter_map(|id| state.model(id).cloned()).collect()
     }
 
     fn publish(&self, change: &Change, revisions: Revisions) {

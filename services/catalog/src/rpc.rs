@@ -4,6 +4,7 @@ mod backup;
 mod default_model;
 mod health;
 mod models;
+mod prices;
 mod providers;
 mod watch;
 
@@ -11,5 +12,6 @@ pub use backup::BackupApi;
 pub use default_model::DefaultModelApi;
 pub use health::HealthApi;
 pub use models::ModelApi;
+pub use prices::PriceApi;
 pub use providers::ProviderApi;
 pub use watch::WatchApi;

@@ -61,6 +61,11 @@ impl State {
         self.models.get(name).or_else(|| self.models.get(self.aliases.get(name)?))
     }
 
+    /// The model that has this name, or else this alias, or else this id.
+    pub(crate) fn model_known_as(&self, what: &str) -> Option<&Model> {
+        self.model_called(what).or_else(|| self.model(what))
+    }
+
     pub(crate) fn model(&self, id: &str) -> Option<&Model> {
         self.models.get(self.model_names.get(id)?)
     }

@@ -3,6 +3,7 @@
 mod default_model;
 mod health;
 mod models;
+mod prices;
 mod providers;
 mod tenant_models;
 
@@ -11,10 +12,12 @@ use std::time::Duration;
 use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, execute, fetch};
+use headgate_proto::catalog::v1::{Model, ModelPrice};
 
 use crate::BuildError;
 use crate::change::Change;
 use crate::health::Health;
+use crate::price_list;
 use crate::state::{Revisions, State};
 
 const REVISIONS: &str = "SELECT revision, health_revision FROM meta";
@@ -66,6 +69,35 @@ impl Store {
         Ok(missed)
     }
 
+    /// What a model cost, newest first: so many rows, of revisions before `before` where that is given.
+    pub(crate) async fn prices(
+        &self,
+        model_id: &str,
+        before: Option<u64>,
+        rows: i64,
+    ) -> Result<Vec<ModelPrice>, BuildError> {
+        prices::list(&self.0, model_id, before.map_or(i64::MAX, signed), rows).await
+    }
+
+    /// Notes what models cost where that is not the last that was noted: they are older than their history, or an
+    /// earlier version changed them. Returns how many.
+    pub(crate) async fn note_prices(&self) -> Result<usize, BuildError> {
+        let mut tx = self.0.begin_read().await.map_err(db::Error::from)?;
+        let known = prices::latest(&mut tx).await?;
+        let mut models = models::load(&mut tx).await?;
+        tx.rollback().await.map_err(db::Error::from)?;
+        models.retain(|model| known.get(&model.id).is_none_or(|last| !price_list::is_of(last, model)));
+        if models.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.0.begin().await.map_err(db::Error::from)?;
+        for model in &models {
+            prices::put(&mut tx, model, revision_of(model)).await.map_err(db::Error::from)?;
+        }
+        tx.commit().await.map_err(db::Error::from)?;
+        Ok(models.len())
+    }
+
     /// Begins a change.
     pub(crate) async fn begin(&self) -> Result<Writing, Failure> {
         const LOCK: &str = "UPDATE meta SET revision = revision RETURNING revision, health_revision";
@@ -115,9 +147,10 @@ impl Writing {
         missed.map_err(|cause| Failure::unavailable("the catalog's store", cause))
     }
 
-    /// Writes a change and the revisions it makes, which are returned: all of it, or nothing.
-    pub(crate) async fn put(self, change: &Change) -> Result<Revisions, Failure> {
-        self.try_put(change).await.map_err(|cause| match &cause {
+    /// Writes a change and the revisions it makes, which are returned: all of it, or nothing. `before` has the models
+    /// that it changes, as they are.
+    pub(crate) async fn put(self, change: &Change, before: &[Model]) -> Result<Revisions, Failure> {
+        self.try_put(change, before).await.map_err(|cause| match &cause {
             sqlx::Error::Database(e) if e.is_unique_violation() => {
                 Failure::new(ErrorReason::AlreadyExists, "the id or name is taken")
             }
@@ -128,12 +161,16 @@ impl Writing {
         })
     }
 
-    async fn try_put(mut self, change: &Change) -> Result<Revisions, sqlx::Error> {
+    async fn try_put(mut self, change: &Change, before: &[Model]) -> Result<Revisions, sqlx::Error> {
         let revisions = Revisions {
             catalog: if change.is_health_only() { self.last.catalog } else { self.revision() },
             health: self.last.health + u64::from(!change.health.is_empty()),
         };
         let tx = &mut self.tx;
+        for model in before {
+            // An earlier version may have changed it.
+            prices::note(tx, model, revision_of(model)).await?;
+        }
         for id in &change.removed_model_ids {
             models::remove(tx, id).await?;
         }
@@ -145,6 +182,7 @@ impl Writing {
         }
         for model in &change.models {
             models::put(tx, model, revisions.catalog).await?;
+            prices::note(tx, model, revisions.catalog).await?;
         }
         for list in &change.tenant_models {
             tenant_models::put(tx, list).await?;
@@ -201,6 +239,11 @@ async fn everything(tx: &mut Tx, revisions: Revisions) -> Result<State, BuildErr
 
 fn away(cause: sqlx::Error) -> Failure {
     Failure::unavailable("the catalog's store", cause)
+}
+
+/// The revision that changed a model last.
+fn revision_of(model: &Model) -> u64 {
+    model.etag.parse().unwrap_or_default()
 }
 
 /// A number that this program counts, as it is stored.

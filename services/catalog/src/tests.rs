@@ -7,6 +7,7 @@ mod etags;
 mod health;
 mod models;
 mod peers;
+mod prices;
 mod providers;
 mod replicas;
 mod rights;
@@ -20,6 +21,7 @@ use headgate_kit::on_both_engines;
 use headgate_proto::adapter::v1::ProviderKind;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
 use headgate_proto::catalog::v1::default_model_service_client::DefaultModelServiceClient;
+use headgate_proto::catalog::v1::model_price_service_client::ModelPriceServiceClient;
 use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
 use headgate_proto::catalog::v1::provider_health_service_client::ProviderHealthServiceClient;
 use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
@@ -85,6 +87,10 @@ impl Fixture {
     fn default_models(&self) -> DefaultModelServiceClient<Operator> {
         let conn = local(self.catalog.default_model_service());
         DefaultModelServiceClient::new(as_operator(conn, "operator-token"))
+    }
+
+    fn prices(&self) -> ModelPriceServiceClient<Operator> {
+        ModelPriceServiceClient::new(as_operator(local(self.catalog.price_service()), "operator-token"))
     }
 
     fn peers(&self) -> CatalogWatchServiceClient<Conn> {
