@@ -43,7 +43,7 @@ pub(crate) fn key_scope() -> Scope {
 
 pub(crate) async fn status(headgate: &Headgate, scope: &Scope) -> BudgetStatus {
     let mut budgets = BudgetServiceClient::new(headgate.operator("budget").await);
-    let request = GetBudgetRequest { scope: Some(scope.clone()) };
+    let request = GetBudgetRequest { scope: Some(scope.clone()), ..Default::default() };
     budgets.get_budget(request).await.unwrap().into_inner().status.unwrap()
 }
 

@@ -123,3 +123,50 @@ async fn tenants_are_listed_with_budget_and_usage_and_what_was_set_with_its_scop
     let rows = overrides["overrides"].as_array().unwrap();
     assert_eq!(rows.iter().filter(|row| row["scope"] == scope).count(), 1, "{overrides}");
 }
+
+#[tokio::test]
+async fn a_tenants_admin_sets_limits_and_budget_of_its_keys() {
+    let upstream = Upstream::start().await;
+    let person = |email: &str, role: &str| json!({"tenant_id": TENANT, "email": email, "role": role, "password": "a long password"});
+    let setup = Setup::with_model("m", &upstream);
+    let setup = setup.seed("memberships", person("ada@example.com", "admin"));
+    let headgate = Headgate::start(&setup.seed("memberships", person("bob@example.com", "member"))).await;
+    let log_in = async |email: &str| {
+        let login = json!({"email": email, "password": "a long password"});
+        let session = headgate.anonymous().post("/admin/auth/login", &login).await.expect(200).json();
+        let token = session["tokens"]["access_token"].as_str().unwrap().to_owned();
+        Admin(headgate.anonymous().with_key(&token))
+    };
+    let (ada, bob) = (log_in("ada@example.com").await, log_in("bob@example.com").await);
+    let path = |tenant: &str, key: &str, what: &str| format!("/admin/tenants/{tenant}/api-keys/{key}/{what}");
+    let (limits, budget) =
+        (json!({"requests_per_minute": 600}), json!({"window": MONTH, "limit_usd": "0.00"}));
+    let own = path(TENANT, KEY_ID, "limits");
+    eventually(SOON, "budget to know who Ada is", async || {
+        (ada.put(&own, limits.clone()).await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(bob.get(&own).await["limits"], limits, "a member reads");
+    bob.put(&own, limits.clone()).await.expect(403);
+
+    // A key of another tenant is answered like none, wherever it is looked for.
+    for what in ["limits", "budget"] {
+        let none = ada.0.get(&path(TENANT, "key_none", what)).await.expect(404);
+        let value = if what == "limits" { &limits } else { &budget };
+        for path in [path(TENANT, "key_globex", what), path("globex", "key_globex", what)] {
+            let seen = ada.0.get(&path).await.expect(404);
+            assert_eq!(seen.json()["error"], none.json()["error"], "{path}");
+            ada.put(&path, value.clone()).await.expect(404);
+        }
+        ada.put(&format!("/admin/keys/key_globex/{what}"), value.clone()).await.expect(404);
+        Admin::of(&headgate).put(&path(TENANT, "key_globex", what), value.clone()).await.expect(404);
+    }
+    headgate.anonymous().with_key(OTHER_KEY).chat(&prompts::chat("m")).await.expect(200);
+
+    let own = path(TENANT, KEY_ID, "budget");
+    bob.put(&own, budget.clone()).await.expect(403);
+    ada.put(&own, budget).await.expect(200);
+    answered_with(403, &headgate.client()).await;
+    ada.delete(&own).await.expect(200);
+    answered_with(200, &headgate.client()).await;
+}

@@ -80,7 +80,10 @@ async fn nothing_is_left(headgate: &Headgate, upstream: &Upstream) {
 /// What is spent and what is held; `None` while the counters cannot be asked.
 async fn stands(headgate: &Headgate) -> Option<(i64, i64)> {
     let mut budgets = BudgetServiceClient::new(headgate.operator("budget").await);
-    let answer = budgets.get_budget(GetBudgetRequest { scope: Some(tenant_scope()) }).await.ok()?;
+    let answer = budgets
+        .get_budget(GetBudgetRequest { scope: Some(tenant_scope()), ..Default::default() })
+        .await
+        .ok()?;
     let status = answer.into_inner().status?;
     Some((status.spent_nano_usd, status.held_nano_usd))
 }

@@ -30,13 +30,18 @@ async fn split(proof: Proof, upstream: &Upstream) -> Headgate {
 fn internal(headgate: &Headgate) -> Vec<(SocketAddr, Method)> {
     // Every service follows access, so that tells no two apart.
     among_internal(headgate, |method| {
-        method.service != "headgate.auth.v1.AccessWatchService" && !is_probe(method)
+        method.service != "headgate.auth.v1.AccessWatchService" && !is_probe(method) && !is_question(method)
     })
 }
 
 /// Answers the catalog alone.
 fn is_probe(method: &Method) -> bool {
     method.path.ends_with("/Probe")
+}
+
+/// Answers budget alone.
+fn is_question(method: &Method) -> bool {
+    method.path.ends_with("/FindApiKey")
 }
 
 fn among_internal(headgate: &Headgate, wanted: fn(&Method) -> bool) -> Vec<(SocketAddr, Method)> {
@@ -123,7 +128,7 @@ async fn certificates_alone_carry_every_call_and_tell_who_may_call_what() {
     let upstream = Upstream::start().await;
     let (ours, theirs) = (Authority::new(), Authority::new());
     let (router, usage) = (ours.sign(&["router.example", "edge"]), ours.sign(&["usage"]));
-    let catalog = ours.sign(&["catalog"]);
+    let (catalog, budget) = (ours.sign(&["catalog"]), ours.sign(&["budget"]));
     let (nameless, foreign) = (ours.sign(&[]), theirs.sign(&["router", "edge"]));
     let headgate = split(Proof::Certificates(ours), &upstream).await;
     works(&headgate, &upstream).await;
@@ -138,6 +143,9 @@ async fn certificates_alone_carry_every_call_and_tell_who_may_call_what() {
     let probe = || among_internal(&headgate, is_probe);
     assert_eq!(met_at(probe(), ours, Some(&router), &[]).await, [Met::Forbidden]);
     assert_eq!(met_at(probe(), ours, Some(&catalog), &[]).await, [Met::Answered]);
+    let question = || among_internal(&headgate, is_question);
+    assert_eq!(met_at(question(), ours, Some(&router), &[]).await, [Met::Forbidden]);
+    assert_eq!(met_at(question(), ours, Some(&budget), &[]).await, [Met::Answered]);
     for service in SERVICES {
         let address = headgate.node(service).grpc();
         let plain = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();

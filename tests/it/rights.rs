@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use call::{Answer, call};
 use people::People;
-use things::Things;
+use things::{About, Things, abouts};
 
 /// How long a change may take to be heard of on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -48,15 +48,21 @@ impl Setting {
     }
 
     /// A call about something of a tenant; about something that does not exist for the tenant [`NONE`].
-    async fn about(&self, method: &Method, tenant: &str, credential: Option<&str>) -> Answer {
-        let said = self.things.of(method, tenant);
+    async fn about(
+        &self,
+        (method, about): (&Method, About),
+        tenant: &str,
+        credential: Option<&str>,
+    ) -> Answer {
+        let said = self.things.of(about, tenant);
         let said = said.as_ref().map(|(field, value)| (*field, value.as_str()));
         call(self.channel(method).await, credential, method, said).await
     }
 
+    /// A call about the first thing that it may be about.
     async fn about_or_bare(&self, method: &Method, token: &str) -> Answer {
         match method.audience {
-            Audience::Tenant => self.about(method, TENANT, Some(token)).await,
+            Audience::Tenant => self.about((method, abouts(method)[0]), TENANT, Some(token)).await,
             _ => self.bare(method, Some(token)).await,
         }
     }
@@ -118,27 +124,30 @@ async fn people_do_in_a_tenant_what_their_roles_allow() {
     let setting = Setting::new().await;
     let people = People::log_in(&setting.headgate).await;
     let operator = setting.headgate.operator_token();
-    for method in calls(Audience::Tenant) {
-        let name = &method.name;
+    let calls = calls(Audience::Tenant);
+    for (method, about) in
+        calls.flat_map(|method| abouts(method).into_iter().map(move |about| (method, about)))
+    {
+        let name = &format!("{} about {about:?}", method.name);
         // What whoever may make it is told.
-        let expected = setting.about(method, TENANT, Some(&operator)).await;
+        let expected = setting.about((method, about), TENANT, Some(&operator)).await;
         let faults = [ErrorReason::Internal, ErrorReason::Unsupported, ErrorReason::Unavailable];
         assert!(reason(&expected).is_none_or(|reason| !faults.contains(&reason)), "{name}: {expected:?}");
-        let about = async |token: &str| settled(|| setting.about(method, TENANT, Some(token))).await;
+        let ask = async |token: &str| settled(|| setting.about((method, about), TENANT, Some(token))).await;
         for (role, person) in &people.own {
-            let answer = about(&person.token).await;
+            let answer = ask(&person.token).await;
             if *role >= method.role {
                 assert_eq!(answer, expected, "{role:?} at {name}");
             } else {
                 assert_eq!(reason(&answer), Some(ErrorReason::PermissionDenied), "{role:?} at {name}");
             }
         }
-        assert_eq!(about(&people.super_admin.token).await, expected, "a super admin at {name}");
+        assert_eq!(ask(&people.super_admin.token).await, expected, "a super admin at {name}");
         for outsider in [&people.neighbour, &people.stranger] {
-            let (seen, none) =
-                (about(&outsider.token).await, setting.about(method, NONE, Some(&outsider.token)).await);
+            let seen = ask(&outsider.token).await;
+            let none = setting.about((method, about), NONE, Some(&outsider.token)).await;
             assert_eq!(seen, none, "{name} tells that there is something");
-            if setting.things.of(method, TENANT).is_some() {
+            if setting.things.of(about, TENANT).is_some() {
                 assert_eq!(reason(&seen), Some(ErrorReason::NotFound), "{name}");
             }
         }
@@ -188,7 +197,7 @@ async fn a_suspended_user_may_do_nothing_anywhere() {
     let people = People::log_in(&setting.headgate).await;
     let (_, owner) = people.own.last().expect("an owner");
     for method in calls(Audience::Tenant) {
-        let answer = settled(|| setting.about(method, TENANT, Some(&owner.token))).await;
+        let answer = settled(|| setting.about_or_bare(method, &owner.token)).await;
         assert_ne!(reason(&answer), Some(ErrorReason::InvalidCredential), "{}", method.name);
     }
     people::suspend(&setting.headgate, owner).await;

@@ -189,6 +189,16 @@ impl Registry {
         }
     }
 
+    /// The tenant of a key. Before one is called unknown, it is made sure that no other replica has just made it.
+    pub(crate) async fn owner_of_key(&self, id: &str) -> Result<String, Failure> {
+        let owner = || self.read().key(id).map(|key| key.tenant_id.clone());
+        if let Some(known) = owner() {
+            return Ok(known);
+        }
+        self.catch_up().await?;
+        owner().ok_or_else(|| Failure::no_such("API key"))
+    }
+
     /// Waits until nothing is missing of what other replicas changed, or tells that this cannot be known: who begins to
     /// watch takes what it is sent for the present state.
     pub(crate) async fn catch_up(&self) -> Result<(), Failure> {

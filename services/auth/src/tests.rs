@@ -28,9 +28,9 @@ use headgate_proto::auth::v1::session_service_client::SessionServiceClient;
 use headgate_proto::auth::v1::tenant_service_client::TenantServiceClient;
 use headgate_proto::auth::v1::user_service_client::UserServiceClient;
 use headgate_proto::auth::v1::{
-    CreateApiKeyRequest, CreateMembershipRequest, CreateTenantRequest, CreateUserRequest, GetMeRequest,
-    GetMeResponse, LoginRequest, RefreshRequest, SetTenantStatusRequest, TenantStatus, TokenPair, User,
-    VerifyApiKeyRequest,
+    CreateApiKeyRequest, CreateMembershipRequest, CreateTenantRequest, CreateUserRequest, FindApiKeyRequest,
+    GetMeRequest, GetMeResponse, LoginRequest, RefreshRequest, SetTenantStatusRequest, TenantStatus,
+    TokenPair, User, VerifyApiKeyRequest,
 };
 use headgate_proto::common::v1::Role;
 use tonic::{Request, Status};
@@ -159,6 +159,12 @@ impl Fixture {
         let request = CreateApiKeyRequest { tenant_id: tenant_id.into(), ..Default::default() };
         let made = self.keys().create_api_key(request).await.unwrap().into_inner();
         (made.api_key.unwrap().id, made.secret_key)
+    }
+
+    /// Whose a key is, by its id.
+    async fn owner(&self, id: &str) -> Result<String, ErrorReason> {
+        let answer = self.peers().find_api_key(FindApiKeyRequest { id: id.into() }).await;
+        answer.map(|found| found.into_inner().tenant_id).map_err(|status| failure(status).reason)
     }
 
     /// The id of the key that is presented.

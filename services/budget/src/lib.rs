@@ -22,6 +22,7 @@ mod limits;
 mod live;
 mod maps;
 mod metrics;
+mod owners;
 mod policy;
 mod record;
 mod replays;
@@ -70,6 +71,7 @@ use engine::Engine;
 use engine::journal::Journal;
 use live::Live;
 use metrics::Metrics;
+use owners::Owners;
 use policy::Policies;
 use replays::Replays;
 use shared::{Link, Parts, Shared};
@@ -138,6 +140,7 @@ pub struct Budget {
     /// That nobody else counts in memory, until the last clone is gone.
     _sole: Option<Sole>,
     gate: Gate,
+    owners: Owners,
     tasks: Tasks,
     behind: Arc<AtomicUsize>,
     /// Of every source, whether it was read up to where it stood at the start.
@@ -197,11 +200,17 @@ impl Budget {
             policies,
             _sole: sole,
             gate: deps.gate,
+            owners: Owners::default(),
             tasks: deps.tasks,
             behind,
             backlogs: Arc::default(),
             warning_percent: config.warning_percent,
         })
+    }
+
+    /// Asks auth from now on whose an API key is. Until then, calls about keys fail with UNAVAILABLE.
+    pub fn ask_owners_at(&self, auth: Conn) {
+        self.owners.ask_at(auth);
     }
 
     /// The service that decides and holds. For peers only.

@@ -1,6 +1,7 @@
 //! The whole service, over its own connection, with a real database and a real spool.
 
 mod admin;
+mod auth;
 mod fleet;
 mod restart;
 mod rights;
@@ -89,6 +90,7 @@ impl Service {
             superseded: CancellationToken::new(),
         };
         let budget = Budget::build(Config::default(), deps).await.unwrap();
+        budget.ask_owners_at(auth::conn());
         Self { budget, clock: clock.clone(), tasks, outbox }
     }
 
@@ -115,7 +117,10 @@ impl Service {
     }
 
     async fn status(&self, scope: pb::Scope) -> pb::BudgetStatus {
-        let answer = self.budgets().get_budget(pb::GetBudgetRequest { scope: Some(scope) }).await;
+        let answer = self
+            .budgets()
+            .get_budget(pb::GetBudgetRequest { scope: Some(scope), ..Default::default() })
+            .await;
         answer.unwrap().into_inner().status.unwrap()
     }
 
@@ -412,7 +417,11 @@ async fn limits_and_budgets_hold_from_the_next_admission_and_over_a_restart(db: 
     service.set_budget(key(), CENT).await;
     service.stop().await;
     let service = Service::start(&db, &clock).await;
-    let got = service.budgets().get_limits(pb::GetLimitsRequest { scope: Some(key()) }).await.unwrap();
+    let got = service
+        .budgets()
+        .get_limits(pb::GetLimitsRequest { scope: Some(key()), ..Default::default() })
+        .await
+        .unwrap();
     assert_eq!(got.into_inner().limits, Some(limits));
     let status = service.status(key()).await.budget.unwrap();
     assert_eq!((status.limit_nano_usd, status.warning_percent), (CENT, 80));
@@ -463,7 +472,7 @@ async fn strangers_are_refused(db: TestDb) {
     let admission = crate::Admissions(service.budget.clone());
     let status = admission.admit(tonic::Request::new(service.request(1, 0))).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
-    let request = tonic::Request::new(pb::GetLimitsRequest { scope: Some(key()) });
+    let request = tonic::Request::new(pb::GetLimitsRequest { scope: Some(key()), ..Default::default() });
     let status = crate::Budgets(service.budget.clone()).get_limits(request).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
 }

@@ -120,6 +120,9 @@ impl Services {
         }
         services.add_control(settings, data_dir, context).await?;
         context.open_gate(&settings.peers)?;
+        if let Some(budget) = &services.budget {
+            budget.ask_owners_at(services.conn(Service::Auth, &settings.peers, context)?);
+        }
         if context.here.runs(Service::Runtime) {
             let deps = context.runtime(data_dir);
             let config = settings.runtime.clone();

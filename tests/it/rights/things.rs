@@ -7,7 +7,8 @@ use headgate_tests::cluster::Headgate;
 use headgate_tests::setup::TENANT;
 
 /// The field in which a call says what it is about.
-enum About {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum About {
     /// The tenant's id in this field.
     Tenant(&'static str),
     /// The id of an API key of the tenant in this field.
@@ -31,8 +32,8 @@ impl Things {
 
     /// The field that says what a call is about, and its value for something of this tenant: [`TENANT`], or one that
     /// does not exist. `None` for a call that is about nothing in particular.
-    pub(crate) fn of(&self, method: &Method, tenant: &str) -> Option<(&'static str, String)> {
-        match about(&method.name) {
+    pub(crate) fn of(&self, about: About, tenant: &str) -> Option<(&'static str, String)> {
+        match about {
             About::Tenant(field) => Some((field, tenant.to_owned())),
             About::Key(field) if tenant == TENANT => Some((field, self.key_id.clone())),
             About::Key(field) => Some((field, "key_none".to_owned())),
@@ -41,23 +42,26 @@ impl Things {
     }
 }
 
-fn about(method: &str) -> About {
-    let short = method.strip_prefix("headgate.").expect("a call of ours");
+/// Everything that a call may be about.
+pub(crate) fn abouts(method: &Method) -> Vec<About> {
+    let short = method.name.strip_prefix("headgate.").expect("a call of ours");
     match short {
         "auth.v1.TenantService.ListTenants"
         | "auth.v1.TenantService.LookupTenants"
-        | "budget.v1.BudgetService.ListTenantBudgets" => About::All,
-        "auth.v1.TenantService.GetTenant" => About::Tenant("id"),
+        | "budget.v1.BudgetService.ListTenantBudgets" => vec![About::All],
+        "auth.v1.TenantService.GetTenant" => vec![About::Tenant("id")],
         "auth.v1.ApiKeyService.CreateApiKey" | "auth.v1.ApiKeyService.ListApiKeys" => {
-            About::Tenant("tenant_id")
+            vec![About::Tenant("tenant_id")]
         }
-        "budget.v1.BudgetService.SetBudget" => About::Tenant("budget.scope.tenant_id"),
+        "budget.v1.BudgetService.SetBudget" => {
+            vec![About::Tenant("budget.scope.tenant_id"), About::Key("budget.scope.key_id")]
+        }
         _ => match short.rsplit_once('.').expect("a full name").0 {
-            "auth.v1.ApiKeyService" => About::Key("id"),
-            "auth.v1.MembershipService" | "catalog.v1.ModelService" => About::Tenant("tenant_id"),
-            "budget.v1.BudgetService" => About::Tenant("scope.tenant_id"),
-            "usage.v1.UsageService" => About::Tenant("filter.tenant_id"),
-            _ => panic!("what is {method} about?"),
+            "auth.v1.ApiKeyService" => vec![About::Key("id")],
+            "auth.v1.MembershipService" | "catalog.v1.ModelService" => vec![About::Tenant("tenant_id")],
+            "budget.v1.BudgetService" => vec![About::Tenant("scope.tenant_id"), About::Key("scope.key_id")],
+            "usage.v1.UsageService" => vec![About::Tenant("filter.tenant_id")],
+            _ => panic!("what is {short} about?"),
         },
     }
 }

@@ -7,8 +7,8 @@ use futures_util::Stream;
 use headgate_kit::identity::require_peer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationService;
 use headgate_proto::auth::v1::{
-    KeyUse, ReportKeyUsesRequest, ReportKeyUsesResponse, VerifyApiKeyRequest, VerifyApiKeyResponse,
-    WatchKeysRequest, WatchKeysResponse,
+    FindApiKeyRequest, FindApiKeyResponse, KeyUse, ReportKeyUsesRequest, ReportKeyUsesResponse,
+    VerifyApiKeyRequest, VerifyApiKeyResponse, WatchKeysRequest, WatchKeysResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -18,6 +18,8 @@ use crate::uses::Uses;
 
 /// Who may call.
 const CALLERS: &[&str] = &["router", "edge"];
+/// Who may ask whose a key is.
+const KEEPERS: &[&str] = &["budget"];
 
 /// Serves verification and the watch of keys to peer services.
 #[derive(Clone)]
@@ -54,6 +56,15 @@ impl AuthenticationService for AuthenticationApi {
         require_peer(&request, CALLERS)?;
         self.registry.catch_up().await?;
         Ok(Response::new(Box::pin(self.registry.follow())))
+    }
+
+    async fn find_api_key(
+        &self,
+        request: Request<FindApiKeyRequest>,
+    ) -> Result<Response<FindApiKeyResponse>, Status> {
+        require_peer(&request, KEEPERS)?;
+        let tenant_id = self.registry.owner_of_key(&request.get_ref().id).await?;
+        Ok(Response::new(FindApiKeyResponse { tenant_id }))
     }
 
     async fn report_key_uses(

@@ -31,6 +31,8 @@ async fn a_key_works_until_it_is_revoked_and_over_a_restart(db: TestDb) {
     assert_eq!(fixture.verify(&revoked_key).await, Err(ErrorReason::InvalidCredential));
     let read = fixture.keys().get_api_key(GetApiKeyRequest { id: revoked }).await.unwrap().into_inner();
     assert_eq!(read.api_key, first.api_key);
+    assert_eq!(fixture.owner(&first.api_key.unwrap().id).await, Ok("a".into()), "it stays its tenant's");
+    assert_eq!(fixture.owner("key_none").await, Err(ErrorReason::NotFound));
 }
 
 async fn a_key_stops_at_its_expiry(db: TestDb) {

@@ -67,6 +67,7 @@ async fn a_new_key_is_good_at_every_replica_at_once() {
     here.tenant("a").await;
     for _ in 0..20 {
         let (id, key) = here.key("a").await;
+        assert_eq!(there.owner(&id).await, Ok("a".into()));
         assert_eq!(there.verify(&key).await, Ok(id));
     }
 }

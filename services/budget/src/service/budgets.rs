@@ -22,7 +22,8 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::GetLimitsRequest>,
     ) -> Result<Response<pb::GetLimitsResponse>, Status> {
-        self.check(&request, request.get_ref().scope.as_ref())?;
+        let named = request.get_ref();
+        self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
         let policy = self.0.engine.policies().get(&scope);
         let etag = etag(policy.limits_revision);
@@ -33,7 +34,8 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::SetLimitsRequest>,
     ) -> Result<Response<pb::SetLimitsResponse>, Status> {
-        self.check(&request, request.get_ref().scope.as_ref())?;
+        let named = request.get_ref();
+        self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
         let request = request.into_inner();
         let scope = wire::scope("scope", request.scope)?;
         let limits = request.limits.ok_or_else(|| Failure::invalid("limits", "limits is required"))?;
@@ -46,7 +48,8 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::GetBudgetRequest>,
     ) -> Result<Response<pb::GetBudgetResponse>, Status> {
-        self.check(&request, request.get_ref().scope.as_ref())?;
+        let named = request.get_ref();
+        self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
         let scope = wire::scope("scope", request.into_inner().scope)?;
         Ok(Response::new(pb::GetBudgetResponse { status: Some(self.status(&scope).await?) }))
     }
@@ -55,9 +58,10 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::SetBudgetRequest>,
     ) -> Result<Response<pb::SetBudgetResponse>, Status> {
-        let scope = request.get_ref().budget.as_ref().and_then(|budget| budget.scope.as_ref());
-        self.check(&request, scope)?;
-        let pb::SetBudgetRequest { budget, etag } = request.into_inner();
+        let named = request.get_ref();
+        let scope = named.budget.as_ref().and_then(|budget| budget.scope.as_ref());
+        self.check(&request, scope, &named.tenant_id).await?;
+        let pb::SetBudgetRequest { budget, etag, .. } = request.into_inner();
         let budget = budget.ok_or_else(|| Failure::invalid("budget", "budget is required"))?;
         let (scope, budget) = wire::budget(budget)?;
         self.0.set_budget(&scope, budget, &etag).await?;
@@ -68,8 +72,9 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::DeleteBudgetRequest>,
     ) -> Result<Response<pb::DeleteBudgetResponse>, Status> {
-        self.check(&request, request.get_ref().scope.as_ref())?;
-        let pb::DeleteBudgetRequest { scope, etag } = request.into_inner();
+        let named = request.get_ref();
+        self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
+        let pb::DeleteBudgetRequest { scope, etag, .. } = request.into_inner();
         let scope = wire::scope("scope", scope)?;
         if !self.0.delete_budget(&scope, &etag).await? {
             return Err(no_budget().into());
@@ -127,21 +132,25 @@ impl BudgetService for Budgets {
 }
 
 impl Budgets {
-    /// Which tenant a key is of is not known here for certain, so what is of keys is for super admins.
-    fn check<M: Name>(&self, request: &Request<M>, scope: Option<&pb::Scope>) -> Result<(), Status> {
+    /// Lets in who may do this with what is of a scope, and names its tenant where the request does.
+    async fn check<M: Name>(
+        &self,
+        request: &Request<M>,
+        scope: Option<&pb::Scope>,
+        tenant_id: &str,
+    ) -> Result<(), Status> {
         let gate = &self.0.gate;
-        let key = match scope.and_then(|scope| scope.scope.as_ref()) {
-            Some(pb::scope::Scope::TenantId(id)) => {
-                return gate.check_in(request, Some(id), "tenant").map(drop);
+        let (owner, kind) = match scope.and_then(|scope| scope.scope.as_ref()) {
+            Some(pb::scope::Scope::TenantId(id)) => (Some(id.clone()), "tenant"),
+            Some(pb::scope::Scope::KeyId(id)) => {
+                // Who may do nothing has nobody asked.
+                gate.check_across(request)?;
+                (self.0.owners.of(id).await?, "API key")
             }
-            Some(pb::scope::Scope::KeyId(_)) => true,
-            None => false,
+            None => return gate.check_across(request).map(drop),
         };
-        if gate.check_across(request)?.is_super_admin() || !key {
-            return Ok(());
-        }
-        let message = "limits and budgets of API keys take a super admin";
-        Err(Failure::new(ErrorReason::PermissionDenied, message).into())
+        let owner = owner.filter(|owner| tenant_id.is_empty() || owner == tenant_id);
+        gate.check_in(request, owner.as_deref(), kind).map(drop)
     }
 
     async fn status(&self, scope: &Scope) -> Result<pb::BudgetStatus, Failure> {

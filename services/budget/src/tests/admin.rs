@@ -41,12 +41,12 @@ impl Service {
     }
 
     async fn set(&self, budget: pb::Budget, etag: &str) -> Result<pb::BudgetStatus, Status> {
-        let request = pb::SetBudgetRequest { budget: Some(budget), etag: etag.into() };
+        let request = pb::SetBudgetRequest { budget: Some(budget), etag: etag.into(), ..Default::default() };
         Ok(self.budgets().set_budget(request).await?.into_inner().status.unwrap())
     }
 
     async fn delete(&self, scope: pb::Scope, etag: &str) -> Result<(), Status> {
-        let request = pb::DeleteBudgetRequest { scope: Some(scope), etag: etag.into() };
+        let request = pb::DeleteBudgetRequest { scope: Some(scope), etag: etag.into(), ..Default::default() };
         self.budgets().delete_budget(request).await.map(drop)
     }
 
@@ -73,7 +73,11 @@ async fn the_default_covers_tenants_without_a_budget_of_their_own(db: TestDb) {
     let status = service.status(tenant()).await;
     assert!(status.is_default);
     assert_eq!(status.budget.unwrap().limit_nano_usd, USD);
-    let keys = service.budgets().get_budget(pb::GetBudgetRequest { scope: Some(key()) }).await.unwrap_err();
+    let keys = service
+        .budgets()
+        .get_budget(pb::GetBudgetRequest { scope: Some(key()), ..Default::default() })
+        .await
+        .unwrap_err();
     assert_eq!(refusal(&keys).0, ErrorReason::NotFound, "it is no budget of keys");
 
     let own = service.set(dollars(Some(tenant()), "2.00"), "").await.unwrap();
@@ -112,13 +116,18 @@ async fn of_two_changes_of_what_was_read_one_succeeds(db: TestDb) {
 
     let limits = |n, etag: &str| {
         let limits = Some(pb::Limits { requests_per_minute: Some(n), ..Default::default() });
-        let request = pb::SetLimitsRequest { scope: Some(key()), limits, etag: etag.into() };
+        let request =
+            pb::SetLimitsRequest { scope: Some(key()), limits, etag: etag.into(), ..Default::default() };
         async { service.budgets().set_limits(request).await.map(|set| set.into_inner().etag) }
     };
     let first = limits(1, "").await.unwrap();
     let second = limits(2, &first).await.unwrap();
     assert_eq!(refusal(&limits(3, &first).await.unwrap_err()).0, ErrorReason::Conflict);
-    let got = service.budgets().get_limits(pb::GetLimitsRequest { scope: Some(key()) }).await.unwrap();
+    let got = service
+        .budgets()
+        .get_limits(pb::GetLimitsRequest { scope: Some(key()), ..Default::default() })
+        .await
+        .unwrap();
     let got = got.into_inner();
     assert_eq!((got.limits.unwrap().requests_per_minute, &got.etag), (Some(2), &second));
 

@@ -51,7 +51,7 @@ impl Fleet {
         self.one().set_budget(scope.clone(), limit).await;
         for replica in &self.replicas {
             until(async || {
-                let get = pb::GetBudgetRequest { scope: Some(scope.clone()) };
+                let get = pb::GetBudgetRequest { scope: Some(scope.clone()), ..Default::default() };
                 let answer = replica.budgets().get_budget(get).await.ok();
                 let status = answer.and_then(|answer| answer.into_inner().status);
                 status.is_some_and(|s| s.budget.is_some_and(|b| b.limit_nano_usd == limit))
@@ -125,7 +125,7 @@ async fn five_replicas_share_one_limit_and_its_refill(db: TestDb) {
     fleet.one().budgets().set_limits(set).await.unwrap();
     for replica in &fleet.replicas {
         until(async || {
-            let get = pb::GetLimitsRequest { scope: Some(key()) };
+            let get = pb::GetLimitsRequest { scope: Some(key()), ..Default::default() };
             replica.budgets().get_limits(get).await.unwrap().into_inner().limits == Some(limits)
         })
         .await;
@@ -306,7 +306,11 @@ async fn refusal(service: &Service, request: pb::AdmitRequest) -> ErrorReason {
 }
 
 async fn sums_if_known(service: &Service) -> Option<(i64, i64)> {
-    let answer = service.budgets().get_budget(pb::GetBudgetRequest { scope: Some(key()) }).await.ok()?;
+    let answer = service
+        .budgets()
+        .get_budget(pb::GetBudgetRequest { scope: Some(key()), ..Default::default() })
+        .await
+        .ok()?;
     answer.into_inner().status.as_ref().map(sums)
 }
 

@@ -39,6 +39,13 @@ impl AuthenticationService for Away {
         Err(Status::unavailable("not used here"))
     }
 
+    async fn find_api_key(
+        &self,
+        _: Request<auth::FindApiKeyRequest>,
+    ) -> Result<Response<auth::FindApiKeyResponse>, Status> {
+        Err(Status::unavailable("not used here"))
+    }
+
     async fn report_key_uses(
         &self,
         _: Request<auth::ReportKeyUsesRequest>,

@@ -169,6 +169,10 @@ impl AuthenticationService for Peers {
         self.watch(keys(), auth::WatchKeysResponse::default())
     }
 
+    async fn find_api_key(&self, _: Request<auth::FindApiKeyRequest>) -> Answer<auth::FindApiKeyResponse> {
+        Err(Status::unimplemented("routers do not ask"))
+    }
+
     async fn report_key_uses(
         &self,
         request: Request<auth::ReportKeyUsesRequest>,
