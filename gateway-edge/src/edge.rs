@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
 use headgate_kit::strangers::Strangers;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::vitals::Vitals;
 use headgate_kit::workers::Workers;
+use headgate_proto::FILE_DESCRIPTOR_SET;
 use headgate_proto::inference::v1::InferenceServiceStub;
 use headgate_proto::router::v1::RoutingServiceStub;
 use prost_reflect::DescriptorPool;
@@ -83,15 +85,21 @@ impl Edge {
     /// When the contract says something of HTTP that cannot be followed.
     pub fn new(config: Config, deps: Deps) -> Result<Self, ContractError> {
         let contract = headgate_proto::descriptors();
-        Self::of(contract.map_err(|cause| ContractError(cause.to_string()))?, config, deps)
+        let contract = contract.map_err(|cause| ContractError(cause.to_string()))?;
+        Self::of(contract, Bytes::from_static(FILE_DESCRIPTOR_SET), config, deps)
     }
 
-    /// The same for any contract.
-    pub(crate) fn of(contract: &DescriptorPool, config: Config, deps: Deps) -> Result<Self, ContractError> {
+    /// The same for any contract, whose comments stand in an encoded `FileDescriptorSet`.
+    pub(crate) fn of(
+        contract: &DescriptorPool,
+        commented: Bytes,
+        config: Config,
+        deps: Deps,
+    ) -> Result<Self, ContractError> {
         let answer_bytes = MIN_ANSWER_BYTES.max(config.largest_body());
         let inference = InferenceServiceStub::new(deps.inference).max_decoding_message_size(answer_bytes);
         let transcoder = Transcoder::new(contract, deps.services, answer_bytes).map_err(ContractError)?;
-        let document = Document::new(contract, transcoder.served()).map_err(ContractError)?;
+        let document = Document::new(contract, commented);
         let metrics = Metrics::new(&deps.registry, transcoder.templates());
         let routing = RoutingServiceStub::new(deps.routing);
         let Deps { vitals, clock, tasks, workers, .. } = deps;

@@ -6,16 +6,19 @@ mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
+use headgate_kit::Failure;
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use prost_reflect::{DescriptorPool, FieldDescriptor};
 use serde_json::{Map, Value, json};
 
 use crate::body::Body;
-use crate::service::{JSON, whole};
+use crate::service::{Answer, JSON, whole};
 use crate::transcode::contract::Binding;
+use comments::Comments;
 use schema::Schemas;
 
 /// The paths that are not transcoded, and what all operations share.
@@ -23,22 +26,52 @@ const PUBLIC: &str = include_str!("openapi/public.json");
 /// It may be kept, but is asked for again: it changes with the program.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// The document as it is served.
+/// The document. Written when it is first asked for, as it takes megabytes to write, and most processes never are.
 pub(crate) struct Document {
+    contract: DescriptorPool,
+    /// An encoded `FileDescriptorSet` with the contract's comments.
+    commented: Bytes,
+    written: OnceLock<Result<Written, String>>,
+}
+
+/// The document as it is served.
+struct Written {
     bytes: Bytes,
     etag: HeaderValue,
 }
 
 impl Document {
+    /// One of this contract.
+    pub(crate) fn new(contract: &DescriptorPool, commented: Bytes) -> Self {
+        Self { contract: contract.clone(), commented, written: OnceLock::new() }
+    }
+
+    /// The answer to whoever asks for it. `served` are the bindings that it shows, always the same.
+    pub(crate) fn answer<'a>(
+        &self,
+        headers: &HeaderMap,
+        served: impl Iterator<Item = &'a Binding> + Clone,
+    ) -> Answer {
+        let write = || Written::new(&self.contract, &self.commented, served);
+        match self.written.get_or_init(write) {
+            Ok(written) => Ok(written.answer(headers)),
+            Err(cause) => Err(Failure::internal(format!("no OpenAPI document: {cause}")).into()),
+        }
+    }
+}
+
+impl Written {
     /// What these bindings of a contract look like.
     ///
     /// # Errors
-    /// When the part that is written by hand is no JSON.
-    pub(crate) fn new<'a>(
+    /// When the part that is written by hand is no JSON, or the comments are no contract's.
+    fn new<'a>(
         contract: &DescriptorPool,
+        commented: &[u8],
         bindings: impl Iterator<Item = &'a Binding> + Clone,
     ) -> Result<Self, String> {
-        let document = document(contract, bindings).map_err(|cause| cause.to_string())?;
+        let comments = Comments::read(commented).map_err(|cause| cause.to_string())?;
+        let document = document(contract, comments, bindings).map_err(|cause| cause.to_string())?;
         let bytes = serde_json::to_vec(&document).map_err(|cause| cause.to_string())?;
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
@@ -46,8 +79,7 @@ impl Document {
         Ok(Self { bytes: bytes.into(), etag: etag.map_err(|cause| cause.to_string())? })
     }
 
-    /// The answer to whoever asks for it.
-    pub(crate) fn answer(&self, headers: &HeaderMap) -> Response<Body> {
+    fn answer(&self, headers: &HeaderMap) -> Response<Body> {
         let known = headers.get(IF_NONE_MATCH).is_some_and(|known| {
             known.as_bytes().split(|byte| *byte == b',').any(|tag| tag.trim_ascii() == self.etag.as_bytes())
         });
@@ -64,9 +96,11 @@ impl Document {
 
 fn document<'a>(
     contract: &DescriptorPool,
+    comments: Comments,
     bindings: impl Iterator<Item = &'a Binding> + Clone,
 ) -> serde_json::Result<Value> {
-    let mut schemas = Schemas::new(contract, bindings.clone().map(|binding| binding.method.output()));
+    let mut schemas =
+        Schemas::new(contract, comments, bindings.clone().map(|binding| binding.method.output()));
     let mut document: Value = serde_json::from_str(PUBLIC)?;
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
     let names = hole_names(bindings.clone());

@@ -203,7 +203,7 @@ impl Shared {
             Route::Model => models::get(self, headers, id, model_name(call.head.uri.path())).await,
             Route::Health if health::asks_for_full(call.head.uri.query()) => health::full(self).await,
             Route::Health => health::short(),
-            Route::OpenApi => Ok(self.document.answer(headers)),
+            Route::OpenApi => self.document.answer(headers, self.transcoder.served()),
             Route::Docs => Ok(docs::page()),
             Route::DocsScript => Ok(docs::script()),
             Route::DocsStyle => Ok(docs::style()),

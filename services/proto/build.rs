@@ -25,6 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // protox's own encoding keeps the options that prost would drop.
     fs::write(out.join("descriptor.bin"), compiler.encode_file_descriptor_set())?;
+    compiler.include_source_info(false);
+    fs::write(out.join("uncommented.bin"), compiler.encode_file_descriptor_set())?;
+    compiler.include_source_info(true);
 
     let pool = compiler.descriptor_pool();
     let sensitive: Vec<_> = pool.all_messages().filter(|m| hides_something(m, &pool)).collect();

@@ -2,23 +2,25 @@
 
 use std::collections::HashMap;
 
-use prost_reflect::{DescriptorPool, FileDescriptor};
+use prost::{DecodeError, Message as _};
+use prost_reflect::FileDescriptor;
+use prost_types::FileDescriptorSet;
 
 /// Comments by file and place within it.
 pub(super) struct Comments(HashMap<(String, Vec<i32>), String>);
 
 impl Comments {
-    pub(super) fn of(pool: &DescriptorPool) -> Self {
+    /// What stands in a contract, encoded as `FileDescriptorSet`.
+    pub(super) fn read(commented: &[u8]) -> Result<Self, DecodeError> {
         let mut comments = HashMap::new();
-        for file in pool.files() {
-            let Some(info) = &file.file_descriptor_proto().source_code_info else { continue };
-            for location in &info.location {
+        for file in FileDescriptorSet::decode(commented)?.file {
+            for location in file.source_code_info.into_iter().flat_map(|info| info.location) {
                 if let Some(comment) = &location.leading_comments {
-                    comments.insert((file.name().to_owned(), location.path.clone()), tidy(comment));
+                    comments.insert((file.name.clone().unwrap_or_default(), location.path), tidy(comment));
                 }
             }
         }
-        Self(comments)
+        Ok(Self(comments))
     }
 
     /// What stands before a part; empty where nothing does.

@@ -23,11 +23,15 @@ pub(super) struct Schemas {
 
 impl Schemas {
     /// `outputs` are what calls answer with.
-    pub(super) fn new(pool: &DescriptorPool, outputs: impl Iterator<Item = MessageDescriptor>) -> Self {
+    pub(super) fn new(
+        pool: &DescriptorPool,
+        comments: Comments,
+        outputs: impl Iterator<Item = MessageDescriptor>,
+    ) -> Self {
         let mut shown = BTreeSet::new();
         outputs.for_each(|output| reach(&output, &mut shown));
         let sensitive = pool.get_extension_by_name(SENSITIVE);
-        Self { comments: Comments::of(pool), sensitive, shown, components: BTreeMap::new() }
+        Self { comments, sensitive, shown, components: BTreeMap::new() }
     }
 
     /// All that were referred to.

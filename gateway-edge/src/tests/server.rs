@@ -92,7 +92,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let edge = Edge::of(contract, config, deps).unwrap();
+        let edge = Edge::of(contract, contract.encode_to_vec().into(), config, deps).unwrap();
         let served = tokio::spawn(edge.serve(listener, stop.clone(), Duration::from_secs(2)));
         Self { address, router, registry, stop, served }
     }

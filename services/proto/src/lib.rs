@@ -45,20 +45,46 @@ include!(concat!(env!("OUT_DIR"), "/redacted_debug.rs"));
 /// Every proto file of the contract and what they import, encoded as `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
-static DESCRIPTORS: LazyLock<Result<DescriptorPool, DescriptorError>> =
-    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET));
+/// The same without comments and places in files, which are most of it.
+const UNCOMMENTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/uncommented.bin"));
 
-/// The contract for those who look things up in it. Read once for the whole process: it is megabytes, with its comments.
+static DESCRIPTORS: LazyLock<Result<DescriptorPool, DescriptorError>> =
+    LazyLock::new(|| DescriptorPool::decode(UNCOMMENTED));
+
+/// The contract for those who look things up in it: with its options, without its comments, which stand in
+/// [`FILE_DESCRIPTOR_SET`]. Read once for the whole process, as it is megabytes.
 ///
 /// # Errors
-/// When [`FILE_DESCRIPTOR_SET`] is no contract, which is a fault of the build.
+/// When the contract is none, which is a fault of the build.
 pub fn descriptors() -> Result<&'static DescriptorPool, &'static DescriptorError> {
     DESCRIPTORS.as_ref()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use prost_reflect::{FileDescriptor, MethodDescriptor};
+
     use super::auth::v1::VerifyApiKeyRequest;
+    use super::*;
+
+    #[test]
+    fn what_is_looked_up_is_the_contract_without_its_comments() {
+        let commented = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
+        let uncommented = descriptors().unwrap();
+        assert_eq!(names(uncommented), names(&commented));
+        let is_commented = |file: FileDescriptor| file.file_descriptor_proto().source_code_info.is_some();
+        assert!(commented.files().any(is_commented) && !uncommented.files().any(is_commented));
+        let http = uncommented.get_extension_by_name("google.api.http").unwrap();
+        let served = |method: &MethodDescriptor| method.options().has_extension(&http);
+        assert!(uncommented.services().any(|service| service.methods().any(|method| served(&method))));
+    }
+
+    fn names(pool: &DescriptorPool) -> BTreeSet<String> {
+        let fields = pool.all_messages().flat_map(|message| message.fields().collect::<Vec<_>>());
+        fields.map(|field| field.full_name().to_owned()).collect()
+    }
 
     #[test]
     fn sensitive_fields_are_not_printed() {
