@@ -10,6 +10,7 @@ use headgate_access::{Audience, Method, methods};
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_tests::cluster::Headgate;
+use headgate_tests::dynamic::service_of;
 use headgate_tests::setup::{KEY, Setup, TENANT};
 use headgate_tests::wait::eventually;
 use tonic::transport::{Channel, Endpoint};
@@ -37,7 +38,7 @@ impl Setting {
     }
 
     async fn channel(&self, method: &Method) -> Channel {
-        let address = self.headgate.node(service(&method.name)).grpc();
+        let address = self.headgate.node(service_of(&method.name)).grpc();
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         endpoint.connect().await.expect("gRPC is served")
     }
@@ -65,20 +66,6 @@ impl Setting {
             Audience::Tenant => self.about((method, abouts(method)[0]), TENANT, Some(token)).await,
             _ => self.bare(method, Some(token)).await,
         }
-    }
-}
-
-/// The service that makes a call's answer, by its package.
-fn service(method: &str) -> &'static str {
-    match method.split('.').nth(1) {
-        Some("auth") => "auth",
-        Some("catalog") => "catalog",
-        Some("budget") => "budget",
-        Some("usage") => "usage",
-        Some("runtime") => "runtime",
-        Some("adapter") => "adapter",
-        Some("inference" | "router") => "router",
-        other => panic!("who serves {other:?}?"),
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod cluster;
+pub mod dynamic;
 pub mod engines;
 pub mod gguf;
 pub mod http;

@@ -11,7 +11,7 @@ readonly of_one_process=(
   databases:: degraded:: fire:: fleet:: hang_ups:: health::operators_learn lifecycle::without_a_config log_noise::
   mutual_tls:: openapi:: own_authorities:: proto_lint:: records_load:: records_nats:: redis_keys::
   request_ids::a_change_that_outlives_its_call secrets::files_with_secrets servers:: image:: deploy::
-  trace_context::a_trace_goes
+  rows::complete rows::pattern trace_context::a_trace_goes traceability::
 )
 
 skip=()
