@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document: every call that is transcoded, from the contract and its comments, and the public API.
 
+mod access;
 mod comments;
 mod operation;
 mod schema;

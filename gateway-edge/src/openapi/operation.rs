@@ -1,8 +1,9 @@
 //! A binding as an operation.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::access;
 use super::comments::first_sentence;
 use super::schema::{Schemas, describe};
 use crate::transcode::contract::{Binding, BodyRule, FieldPath};
@@ -17,11 +18,13 @@ pub(super) fn operation(schemas: &mut Schemas, binding: &Binding, names: &[Strin
     let method = &binding.method;
     let service = method.parent_service();
     let text = schemas.comments.at(&service.parent_file(), method.path()).to_owned();
+    let parts = [text.as_str(), &access::in_words(&binding.access)];
+    let described = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
     let mut operation = json!({
         "operationId": id,
         "tags": [service.name()],
         "summary": first_sentence(&text),
-        "description": text,
+        "description": described,
         "responses": responses(schemas, binding),
     });
     let mut parameters = path_parameters(schemas, binding, names);
@@ -38,14 +41,8 @@ pub(super) fn operation(schemas: &mut Schemas, binding: &Binding, names: &[Strin
         true => json!([]),
         false => json!([{"token": []}, {"session": []}]),
     };
-    let mut access = Map::new();
-    for (key, value) in [("audience", &binding.access.audience), ("role", &binding.access.role)] {
-        if !value.is_empty() {
-            access.insert(key.to_owned(), json!(value));
-        }
-    }
-    if !access.is_empty() {
-        operation["x-headgate-access"] = Value::Object(access);
+    if let Some(access) = access::as_said(&binding.access) {
+        operation["x-headgate-access"] = access;
     }
     operation
 }

@@ -6,6 +6,8 @@ use super::server::{Server, request};
 use super::things::{self, Echo, PACKAGE};
 use crate::{Config, Services};
 
+const COUNTS: &str = "Counts things. Slowly.\n\nAnswers who is admin or more in the tenant, super admins and the operator token.";
+
 async fn server(more: &str) -> Server {
     let contract = things::contract_with(more);
     let services = Services::from([(PACKAGE, Echo::new(&contract).conn())]);
@@ -26,6 +28,7 @@ async fn a_new_call_is_served_and_documented_from_its_proto_alone() {
   // Counts things. Slowly.
   rpc CountThings(Thing) returns (Thing) {
     option (google.api.http) = {get: "/admin/things/{name}/count"};
+    option (headgate.common.v1.access) = {audience: AUDIENCE_TENANT, role: ROLE_ADMIN};
   }
 "#;
     let before = document("").await;
@@ -35,10 +38,8 @@ async fn a_new_call_is_served_and_documented_from_its_proto_alone() {
     assert_eq!((answer.status.as_u16(), &answer.json()["name"]), (200, &json!("n")));
     let operation = &server.get("/openapi.json").await.json()["paths"]["/admin/things/{name}/count"]["get"];
     assert_eq!(operation["operationId"], "ThingService_CountThings");
-    assert_eq!(
-        (&operation["summary"], &operation["description"]),
-        (&json!("Counts things"), &json!("Counts things. Slowly."))
-    );
+    assert_eq!((&operation["summary"], &operation["description"]), (&json!("Counts things"), &json!(COUNTS)));
+    assert_eq!(operation["x-headgate-access"], json!({"audience": "AUDIENCE_TENANT", "role": "ROLE_ADMIN"}));
 }
 
 #[tokio::test]
