@@ -41,13 +41,14 @@ fn allowed(name: &str) -> Option<BTreeSet<&str>> {
         "proto" => &[],
         "kit" | "dialect" => &["proto"],
         "access" => &["proto", "kit"],
+        "audit" => &["proto", "kit", "access"],
         "edge" | "router" | "inference-adapter" => &["proto", "kit", "dialect"],
         "tests" => &["proto", "kit", "access"],
         "headgate" => {
-            let others = ["proto", "kit", "dialect", "access", "edge"];
+            let others = ["proto", "kit", "dialect", "access", "audit", "edge"];
             return Some(SERVICES.iter().copied().chain(others).collect());
         }
-        name if SERVICES.contains(&name) => &["proto", "kit", "access"],
+        name if SERVICES.contains(&name) => &["proto", "kit", "access", "audit"],
         _ => return None,
     };
     Some(allowed.iter().copied().collect())

@@ -29,8 +29,10 @@ const SOON: Duration = Duration::from_secs(20);
 const ID: &str = "x-request-id";
 
 /// Where our lines come from that are for no request: the process, its listeners, connections and watches.
-const BACKGROUND: [&str; 10] = [
+const BACKGROUND: [&str; 12] = [
     "headgate::serve",
+    "headgate_audit::denials",
+    "headgate_audit::outbox",
     "headgate_edge::serve",
     "headgate_kit::conn::remote",
     "headgate_kit::nats::broker",

@@ -15,9 +15,10 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 /// Answer services of the deployment only.
-pub(crate) const INTERNAL: [&str; 7] = [
+pub(crate) const INTERNAL: [&str; 8] = [
     "headgate.adapter.v1.AdapterService",
     "headgate.auth.v1.AccessWatchService",
+    "headgate.auth.v1.AuditIngestService",
     "headgate.auth.v1.AuthenticationService",
     "headgate.budget.v1.AdmissionService",
     "headgate.budget.v1.PolicyWatchService",

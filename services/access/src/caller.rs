@@ -1,8 +1,11 @@
 //! Who calls.
 
+use headgate_kit::origin::Origin;
 use headgate_proto::common::v1::Role;
 
+use crate::author::{Actor, Author};
 use crate::claims::Claims;
+use crate::rights::Method;
 
 /// Who made a call that the gate let through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +13,7 @@ pub struct Caller {
     who: Who,
     /// The role that the call takes.
     takes: Role,
+    author: Author,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +25,25 @@ pub(crate) enum Who {
 }
 
 impl Caller {
-    pub(crate) const fn new(who: Who, takes: Role) -> Self {
-        Self { who, takes }
+    pub(crate) fn new(who: Who, method: &Method, origin: Origin) -> Self {
+        let actor = match &who {
+            Who::Operator => Actor::Operator,
+            Who::User(claims) => Actor::User(claims.user_id.clone()),
+        };
+        let author = Author { actor, origin, action: method.action().to_owned() };
+        Self { who, takes: method.role, author }
     }
 
     /// For the record: the user's id, or "operator".
     #[must_use]
     pub fn subject(&self) -> &str {
         self.user_id().unwrap_or("operator")
+    }
+
+    /// Who calls from where, and what, for the audit log.
+    #[must_use]
+    pub fn author(&self) -> &Author {
+        &self.author
     }
 
     /// The user's id. `None` for the operator, who is nobody in particular.

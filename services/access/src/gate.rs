@@ -8,6 +8,7 @@ use headgate_kit::conn::Conn;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::follow::follow;
 use headgate_kit::identity::bearer;
+use headgate_kit::origin::Origin;
 use headgate_kit::tasks::Tasks;
 use headgate_proto::auth::v1::access_watch_service_client::AccessWatchServiceClient;
 use headgate_proto::auth::v1::{WatchAccessRequest, WatchAccessResponse};
@@ -19,6 +20,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::caller::{Caller, Who};
+use crate::denial::{Denial, Denials};
 use crate::rights::{self, Method};
 use crate::role::role_name;
 use crate::verify::{Refused, Verifier};
@@ -36,13 +38,21 @@ const API_KEY: &str = "sk-";
 pub struct Gate {
     operator: Arc<SecretString>,
     verifier: Verifier,
+    denials: Denials,
 }
 
 impl Gate {
     /// One that knows the operator token, and no key of access tokens yet.
     #[must_use]
     pub fn new(operator_token: SecretString, clock: Clock) -> Self {
-        Self { operator: Arc::new(operator_token), verifier: Verifier::new(clock) }
+        let denials = Denials::default();
+        Self { operator: Arc::new(operator_token), verifier: Verifier::new(clock), denials }
+    }
+
+    /// Has `listener` hear of what callers are kept from doing whom their credential makes known. It is called in the
+    /// middle of a call, so it must not wait. One hears; a second does not.
+    pub fn tell_denials(&self, listener: impl Fn(Denial) + Send + Sync + 'static) {
+        self.denials.tell(listener);
     }
 
     /// Hears from auth who presents an access token, until the tasks are stopped.
@@ -106,14 +116,16 @@ impl Gate {
 
     fn check_one(&self, request: &str, metadata: &MetadataMap) -> Result<Caller, Failure> {
         let method = method(request, &[Audience::User, Audience::SuperAdmin])?;
-        let who = self.who(metadata)?;
-        let by_operator = matches!(who, Who::Operator);
-        let caller = Caller::new(who, method.role);
+        let caller = self.caller(method, metadata)?;
+        let by_operator = caller.user_id().is_none();
         match method.audience {
             Audience::User if by_operator => {
                 Err(denied("the operator token stands for nobody, log in instead"))
             }
-            Audience::SuperAdmin if !caller.is_super_admin() => Err(denied("this takes a super admin")),
+            Audience::SuperAdmin if !caller.is_super_admin() => {
+                self.denials.note(&caller, None, ErrorReason::PermissionDenied);
+                Err(denied("this takes a super admin"))
+            }
             _ => Ok(caller),
         }
     }
@@ -131,12 +143,17 @@ impl Gate {
             return Ok(caller);
         }
         let belongs = caller.role_in(tenant_id).is_some();
-        Err(if belongs { too_small(caller.takes()) } else { Failure::no_such(kind) })
+        let refusal = if belongs { too_small(caller.takes()) } else { Failure::no_such(kind) };
+        self.denials.note(&caller, Some(tenant_id), refusal.reason);
+        Err(refusal)
     }
 
     fn check_some(&self, request: &str, metadata: &MetadataMap) -> Result<Caller, Failure> {
-        let method = method(request, &[Audience::Tenant])?;
-        Ok(Caller::new(self.who(metadata)?, method.role))
+        self.caller(method(request, &[Audience::Tenant])?, metadata)
+    }
+
+    fn caller(&self, method: &Method, metadata: &MetadataMap) -> Result<Caller, Failure> {
+        Ok(Caller::new(self.who(metadata)?, method, Origin::read(metadata.as_ref())))
     }
 
     /// Who presents a credential.

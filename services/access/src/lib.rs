@@ -10,8 +10,10 @@
 //! - While the watch is silent, keys that are known go on for a while, and tokens that were void stay void.
 //! - A token stands in no log, error or debug output.
 
+mod author;
 mod caller;
 mod claims;
+mod denial;
 mod gate;
 mod jwk;
 mod known;
@@ -21,8 +23,10 @@ mod role;
 pub mod testing;
 mod verify;
 
+pub use author::{Actor, Author};
 pub use caller::Caller;
 pub use claims::{Claims, MAX_TOKEN_BYTES, SignError};
+pub use denial::Denial;
 pub use gate::Gate;
 pub use jwk::public_jwk;
 pub use rights::{Method, methods};

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use headgate_proto::common::v1::{Access, Audience, Role};
 use prost_reflect::{ExtensionDescriptor, MethodDescriptor};
 
+/// What the packages of the contract begin with.
+const PREFIX: &str = "headgate.";
 const EXTENSION: &str = "headgate.common.v1.access";
 
 /// A call of the contract.
@@ -19,6 +21,14 @@ pub struct Method {
     pub audience: Audience,
     /// The least role it takes. Unspecified where the audience is not a tenant's people.
     pub role: Role,
+}
+
+impl Method {
+    /// Its name as records show it, e.g. "auth.v1.TenantService.GetTenant".
+    #[must_use]
+    pub fn action(&self) -> &str {
+        self.name.strip_prefix(PREFIX).unwrap_or(&self.name)
+    }
 }
 
 /// Empty if the contract cannot be read, so that nobody may do anything; a test shows that it can.

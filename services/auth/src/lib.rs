@@ -14,6 +14,7 @@
 //!   to those who watch, takes no new ones, and calls no key good or unknown.
 
 mod access;
+mod audit;
 mod bootstrap;
 mod config;
 mod directory;
@@ -46,6 +47,8 @@ use headgate_kit::tasks::Tasks;
 use headgate_proto::auth::v1::access_watch_service_server::AccessWatchServiceServer;
 use headgate_proto::auth::v1::account_service_server::AccountServiceServer;
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyServiceServer;
+use headgate_proto::auth::v1::audit_ingest_service_server::AuditIngestServiceServer;
+use headgate_proto::auth::v1::audit_service_server::AuditServiceServer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
 use headgate_proto::auth::v1::membership_service_server::MembershipServiceServer;
 use headgate_proto::auth::v1::session_service_server::SessionServiceServer;
@@ -57,7 +60,8 @@ pub use bootstrap::{Bootstrap, BootstrapAdmin, BootstrapKey, BootstrapMembership
 pub use config::Config;
 pub use pepper::PepperError;
 pub use rpc::{
-    AccessWatchApi, AccountApi, ApiKeyApi, AuthenticationApi, MembershipApi, SessionApi, TenantApi, UserApi,
+    AccessWatchApi, AccountApi, ApiKeyApi, AuditApi, AuditIngestApi, AuthenticationApi, MembershipApi,
+    SessionApi, TenantApi, UserApi,
 };
 pub use signing::KeyError;
 
@@ -200,6 +204,18 @@ impl Auth {
     #[must_use]
     pub fn access_watch_service(&self) -> AccessWatchServiceServer<AccessWatchApi> {
         AccessWatchServiceServer::new(AccessWatchApi::new(Arc::clone(&self.registry)))
+    }
+
+    /// Reads the audit log to admins.
+    #[must_use]
+    pub fn audit_service(&self) -> AuditServiceServer<AuditApi> {
+        AuditServiceServer::new(AuditApi::new(Arc::clone(&self.registry), self.gate.clone()))
+    }
+
+    /// Takes in what other services have to tell the audit log.
+    #[must_use]
+    pub fn audit_ingest_service(&self) -> AuditIngestServiceServer<AuditIngestApi> {
+        AuditIngestServiceServer::new(AuditIngestApi::new(Arc::clone(&self.registry)))
     }
 
     /// Serves tenants to their people.

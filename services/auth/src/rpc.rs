@@ -3,6 +3,8 @@
 mod access_watch;
 mod accounts;
 mod api_keys;
+mod audit;
+mod audit_ingest;
 mod authentication;
 mod http;
 mod memberships;
@@ -13,6 +15,8 @@ mod users;
 pub use access_watch::AccessWatchApi;
 pub use accounts::AccountApi;
 pub use api_keys::ApiKeyApi;
+pub use audit::AuditApi;
+pub use audit_ingest::AuditIngestApi;
 pub use authentication::AuthenticationApi;
 pub use memberships::MembershipApi;
 pub use sessions::SessionApi;

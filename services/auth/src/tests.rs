@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod audit;
 mod bootstrap;
 mod key_rights;
 mod keys;

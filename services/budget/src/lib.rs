@@ -213,6 +213,11 @@ impl Budget {
         self.owners.ask_at(auth);
     }
 
+    /// Tells the audit log, which auth has, what this service wrote for it; once, until the tasks are stopped.
+    pub fn tell_audit_log(&self, auth: Conn) {
+        headgate_audit::outbox::deliver(self.store.db.clone(), auth, &self.tasks);
+    }
+
     /// The service that decides and holds. For peers only.
     #[must_use]
     pub fn admission_service(&self) -> AdmissionServiceServer<Admissions> {

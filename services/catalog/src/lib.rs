@@ -163,6 +163,11 @@ impl Catalog {
         Ok(Self { registry, probes, backups, gate: deps.gate })
     }
 
+    /// Tells the audit log, which auth has, what this service wrote for it; once, until the tasks are stopped.
+    pub fn tell_audit_log(&self, auth: Conn) {
+        self.registry.tell_audit_log(auth);
+    }
+
     /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing, as one
     /// revision; doing it again changes nothing. What it does not name stays.
     ///

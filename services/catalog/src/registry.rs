@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use headgate_audit::outbox;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::conn::Conn;
 use headgate_kit::db::Follower;
 use headgate_kit::scope::carried;
 use headgate_kit::seal::MasterKey;
@@ -64,6 +66,11 @@ impl Registry {
             async move { this.look().await }
         };
         self.tasks.spawn(async move { follower.run(look, stop).await });
+    }
+
+    /// Tells the audit log what was written for it, until the process stops.
+    pub(crate) fn tell_audit_log(&self, auth: Conn) {
+        outbox::deliver(self.store.0.clone(), auth, &self.tasks);
     }
 
     async fn look(&self) -> Result<(), BuildError> {

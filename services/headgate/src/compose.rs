@@ -24,6 +24,9 @@ use crate::records::Records;
 use crate::settings::Settings;
 use crate::topology::{Here, PACKAGES, Peers, Service};
 
+/// Who serves people, beside auth.
+const GUARDED: [Service; 4] = [Service::Catalog, Service::Budget, Service::Usage, Service::Runtime];
+
 /// Every service of this process.
 pub(crate) struct Services {
     pub(crate) auth: Option<headgate_auth::Auth>,
@@ -123,6 +126,7 @@ impl Services {
         if let Some(budget) = &services.budget {
             budget.ask_owners_at(services.conn(Service::Auth, &settings.peers, context)?);
         }
+        services.tell_audit_log(&settings.peers, context)?;
         if context.here.runs(Service::Runtime) {
             let deps = context.runtime(data_dir);
             let config = settings.runtime.clone();
@@ -182,6 +186,25 @@ impl Services {
         };
         (self.auth, self.catalog, self.budget, self.usage) =
             tokio::try_join!(Box::pin(auth), Box::pin(catalog), Box::pin(budget), Box::pin(usage))?;
+        Ok(())
+    }
+
+    /// Lets the audit log hear what the services of this process have to tell.
+    fn tell_audit_log(&self, peers: &Peers, context: &Context) -> Result<(), ComposeError> {
+        if !context.here.runs(Service::Auth) && !context.here.runs_any(&GUARDED) {
+            return Ok(());
+        }
+        let here = self.auth.as_ref().map(|auth| local(auth.audit_ingest_service()));
+        let auth = here.or_else(|| context.elsewhere.conn(Service::Auth, peers, context));
+        let auth = auth.ok_or(ComposeError::Missing(Service::Auth.name()))?;
+        if let Some(catalog) = &self.catalog {
+            catalog.tell_audit_log(auth.clone());
+        }
+        if let Some(budget) = &self.budget {
+            budget.tell_audit_log(auth.clone());
+        }
+        let Context { gate, clock, front, registry, .. } = context;
+        headgate_audit::tell_denials(gate, auth, clock.clone(), front, registry);
         Ok(())
     }
 
@@ -248,8 +271,7 @@ impl Services {
 impl Context {
     /// Lets the gate hear from auth who presents an access token. An auth of this process tells it by itself.
     fn open_gate(&self, peers: &Peers) -> Result<(), ComposeError> {
-        let guarded = [Service::Catalog, Service::Budget, Service::Usage, Service::Runtime];
-        if self.here.runs(Service::Auth) || !self.here.runs_any(&guarded) {
+        if self.here.runs(Service::Auth) || !self.here.runs_any(&GUARDED) {
             return Ok(());
         }
         let auth = self.elsewhere.conn(Service::Auth, peers, self);

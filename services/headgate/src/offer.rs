@@ -31,7 +31,9 @@ impl Services {
                 .add_service(auth.session_service())
                 .add_service(auth.account_service())
                 .add_service(auth.user_service())
-                .add_service(auth.membership_service());
+                .add_service(auth.membership_service())
+                .add_service(auth.audit_service())
+                .add_service(auth.audit_ingest_service());
         }
         if let Some(catalog) = &self.catalog {
             routes = routes

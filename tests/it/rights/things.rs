@@ -60,7 +60,7 @@ pub(crate) fn abouts(method: &Method) -> Vec<About> {
             "auth.v1.ApiKeyService" => vec![About::Key("id")],
             "auth.v1.MembershipService" | "catalog.v1.ModelService" => vec![About::Tenant("tenant_id")],
             "budget.v1.BudgetService" => vec![About::Tenant("scope.tenant_id"), About::Key("scope.key_id")],
-            "usage.v1.UsageService" => vec![About::Tenant("filter.tenant_id")],
+            "auth.v1.AuditService" | "usage.v1.UsageService" => vec![About::Tenant("filter.tenant_id")],
             _ => panic!("what is {short} about?"),
         },
     }

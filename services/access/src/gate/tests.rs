@@ -209,6 +209,37 @@ fn a_list_shows_the_callers_own_tenants() {
 }
 
 #[test]
+fn what_known_callers_are_kept_from_is_told_and_nothing_else() {
+    let setting = Setting::new();
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    setting.gate.tell_denials(move |denial| heard.lock().push(denial));
+    let viewer = setting.user(&[("acme", Role::Viewer)]);
+    let admins = calls(Audience::Tenant).find(|method| method.role == Role::Admin).unwrap();
+    let supers = calls(Audience::SuperAdmin).next().unwrap();
+    let neighbour = setting.user(&[("globex", Role::Owner)]);
+    for unknown in [None, Some("guess"), Some("sk-acme.secret")] {
+        setting.in_acme(admins, unknown).unwrap_err();
+    }
+    setting.in_none(admins, Some(&viewer)).unwrap_err();
+    setting.in_acme(admins, Some(OPERATOR)).unwrap();
+    assert_eq!(*told.lock(), [], "who is nobody, what is nothing, and what is allowed");
+    setting.in_acme(admins, Some(&viewer)).unwrap_err();
+    setting.in_acme(admins, Some(&neighbour)).unwrap_err();
+    setting.alone(supers, Some(&viewer)).unwrap_err();
+    let denials = std::mem::take(&mut *told.lock());
+    let shown: Vec<_> = denials.iter().map(|d| (d.tenant_id.as_deref(), d.belongs, d.reason)).collect();
+    let expected = [
+        (Some("acme"), true, ErrorReason::PermissionDenied),
+        (Some("acme"), false, ErrorReason::NotFound),
+        (None, false, ErrorReason::PermissionDenied),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(denials[0].author.action, admins.action());
+    assert_eq!(denials[2].author.actor, crate::Actor::User("ada".into()));
+}
+
+#[test]
 fn tokens_wait_for_auth_and_the_operator_does_not() {
     let setting = Setting::unheard();
     let token = setting.super_admin();

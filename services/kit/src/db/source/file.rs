@@ -18,10 +18,10 @@ pub(super) async fn open(path: &Path, migrations: &Migrator, migrate: bool) -> R
     let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let mut conn = write.acquire().await?;
     if migrate {
-        migrate::apply(&mut *conn, migrations, false).await?;
+        migrate::apply(&mut *conn, migrations, migrate::Kind::Sqlite).await?;
     } else {
         conn.ensure_migrations_table(migrate::TABLE).await?;
-        let missing = migrate::missing(&mut *conn, migrations, false).await?;
+        let missing = migrate::missing(&mut *conn, migrations, migrate::Kind::Sqlite).await?;
         if !missing.is_empty() {
             return Ok(Opened::Behind(missing));
         }
@@ -36,7 +36,7 @@ pub(super) async fn open(path: &Path, migrations: &Migrator, migrate: bool) -> R
 
 pub(super) async fn migrate(path: &Path, migrations: &Migrator) -> Result<Vec<i64>, Error> {
     let mut conn = options(path).connect().await?;
-    let applied = migrate::apply(&mut conn, migrations, false).await?;
+    let applied = migrate::apply(&mut conn, migrations, migrate::Kind::Sqlite).await?;
     conn.close().await?;
     Ok(applied)
 }

@@ -53,7 +53,7 @@ impl Server {
         let mut conn = self.connect().await?;
         let work = async {
             within(create_schema(&mut conn, self.schema)).await?;
-            Ok::<_, Error>(migrate::apply(&mut conn, migrations, true).await?)
+            Ok::<_, Error>(migrate::apply(&mut conn, migrations, migrate::Kind::Postgres).await?)
         };
         let applied = match tokio::time::timeout(MIGRATION_TIMEOUT, work).await {
             Ok(applied) => applied?,
@@ -104,9 +104,9 @@ async fn missing(
     migrations: &Migrator,
 ) -> Result<Result<Vec<i64>, MigrateError>, sqlx::Error> {
     if !exists(conn, "SELECT to_regclass($1) IS NOT NULL", migrate::TABLE).await? {
-        return Ok(Ok(migrations.iter().map(|migration| migration.version).collect()));
+        return Ok(Ok(migrate::Kind::Postgres.own(migrations).map(|migration| migration.version).collect()));
     }
-    Ok(migrate::missing(conn, migrations, true).await)
+    Ok(migrate::missing(conn, migrations, migrate::Kind::Postgres).await)
 }
 
 async fn exists(conn: &mut PgConnection, question: &'static str, name: &str) -> Result<bool, sqlx::Error> {
