@@ -43,9 +43,15 @@ fn json(value: &Value) -> Json {
     match &value.kind {
         None | Some(Kind::NullValue(_)) => Json::Null,
         Some(Kind::BoolValue(yes)) => Json::Bool(*yes),
-        Some(Kind::NumberValue(number)) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
+        Some(Kind::NumberValue(n)) => number(*n).map_or(Json::Null, Json::Number),
         Some(Kind::StringValue(text)) => Json::String(text.clone()),
         Some(Kind::ListValue(list)) => Json::Array(list.values.iter().map(json).collect()),
         Some(Kind::StructValue(object)) => json_object(object),
     }
+}
+
+/// Whole ones without a fraction, as they came.
+fn number(number: f64) -> Option<Number> {
+    let text = number.to_string();
+    text.parse::<i64>().map(Number::from).ok().or_else(|| Number::from_f64(number))
 }

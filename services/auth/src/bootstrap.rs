@@ -6,6 +6,7 @@ mod people;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::auth::v1::TenantStatus;
@@ -20,6 +21,9 @@ use crate::pepper::Pepper;
 use crate::registry::Registry;
 
 pub use people::{BootstrapAdmin, BootstrapMembership};
+
+/// What the audit log calls it.
+const ACTION: &str = "bootstrap";
 
 /// What shall exist after a start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -97,7 +101,7 @@ pub(crate) async fn apply(people: &People, bootstrap: &Bootstrap) -> Result<(), 
     let (keys, seeds, faults) = form::check(bootstrap);
     faults.first()?;
     apply_keys(&people.registry, bootstrap, keys).await?;
-    people.seed(seeds).await
+    people.seed(Author::own(ACTION), seeds).await
 }
 
 async fn apply_keys(
@@ -108,7 +112,9 @@ async fn apply_keys(
     let keys = keys.into_iter().map(|key| Wanted::new(key, &registry.pepper)).collect();
     let tenants = bootstrap.tenants.clone();
     let now_ms = registry.clock.unix_millis();
-    registry.change(move |directory| Ok((plan(directory, &tenants, keys, now_ms)?, ()))).await
+    registry
+        .change(Author::own(ACTION), move |directory| Ok((plan(directory, &tenants, keys, now_ms)?, ())))
+        .await
 }
 
 impl Wanted {

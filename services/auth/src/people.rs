@@ -12,10 +12,12 @@ mod throttle;
 mod token;
 mod upkeep;
 mod user;
+mod written;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use headgate_access::Author;
+use headgate_audit::Entry;
 use headgate_kit::Failure;
 use headgate_kit::db::Tx;
 use headgate_kit::error::ErrorReason;
@@ -31,6 +33,7 @@ pub(crate) use user::{NewUser, UserChange};
 
 use self::password::Hasher;
 use self::throttle::Throttle;
+use crate::audit;
 use crate::config::Config;
 use crate::draft::Draft;
 use crate::registry::Registry;
@@ -45,14 +48,6 @@ pub(crate) struct People {
     throttle: Throttle,
 }
 
-/// Where a call comes from, as far as anyone can tell.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Client {
-    pub address: Option<IpAddr>,
-    /// At most 256 characters.
-    pub user_agent: String,
-}
-
 impl People {
     pub(crate) fn new(registry: Arc<Registry>, config: Config) -> Self {
         let throttle = Throttle::new(registry.clock.clone());
@@ -62,6 +57,16 @@ impl People {
     /// To look things up in one state of the database.
     async fn reading(&self) -> Result<Tx, Failure> {
         self.registry.db().begin_read().await.map_err(store::away)
+    }
+
+    /// Has the audit log tell that somebody tried what is not good, at this account if there is one.
+    async fn tried_in_vain(&self, by: &Author, user_id: Option<&str>) -> Result<(), Failure> {
+        let (thing, now_ms) =
+            (written::thing(user_id.unwrap_or_default()), self.registry.clock.unix_millis());
+        let entry = Entry::of_failure(by, now_ms, thing, ErrorReason::InvalidCredential);
+        let mut tx = self.registry.db().begin().await.map_err(store::away)?;
+        audit::write(&mut tx, [entry.event()]).await.map_err(store::away)?;
+        tx.commit().await.map_err(store::away)
     }
 }
 
@@ -77,7 +82,7 @@ fn not_known() -> Failure {
 async fn void_and_update(draft: &mut Draft, user: &mut User) -> Result<(), Failure> {
     user.generation += 1;
     user.revision = draft.revision();
-    store::update_user(draft.writing(), user).await?;
+    written::update_user(draft, user).await?;
     let voided = Voided::user(user.id.clone(), user.generation, draft.now_ms);
     draft.batch.voided.push(voided);
     Ok(())

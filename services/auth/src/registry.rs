@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
-use headgate_access::Gate;
+use headgate_access::{Author, Gate};
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::{Behind, Db, Follower};
@@ -19,6 +19,7 @@ use tonic::Status;
 
 use crate::BuildError;
 use crate::access::Access;
+use crate::audit;
 use crate::directory::{Batch, Directory};
 use crate::draft::Draft;
 use crate::pepper::Pepper;
@@ -88,24 +89,25 @@ impl Registry {
     }
 
     /// Makes a change. `plan` sees the directory as it is and nobody else changes it until the plan is carried out;
-    /// it answers what to write and what to tell the caller. A caller who goes away does not stop a change half-way.
-    pub(crate) async fn change<T, P>(self: &Arc<Self>, plan: P) -> Result<T, Failure>
+    /// it answers what to write and what to tell the caller. A caller who goes away does not stop a change half-way. The
+    /// audit log tells that it was `by` them.
+    pub(crate) async fn change<T, P>(self: &Arc<Self>, by: impl Into<Author>, plan: P) -> Result<T, Failure>
     where
         T: Send + 'static,
         P: FnOnce(&Directory) -> Result<(Batch, T), Failure> + Send + 'static,
     {
-        let this = Arc::clone(self);
-        self.carry_out(async move { this.change_now(plan).await }).await
+        let (this, by) = (Arc::clone(self), by.into());
+        self.carry_out(async move { this.change_now(&by, plan).await }).await
     }
 
     /// Makes a change of what is not kept in memory, too. The same holds for `work`, which writes by itself.
-    pub(crate) async fn draft<T, W>(self: &Arc<Self>, work: W) -> Result<T, Failure>
+    pub(crate) async fn draft<T, W>(self: &Arc<Self>, by: impl Into<Author>, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a mut Draft) -> BoxFuture<'a, Result<T, Failure>> + Send + 'static,
     {
-        let this = Arc::clone(self);
-        self.carry_out(async move { this.draft_now(work).await }).await
+        let (this, by) = (Arc::clone(self), by.into());
+        self.carry_out(async move { this.draft_now(by, work).await }).await
     }
 
     async fn carry_out<T: Send + 'static>(
@@ -120,7 +122,7 @@ impl Registry {
         answered.await.unwrap_or_else(|_| Err(Failure::internal("a change of keys broke off")))
     }
 
-    async fn change_now<T, P>(&self, plan: P) -> Result<T, Failure>
+    async fn change_now<T, P>(&self, by: &Author, plan: P) -> Result<T, Failure>
     where
         P: FnOnce(&Directory) -> Result<(Batch, T), Failure>,
     {
@@ -128,22 +130,23 @@ impl Registry {
         let change = self.begin().await?;
         let (batch, answer) = plan(&self.read())?;
         if !batch.is_empty() {
-            let revision = change.put(&batch).await?;
+            let entries = audit::of_batch(by, self.clock.unix_millis(), &batch, &self.read())?;
+            let revision = change.put(&batch, &entries).await?;
             self.publish(&batch, revision);
         }
         Ok(answer)
     }
 
-    async fn draft_now<T, W>(&self, work: W) -> Result<T, Failure>
+    async fn draft_now<T, W>(&self, by: Author, work: W) -> Result<T, Failure>
     where
         W: for<'a> FnOnce(&'a mut Draft) -> BoxFuture<'a, Result<T, Failure>>,
     {
         let _writing = self.writing.lock().await;
         let change = self.begin().await?;
-        let mut draft = Draft::new(change, Arc::clone(&self.directory), self.clock.unix_millis());
+        let mut draft = Draft::new(by, change, Arc::clone(&self.directory), self.clock.unix_millis());
         let answer = work(&mut draft).await?;
-        if let Some((change, batch)) = draft.finish() {
-            let revision = change.put(&batch).await?;
+        if let Some((change, batch, entries)) = draft.finish()? {
+            let revision = change.put(&batch, &entries).await?;
             self.publish(&batch, revision);
         }
         Ok(answer)

@@ -3,6 +3,7 @@
 mod access;
 mod keys;
 
+use headgate_audit::Entry;
 use headgate_kit::Failure;
 use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::error::ErrorReason;
@@ -10,6 +11,7 @@ use headgate_kit::{execute, fetch};
 use headgate_proto::auth::v1::TenantStatus;
 
 use crate::BuildError;
+use crate::audit;
 use crate::directory::{Batch, Directory};
 use crate::model::Tenant;
 
@@ -114,10 +116,10 @@ impl Change {
         Ok(Some((batch, last)))
     }
 
-    /// Writes a batch: all of it, durably as far as the operating system goes, or nothing. Answers the revision that
-    /// this makes.
-    pub(crate) async fn put(self, batch: &Batch) -> Result<u64, Failure> {
-        self.try_put(batch).await.map_err(|cause| match &cause {
+    /// Writes a batch and what the audit log tells of it: all of it, durably as far as the operating system goes, or
+    /// nothing. Answers the revision that this makes.
+    pub(crate) async fn put(self, batch: &Batch, entries: &[Entry]) -> Result<u64, Failure> {
+        self.try_put(batch, entries).await.map_err(|cause| match &cause {
             sqlx::Error::Database(e) if e.is_unique_violation() => {
                 Failure::new(ErrorReason::AlreadyExists, "the id, name or prefix is taken")
             }
@@ -125,7 +127,7 @@ impl Change {
         })
     }
 
-    async fn try_put(mut self, batch: &Batch) -> Result<u64, sqlx::Error> {
+    async fn try_put(mut self, batch: &Batch, entries: &[Entry]) -> Result<u64, sqlx::Error> {
         let revision = i64::try_from(self.revision).map_err(|e| sqlx::Error::Encode(e.into()))?;
         for tenant in &batch.tenants {
             put_tenant(&mut self.tx, tenant, revision).await?;
@@ -139,6 +141,7 @@ impl Change {
         for voided in &batch.voided {
             access::put_voided(&mut self.tx, voided, revision).await?;
         }
+        audit::write(&mut self.tx, entries.iter().map(Entry::event)).await?;
         self.tx.commit().await?;
         Ok(self.revision)
     }

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod audit;
+mod audited;
 mod bootstrap;
 mod key_rights;
 mod keys;

@@ -56,13 +56,9 @@ fn what_is_too_large_says_what_was_left_out() {
 
 #[test]
 fn json_survives_as_the_contract_carries_it() {
-    let text = r#"{"a":null,"b":[true,{"c":"\u0000d"}],"e":1.5}"#;
+    let text = r#"{"a":null,"b":[true,{"c":"\u0000d"}],"e":1.5,"f":-60}"#;
     let there = from_json(text).unwrap();
-    assert_eq!(from_json(&to_json(&there)), Some(there.clone()));
-    assert_eq!(
-        serde_json::from_str::<Json>(&to_json(&there)).unwrap(),
-        serde_json::from_str::<Json>(text).unwrap()
-    );
+    assert_eq!(to_json(&there), text);
     assert_eq!((from_json("[]"), from_json("{")), (None, None));
 }
 

@@ -1,5 +1,6 @@
 //! What people do with an account of their own.
 
+use headgate_access::Author;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::TenantStatus;
@@ -9,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::model::{Membership, PasswordHash, User};
 use super::session::{Issued, Opened};
 use super::token::Kind;
-use super::{Client, People, email, log_out_and_update, not_known, password, store};
+use super::{People, email, log_out_and_update, not_known, password, store, written};
 use crate::draft::Draft;
 use crate::model::Tenant;
 use crate::validate;
@@ -28,7 +29,7 @@ impl People {
         &self,
         owner: Owner,
         by_operator: bool,
-        client: &Client,
+        by: Author,
     ) -> Result<(User, Tenant), Failure> {
         let login = email::login("username", &owner.username)?;
         password::check("password", owner.password.expose_secret())?;
@@ -36,7 +37,7 @@ impl People {
         if store::any_user(&mut self.reading().await?).await? {
             return Err(taken());
         }
-        self.throttle.begin(client.address, None)?;
+        self.throttle.begin(by.origin.address, None)?;
         let hash = self.hasher.hash(owner.password).await?;
         let clock = &self.registry.clock;
         let now_ms = clock.unix_millis();
@@ -50,7 +51,7 @@ impl People {
             created_ms: now_ms,
             revision: 0,
         };
-        self.registry.draft(move |draft| Box::pin(make_owner(draft, user, tenant, by_operator))).await
+        self.registry.draft(by, move |draft| Box::pin(make_owner(draft, user, tenant, by_operator))).await
     }
 
     /// Makes an account and logs it in.
@@ -59,7 +60,7 @@ impl People {
         address: &str,
         name: String,
         password: SecretString,
-        client: Client,
+        by: Author,
     ) -> Result<Opened, Failure> {
         if !self.config.registration {
             let message = "accounts are made by an administrator here";
@@ -69,21 +70,23 @@ impl People {
         validate::label("name", &name)?;
         password::check("password", password.expose_secret())?;
         // Never given back: each may be a new account.
-        self.throttle.begin(client.address, Some(&address))?;
+        self.throttle.begin(by.origin.address, Some(&address))?;
         let hash = self.hasher.hash(password).await?;
         let now_ms = self.registry.clock.unix_millis();
         let mut user = User::new(ids::prefixed("user", &self.registry.clock), address, name, now_ms);
         user.password = Some(hash);
         let this = self.clone();
         let work = async move |draft: &mut Draft| {
+            draft.turned_out(&user.id);
             let mut user = super::user::insert(draft, user).await?;
-            let issued = this.begin_session(draft.writing(), &user, &client, now_ms).await?;
+            let (tx, by) = draft.writing_by();
+            let issued = this.begin_session(tx, &user, by, now_ms).await?;
             let issued =
                 issued.ok_or_else(|| Failure::internal("a user changed in the change that made it"))?;
             user.last_login_ms = Some(now_ms);
             Ok(Opened { user, issued })
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 
     /// Changes the password of who knows the present one. Only the session that begins with the answer is left.
@@ -92,13 +95,14 @@ impl People {
         user_id: &str,
         current: SecretString,
         new: SecretString,
-        client: Client,
+        by: Author,
     ) -> Result<Issued, Failure> {
         password::check("new_password", new.expose_secret())?;
-        let charged = self.throttle.begin(client.address, Some(user_id))?;
+        let charged = self.throttle.begin(by.origin.address, Some(user_id))?;
         let known = store::user(&mut self.reading().await?, user_id).await?;
         let old = known.and_then(|user| user.password);
         if !self.hasher.verify(old.clone(), current).await? {
+            self.tried_in_vain(&by, Some(user_id)).await?;
             return Err(not_known());
         }
         charged.forgive();
@@ -110,33 +114,41 @@ impl People {
             let still = known.filter(|user| user.is_active() && user.password == old);
             let user = set_password(draft, still.ok_or_else(not_known)?, hash).await?;
             let now_ms = draft.now_ms;
-            let issued = this.begin_session(draft.writing(), &user, &client, now_ms).await?;
+            let (tx, by) = draft.writing_by();
+            let issued = this.begin_session(tx, &user, by, now_ms).await?;
             issued.ok_or_else(|| Failure::internal("a user changed in the change of their password"))
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 
     /// Makes a token to set a password with, and tells until when it is good.
-    pub(crate) async fn create_reset(&self, user_id: String) -> Result<(SecretString, i64), Failure> {
+    pub(crate) async fn create_reset(
+        &self,
+        by: impl Into<Author>,
+        user_id: String,
+    ) -> Result<(SecretString, i64), Failure> {
         let (token, hmac) = Kind::Reset.make(&self.registry.pepper);
         let life_ms = self.config.password_reset_ms;
         let work = async move |draft: &mut Draft| {
             store::user(draft.reading(), &user_id).await?.ok_or_else(|| Failure::no_such("user"))?;
             let expires_ms = draft.now_ms + life_ms;
             store::put_reset(draft.writing(), &user_id, hmac, expires_ms).await?;
+            draft.did(written::thing(&user_id));
             Ok(expires_ms)
         };
-        let expires_ms = self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await?;
+        let expires_ms =
+            self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await?;
         Ok((token, expires_ms))
     }
 
     /// Sets a password with such a token, which is used up.
-    pub(crate) async fn reset(&self, token: &str, new: SecretString, client: &Client) -> Result<(), Failure> {
+    pub(crate) async fn reset(&self, token: &str, new: SecretString, by: Author) -> Result<(), Failure> {
         password::check("new_password", new.expose_secret())?;
-        let charged = self.throttle.begin(client.address, None)?;
+        let charged = self.throttle.begin(by.origin.address, None)?;
         let hmac = Kind::Reset.hash(&self.registry.pepper, token);
         let now_ms = self.registry.clock.unix_millis();
         if !store::is_reset(&mut self.reading().await?, hmac, now_ms).await? {
+            self.tried_in_vain(&by, None).await?;
             return Err(spent());
         }
         charged.forgive();
@@ -145,9 +157,10 @@ impl People {
             let now_ms = draft.now_ms;
             let user_id = store::take_reset(draft.writing(), hmac, now_ms).await?.ok_or_else(spent)?;
             let user = store::user(draft.reading(), &user_id).await?.ok_or_else(spent)?;
+            draft.turned_out(&user_id);
             set_password(draft, user, hash).await.map(drop)
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 }
 
@@ -178,6 +191,9 @@ async fn make_owner(
         let message = "a tenant with this name exists";
         return Err(Failure::new(ErrorReason::AlreadyExists, message).with("field", "org_name"));
     }
+    if !by_operator {
+        draft.turned_out(&user.id);
+    }
     tenant.revision = draft.directory().next_revision();
     draft.put_tenant(&tenant).await?;
     let user = super::user::insert(draft, user).await?;
@@ -188,7 +204,7 @@ async fn make_owner(
         created_ms: draft.now_ms,
         revision: draft.revision(),
     };
-    store::put_membership(draft.writing(), &membership).await?;
+    written::put_membership(draft, &membership, &user).await?;
     Ok((user, tenant))
 }
 

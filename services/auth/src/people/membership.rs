@@ -1,5 +1,6 @@
 //! Who belongs to which tenant.
 
+use headgate_access::{Author, Caller};
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::page::Page;
@@ -7,7 +8,7 @@ use headgate_proto::common::v1::Role;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::model::{Membership, User};
-use super::{People, check_etag, email, store, void_and_update};
+use super::{People, check_etag, email, store, void_and_update, written};
 use crate::draft::Draft;
 
 /// How many tenants one belongs to at most: an access token names them all, and a cookie must hold it.
@@ -34,7 +35,11 @@ enum Whom {
 }
 
 impl People {
-    pub(crate) async fn create_membership(&self, new: NewMember) -> Result<(Membership, User), Failure> {
+    pub(crate) async fn create_membership(
+        &self,
+        by: impl Into<Author>,
+        new: NewMember,
+    ) -> Result<(Membership, User), Failure> {
         let with_password = !new.password.expose_secret().is_empty();
         let whom = match (new.user_id.is_empty(), new.email.is_empty()) {
             (false, true) if with_password || !new.name.is_empty() => {
@@ -55,7 +60,7 @@ impl People {
             _ => return Err(Failure::invalid("user_id", "either user_id or email is required")),
         };
         let (tenant_id, role) = (new.tenant_id, new.role);
-        self.registry.draft(move |draft| Box::pin(create(draft, tenant_id, whom, role))).await
+        self.registry.draft(by, move |draft| Box::pin(create(draft, tenant_id, whom, role))).await
     }
 
     /// A page of a tenant's memberships by user, and the token of the next one.
@@ -76,14 +81,15 @@ impl People {
         Ok((members, token))
     }
 
-    /// Changes a role. `by_super` lets a tenant lose its last owner.
+    /// Changes a role. A super admin may let a tenant lose its last owner.
     pub(crate) async fn update_membership(
         &self,
+        by: &Caller,
         (tenant_id, user_id): (String, String),
         role: Role,
         etag: String,
-        by_super: bool,
     ) -> Result<(Membership, User), Failure> {
+        let by_super = by.is_super_admin();
         let work = async move |draft: &mut Draft| {
             let (mut membership, mut user) = find(draft, &tenant_id, &user_id, &etag).await?;
             if membership.role == role {
@@ -92,27 +98,28 @@ impl People {
             keep_an_owner(draft, &membership, by_super).await?;
             membership.role = role;
             membership.revision = draft.revision();
-            store::put_membership(draft.writing(), &membership).await?;
+            written::put_membership(draft, &membership, &user).await?;
             void_and_update(draft, &mut user).await?;
             Ok((membership, user))
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 
-    /// Ends a membership. `by_super` lets a tenant lose its last owner.
+    /// Ends a membership. A super admin may let a tenant lose its last owner.
     pub(crate) async fn delete_membership(
         &self,
+        by: &Caller,
         (tenant_id, user_id): (String, String),
         etag: String,
-        by_super: bool,
     ) -> Result<(), Failure> {
+        let by_super = by.is_super_admin();
         let work = async move |draft: &mut Draft| {
             let (membership, mut user) = find(draft, &tenant_id, &user_id, &etag).await?;
             keep_an_owner(draft, &membership, by_super).await?;
-            store::delete_membership(draft.writing(), &tenant_id, &user_id).await?;
+            written::delete_membership(draft, &membership, &user).await?;
             void_and_update(draft, &mut user).await
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 }
 
@@ -161,7 +168,7 @@ pub(super) async fn join(
         created_ms: draft.now_ms,
         revision: draft.revision(),
     };
-    store::put_membership(draft.writing(), &membership).await?;
+    written::put_membership(draft, &membership, user).await?;
     void_and_update(draft, user).await?;
     Ok(membership)
 }

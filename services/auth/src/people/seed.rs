@@ -1,11 +1,12 @@
 //! People that the configuration names.
 
+use headgate_access::Author;
 use headgate_kit::{Failure, ids};
 use headgate_proto::common::v1::Role;
 use secrecy::SecretString;
 
 use super::model::{PasswordHash, User};
-use super::{People, membership, store, void_and_update};
+use super::{People, membership, store, void_and_update, written};
 use crate::draft::Draft;
 
 /// Someone who shall exist.
@@ -35,7 +36,7 @@ struct Ready {
 impl People {
     /// Makes people, or brings them to what is said of them; all of it or nothing. It takes no right away, sets no
     /// password of who has one, and lets nobody in again who is suspended.
-    pub(crate) async fn seed(&self, seeds: Vec<Seed>) -> Result<(), Failure> {
+    pub(crate) async fn seed(&self, by: Author, seeds: Vec<Seed>) -> Result<(), Failure> {
         let mut ready = Vec::with_capacity(seeds.len());
         for mut seed in seeds {
             let known = store::user_with_email(&mut self.reading().await?, &seed.email).await?;
@@ -55,7 +56,7 @@ impl People {
             }
             Ok(())
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 }
 
@@ -85,7 +86,7 @@ async fn plant(draft: &mut Draft, id: String, seed: Seed, hash: Option<PasswordH
             Some(mut known) => {
                 known.role = role;
                 known.revision = draft.revision();
-                store::put_membership(draft.writing(), &known).await?;
+                written::put_membership(draft, &known, &user).await?;
                 void_and_update(draft, &mut user).await?;
             }
             None => drop(membership::join(draft, tenant_id, &mut user, role).await?),

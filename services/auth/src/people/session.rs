@@ -1,15 +1,19 @@
 //! Sessions: begun by logging in, kept up by refresh tokens, ended.
 
-use headgate_access::Claims;
+use headgate_access::{Author, Claims};
+use headgate_audit::{Entry, Shown, Thing};
 use headgate_kit::db::Tx;
+use headgate_kit::error::ErrorReason::InvalidCredential;
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::TokenPair;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 
 use super::model::{Membership, Session, User};
 use super::store::{self, Rotated};
 use super::token::Kind;
-use super::{Client, People, email, log_out_and_update, not_known};
+use super::{People, email, log_out_and_update, not_known, written};
+use crate::audit;
 use crate::draft::Draft;
 use crate::model::timestamp;
 use crate::voided::Voided;
@@ -49,20 +53,23 @@ impl People {
         &self,
         claimed: &str,
         password: SecretString,
-        client: Client,
+        by: &Author,
     ) -> Result<Opened, Failure> {
         let claimed = email::claimed(claimed);
-        let charged = self.throttle.begin(client.address, Some(&claimed))?;
+        let charged = self.throttle.begin(by.origin.address, Some(&claimed))?;
         let known = store::user_with_email(&mut self.reading().await?, &claimed).await?;
         let hash = known.as_ref().and_then(|user| user.password.clone());
         let good = self.hasher.verify(hash.clone(), password).await?;
-        let Some(known) = known.filter(|user| good && user.is_active()) else { return Err(not_known()) };
-        let mut known = Some(known);
+        if !good || known.as_ref().is_none_or(|user| !user.is_active()) {
+            self.tried_in_vain(by, known.as_ref().map(|user| user.id.as_str())).await?;
+            return Err(not_known());
+        }
+        let mut known = known;
         for _ in 0..LOGIN_TRIES {
             // Whoever is another now, or has another password, is not who was let in.
             let still = known.take().filter(|user| user.is_active() && user.password == hash);
             let user = still.ok_or_else(not_known)?;
-            if let Some(opened) = self.open(user, &client).await? {
+            if let Some(opened) = self.open(user, by).await? {
                 charged.forgive();
                 return Ok(opened);
             }
@@ -72,10 +79,10 @@ impl People {
     }
 
     /// Begins a session in a transaction of its own. `None` when the user was changed since they were looked at.
-    async fn open(&self, mut user: User, client: &Client) -> Result<Option<Opened>, Failure> {
+    async fn open(&self, mut user: User, by: &Author) -> Result<Option<Opened>, Failure> {
         let now_ms = self.registry.clock.unix_millis();
         let mut tx = self.registry.db().begin().await.map_err(store::away)?;
-        let Some(issued) = self.begin_session(&mut tx, &user, client, now_ms).await? else { return Ok(None) };
+        let Some(issued) = self.begin_session(&mut tx, &user, by, now_ms).await? else { return Ok(None) };
         tx.commit().await.map_err(store::away)?;
         user.last_login_ms = Some(now_ms);
         Ok(Some(Opened { user, issued }))
@@ -86,7 +93,7 @@ impl People {
         &self,
         tx: &mut Tx,
         user: &User,
-        client: &Client,
+        by: &Author,
         now_ms: i64,
     ) -> Result<Option<Issued>, Failure> {
         // Takes the user's row, so that what is read after it belongs together.
@@ -98,10 +105,14 @@ impl People {
             user_id: user.id.clone(),
             created_ms: now_ms,
             expires_ms: now_ms + self.config.session_ms,
-            user_agent: client.user_agent.clone(),
-            address: client.address.map(|address| address.to_string()).unwrap_or_default(),
+            user_agent: by.origin.user_agent.clone(),
+            address: by.origin.address.map(|address| address.to_string()).unwrap_or_default(),
         };
         store::insert_session(tx, &session).await?;
+        let by = by.clone().turned_out(&user.id);
+        if let Some(entry) = Entry::of_change(&by, now_ms, thing(&session), None, Some(shown(&session))) {
+            audit::write(tx, [entry.event()]).await.map_err(store::away)?;
+        }
         self.issue(tx, user, &session, now_ms).await.map(Some)
     }
 
@@ -132,9 +143,9 @@ impl People {
 
     /// Exchanges a refresh token for the next pair. One that was used before ends its session: either that use or this
     /// one is a thief's.
-    pub(crate) async fn refresh(&self, token: &str, client: &Client) -> Result<Issued, Failure> {
+    pub(crate) async fn refresh(&self, token: &str, by: Author) -> Result<Issued, Failure> {
         // Guessing is hopeless, but shall cost no transactions.
-        let charged = self.throttle.begin(client.address, None)?;
+        let charged = self.throttle.begin(by.origin.address, None)?;
         let hmac = Kind::Refresh.hash(&self.registry.pepper, token);
         let now_ms = self.registry.clock.unix_millis();
         let mut tx = self.registry.db().begin().await.map_err(store::away)?;
@@ -143,7 +154,7 @@ impl People {
             Rotated::Reused(session_id) => {
                 tx.rollback().await.map_err(store::away)?;
                 tracing::warn!(session_id, "a refresh token was used twice, its session ends");
-                self.end_session(session_id).await?;
+                self.end_stolen(by, session_id).await?;
                 return Err(over());
             }
             Rotated::Unknown => return Err(over()),
@@ -164,6 +175,7 @@ impl People {
         refresh_token: Option<&str>,
         access_token: Option<&str>,
         everywhere: bool,
+        by: Author,
     ) -> Result<(), Failure> {
         let mut tx = self.reading().await?;
         let mut session_id = None;
@@ -176,22 +188,31 @@ impl People {
         let Some(session_id) = session_id.or_else(of_access_token) else { return Ok(()) };
         let session = store::session(&mut tx, &session_id).await?;
         tx.rollback().await.map_err(store::away)?;
+        let by = session.iter().fold(by, |by, session| by.turned_out(&session.user_id));
         match session.filter(|_| everywhere) {
-            Some(session) => self.end_sessions_of(session.user_id).await,
-            None => self.end_session(session_id).await,
+            Some(session) => self.end_sessions_of(by, session.user_id).await,
+            None => self.registry.draft(by, move |draft| Box::pin(end_session(draft, session_id))).await,
         }
     }
 
-    async fn end_session(&self, id: String) -> Result<(), Failure> {
-        self.registry.draft(move |draft| Box::pin(end_session(draft, id))).await
+    /// Ends a session of which somebody has a token that they should not have.
+    async fn end_stolen(&self, by: Author, id: String) -> Result<(), Failure> {
+        let work = async move |draft: &mut Draft| {
+            let thing = Thing::common("session", id.as_str());
+            let entry = Entry::of_failure(draft.by(), draft.now_ms, thing, InvalidCredential);
+            audit::write(draft.writing(), [entry.event()]).await.map_err(store::away)?;
+            end_session(draft, id).await
+        };
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 
-    async fn end_sessions_of(&self, user_id: String) -> Result<(), Failure> {
+    async fn end_sessions_of(&self, by: Author, user_id: String) -> Result<(), Failure> {
         let work = async move |draft: &mut Draft| {
             let Some(mut user) = store::user(draft.reading(), &user_id).await? else { return Ok(()) };
+            draft.did(written::thing(&user_id));
             log_out_and_update(draft, &mut user).await
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 
     /// Who has an account, and where they belong. An account that is gone is no credential.
@@ -204,14 +225,27 @@ impl People {
 }
 
 async fn end_session(draft: &mut Draft, id: String) -> Result<(), Failure> {
+    if let Some(session) = store::session(draft.reading(), &id).await? {
+        draft.became(thing(&session), Some(shown(&session)), None);
+    }
     store::delete_session(draft.writing(), &id).await?;
     let voided = Voided::session(id, draft.now_ms);
     draft.batch.voided.push(voided);
     Ok(())
 }
 
+fn thing(session: &Session) -> Thing {
+    Thing::common("session", session.id.as_str())
+}
+
+/// A session as the audit log shows it.
+fn shown(session: &Session) -> Shown {
+    let texts = [("id", &session.id), ("user_id", &session.user_id), ("user_agent", &session.user_agent)];
+    let texts = texts.into_iter().chain([("address", &session.address)]);
+    Shown::facts(texts.map(|(name, text)| (name, Value::from(text.as_str()))))
+}
+
 /// Whatever is wrong with a refresh token.
 fn over() -> Failure {
-    use headgate_kit::error::ErrorReason::InvalidCredential;
     Failure::new(InvalidCredential, "the session is over, log in again")
 }

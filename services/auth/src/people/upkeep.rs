@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::watch::HEARTBEAT;
@@ -43,7 +44,8 @@ impl People {
             }
             Ok(())
         };
-        self.registry.draft(move |draft| Box::pin(async move { work(draft).await })).await?;
+        let by = Author::own("upkeep");
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await?;
         self.registry.tell_time().await.map_err(Failure::internal)
     }
 

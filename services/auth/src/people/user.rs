@@ -1,5 +1,6 @@
 //! Users, as administrators manage them.
 
+use headgate_access::Author;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::page::Page;
 use headgate_kit::{Failure, ids};
@@ -7,7 +8,7 @@ use headgate_proto::auth::v1::UserStatus;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::model::User;
-use super::{People, check_etag, email, log_out_and_update, password, store, void_and_update};
+use super::{People, check_etag, email, log_out_and_update, password, store, void_and_update, written};
 use crate::draft::Draft;
 use crate::validate;
 
@@ -33,10 +34,10 @@ pub(crate) struct UserChange {
 }
 
 impl People {
-    pub(crate) async fn create_user(&self, new: NewUser) -> Result<User, Failure> {
+    pub(crate) async fn create_user(&self, by: impl Into<Author>, new: NewUser) -> Result<User, Failure> {
         let mut user = self.draw_up("email", &new.email, new.name, new.password).await?;
         user.super_admin = new.super_admin;
-        self.registry.draft(move |draft| Box::pin(insert(draft, user))).await
+        self.registry.draft(by, move |draft| Box::pin(insert(draft, user))).await
     }
 
     /// A user who is not written yet. `field` names where the address comes from.
@@ -81,11 +82,15 @@ impl People {
         store::find_users(&mut self.reading().await?, part.trim(), FOUND).await
     }
 
-    pub(crate) async fn update_user(&self, change: UserChange) -> Result<User, Failure> {
+    pub(crate) async fn update_user(
+        &self,
+        by: impl Into<Author>,
+        change: UserChange,
+    ) -> Result<User, Failure> {
         if let Some(name) = &change.name {
             validate::label("name", name)?;
         }
-        self.registry.draft(move |draft| Box::pin(update(draft, change))).await
+        self.registry.draft(by, move |draft| Box::pin(update(draft, change))).await
     }
 }
 
@@ -96,7 +101,7 @@ pub(super) async fn insert(draft: &mut Draft, mut user: User) -> Result<User, Fa
         return Err(Failure::new(ErrorReason::AlreadyExists, message).with("field", "email"));
     }
     user.revision = draft.revision();
-    store::insert_user(draft.writing(), &user).await?;
+    written::insert_user(draft, &user).await?;
     Ok(user)
 }
 
@@ -121,7 +126,7 @@ async fn update(draft: &mut Draft, change: UserChange) -> Result<User, Failure> 
         void_and_update(draft, &mut user).await?;
     } else {
         user.revision = draft.revision();
-        store::update_user(draft.writing(), &user).await?;
+        written::update_user(draft, &user).await?;
     }
     Ok(user)
 }

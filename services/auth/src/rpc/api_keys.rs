@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headgate_access::Gate;
+use headgate_access::{Caller, Gate};
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyService;
 use headgate_proto::auth::v1::{
@@ -37,10 +37,9 @@ impl ApiKeyApi {
     }
 
     /// Lets in who may do this with a key.
-    fn guard<T: Name>(&self, request: &Request<T>, id: &str) -> Result<(), Status> {
+    fn guard<T: Name>(&self, request: &Request<T>, id: &str) -> Result<Caller, Status> {
         let owner = self.registry.read().key(id).map(|key| key.tenant_id.clone());
-        self.gate.check_in(request, owner.as_deref(), "API key")?;
-        Ok(())
+        self.gate.check_in(request, owner.as_deref(), "API key")
     }
 
     /// A key as callers see it.
@@ -80,10 +79,11 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
+        let caller = self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let secret = key::random_secret();
         let key = self.draw_up(request.into_inner(), &secret)?;
-        let made = self.registry.change(move |directory| key_change::create(directory, key)).await?;
+        let plan = move |directory: &Directory| key_change::create(directory, key);
+        let made = self.registry.change(&caller, plan).await?;
         let secret_key = key::join(&made.prefix, &secret).expose_secret().to_owned();
         Ok(Response::new(CreateApiKeyResponse { api_key: Some(self.show(&made)), secret_key }))
     }
@@ -124,11 +124,11 @@ impl ApiKeyService for ApiKeyApi {
         // A key of another tenant than the one that is named is no key.
         let of_another = |key: &Key| !tenant_id.is_empty() && key.tenant_id != *tenant_id;
         let is_other = self.registry.read().key(id).is_some_and(of_another);
-        self.guard(&request, if is_other { "" } else { id })?;
+        let caller = self.guard(&request, if is_other { "" } else { id })?;
         let RevokeApiKeyRequest { id, etag, .. } = request.into_inner();
         let now_ms = self.registry.clock.unix_millis();
         let plan = move |directory: &Directory| key_change::revoke(directory, &id, &etag, now_ms);
-        let key = self.registry.change(plan).await?;
+        let key = self.registry.change(&caller, plan).await?;
         Ok(Response::new(RevokeApiKeyResponse { api_key: Some(self.show(&key)) }))
     }
 
@@ -136,12 +136,12 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<UpdateApiKeyRequest>,
     ) -> Result<Response<UpdateApiKeyResponse>, Status> {
-        self.guard(&request, &request.get_ref().id)?;
+        let caller = self.guard(&request, &request.get_ref().id)?;
         let mut request = request.into_inner();
         let change = KeyChange::take(&mut request, self.registry.clock.unix_millis())?;
         let UpdateApiKeyRequest { id, etag, .. } = request;
         let plan = move |directory: &Directory| key_change::update(directory, &id, &etag, change);
-        let key = self.registry.change(plan).await?;
+        let key = self.registry.change(&caller, plan).await?;
         Ok(Response::new(UpdateApiKeyResponse { api_key: Some(self.show(&key)) }))
     }
 
@@ -149,14 +149,14 @@ impl ApiKeyService for ApiKeyApi {
         &self,
         request: Request<RotateApiKeyRequest>,
     ) -> Result<Response<RotateApiKeyResponse>, Status> {
-        self.guard(&request, &request.get_ref().id)?;
+        let caller = self.guard(&request, &request.get_ref().id)?;
         let RotateApiKeyRequest { id, etag, overlap_seconds } = request.into_inner();
         let overlap_ms = key_change::overlap_ms(overlap_seconds)?;
         let secret = key::random_secret();
         let (hmac, now_ms) = (self.registry.pepper.hash(&secret), self.registry.clock.unix_millis());
         let plan =
             move |directory: &Directory| key_change::rotate(directory, &id, &etag, hmac, overlap_ms, now_ms);
-        let key = self.registry.change(plan).await?;
+        let key = self.registry.change(&caller, plan).await?;
         let secret_key = key::join(&key.prefix, &secret).expose_secret().to_owned();
         Ok(Response::new(RotateApiKeyResponse { api_key: Some(self.show(&key)), secret_key }))
     }

@@ -1,20 +1,15 @@
 //! What an answer says to HTTP, and what HTTP says with a request: by metadata that the edge translates.
 
 use headgate_kit::Failure;
-use headgate_kit::origin;
+use tonic::Response;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
-use tonic::{Request, Response};
 
-use crate::people::{Client, Issued};
+use crate::people::Issued;
 
 /// The status of the HTTP answer, where it is not 200.
 const STATUS: &str = "x-headgate-http-status";
 const ACCESS_COOKIE: &str = "headgate_access";
 const REFRESH_COOKIE: &str = "headgate_refresh";
-/// Where a client says what it is: to the edge, or here.
-const USER_AGENTS: [&str; 2] = ["x-forwarded-user-agent", "user-agent"];
-/// What is kept of what a client calls itself, in characters.
-const MAX_USER_AGENT: usize = 256;
 
 /// An answer that made something.
 pub(super) fn created<T>(message: T) -> Response<T> {
@@ -30,14 +25,6 @@ fn with_status<T>(message: T, status: &'static str) -> Response<T> {
     let mut response = Response::new(message);
     response.metadata_mut().insert(STATUS, MetadataValue::from_static(status));
     response
-}
-
-/// Who calls from where.
-pub(super) fn client<T>(request: &Request<T>) -> Client {
-    let metadata = request.metadata();
-    let user_agent = USER_AGENTS.iter().find_map(|name| metadata.get(*name)?.to_str().ok());
-    let user_agent = user_agent.unwrap_or_default().chars().take(MAX_USER_AGENT).collect();
-    Client { address: origin::of(metadata.as_ref()), user_agent }
 }
 
 /// The refresh token: as the message has it, or else as the cookie has it.

@@ -39,12 +39,12 @@ impl MembershipService for MembershipApi {
         &self,
         request: Request<CreateMembershipRequest>,
     ) -> Result<Response<CreateMembershipResponse>, Status> {
-        self.check(&request, &request.get_ref().tenant_id)?;
+        let caller = self.check(&request, &request.get_ref().tenant_id)?;
         let CreateMembershipRequest { tenant_id, user_id, email, role, name, password } =
             request.into_inner();
         let (role, password) = (known(role)?, password.into());
         let new = NewMember { tenant_id, user_id, email, name, password, role };
-        let (membership, user) = self.people.create_membership(new).await?;
+        let (membership, user) = self.people.create_membership(&caller, new).await?;
         Ok(created(CreateMembershipResponse { membership: Some(membership.to_proto(&user)) }))
     }
 
@@ -66,8 +66,8 @@ impl MembershipService for MembershipApi {
     ) -> Result<Response<UpdateMembershipResponse>, Status> {
         let caller = self.check(&request, &request.get_ref().tenant_id)?;
         let UpdateMembershipRequest { tenant_id, user_id, role, etag } = request.into_inner();
-        let (role, by_super) = (known(role)?, caller.is_super_admin());
-        let updated = self.people.update_membership((tenant_id, user_id), role, etag, by_super).await?;
+        let role = known(role)?;
+        let updated = self.people.update_membership(&caller, (tenant_id, user_id), role, etag).await?;
         let (membership, user) = updated;
         Ok(Response::new(UpdateMembershipResponse { membership: Some(membership.to_proto(&user)) }))
     }
@@ -78,7 +78,7 @@ impl MembershipService for MembershipApi {
     ) -> Result<Response<DeleteMembershipResponse>, Status> {
         let caller = self.check(&request, &request.get_ref().tenant_id)?;
         let DeleteMembershipRequest { tenant_id, user_id, etag } = request.into_inner();
-        self.people.delete_membership((tenant_id, user_id), etag, caller.is_super_admin()).await?;
+        self.people.delete_membership(&caller, (tenant_id, user_id), etag).await?;
         Ok(no_content(DeleteMembershipResponse {}))
     }
 }

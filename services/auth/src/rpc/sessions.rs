@@ -1,6 +1,6 @@
 //! `SessionService`.
 
-use headgate_access::Gate;
+use headgate_access::{Author, Gate};
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::identity::bearer;
@@ -13,7 +13,7 @@ use headgate_proto::auth::v1::{
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use tonic::{Request, Response, Status};
 
-use super::http::{clear_cookies, client, no_content, refresh_token, set_cookies};
+use super::http::{clear_cookies, no_content, refresh_token, set_cookies};
 use crate::people::{Issued, People};
 
 /// Logs people in and out.
@@ -39,7 +39,7 @@ impl People {
 #[tonic::async_trait]
 impl SessionService for SessionApi {
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
-        let client = client(&request);
+        let by = Author::anyone(&request);
         let LoginRequest { email, username, password } = request.into_inner();
         let claimed = match (email.is_empty(), username.is_empty()) {
             (false, true) => email,
@@ -49,7 +49,7 @@ impl SessionService for SessionApi {
         if password.is_empty() {
             return Err(Failure::invalid("password", "password must not be empty").into());
         }
-        let opened = self.people.login(&claimed, password.into(), client).await?;
+        let opened = self.people.login(&claimed, password.into(), &by).await?;
         let message =
             LoginResponse { tokens: Some(opened.issued.to_proto()), user: Some(opened.user.to_proto()) };
         let mut response = Response::new(message);
@@ -58,20 +58,21 @@ impl SessionService for SessionApi {
     }
 
     async fn refresh(&self, request: Request<RefreshRequest>) -> Result<Response<RefreshResponse>, Status> {
-        let client = client(&request);
+        let by = Author::anyone(&request);
         let (metadata, _, RefreshRequest { refresh_token: given }) = request.into_parts();
         let missing = || Failure::new(ErrorReason::MissingCredential, "a refresh token is required");
         let token = refresh_token(&metadata, given).ok_or_else(missing)?;
-        let issued = self.people.refresh(&token, &client).await?;
+        let issued = self.people.refresh(&token, by).await?;
         let mut response = Response::new(RefreshResponse { tokens: Some(issued.to_proto()) });
         self.people.keep(&mut response, &issued)?;
         Ok(response)
     }
 
     async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
+        let by = Author::anyone(&request);
         let (metadata, _, LogoutRequest { refresh_token: given, everywhere }) = request.into_parts();
         let token = refresh_token(&metadata, given);
-        self.people.logout(token.as_deref(), bearer(&metadata), everywhere).await?;
+        self.people.logout(token.as_deref(), bearer(&metadata), everywhere, by).await?;
         let mut response = no_content(LogoutResponse {});
         clear_cookies(&mut response, self.people.config.secure_cookies)?;
         Ok(response)

@@ -38,14 +38,15 @@ impl TenantService for TenantApi {
         &self,
         request: Request<CreateTenantRequest>,
     ) -> Result<Response<CreateTenantResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let CreateTenantRequest { name, id } = request.into_inner();
         validate::name("name", &name)?;
         let id = if id.is_empty() { ids::prefixed("tenant", &self.registry.clock) } else { id };
         validate::id("id", &id)?;
         let created_ms = self.registry.clock.unix_millis();
         let tenant = Tenant { id, name, status: TenantStatus::Active, created_ms, revision: 0 };
-        let made = self.registry.change(move |directory| tenant_change::create(directory, tenant)).await?;
+        let plan = move |directory: &Directory| tenant_change::create(directory, tenant);
+        let made = self.registry.change(&caller, plan).await?;
         Ok(Response::new(CreateTenantResponse { tenant: Some(made.to_proto()) }))
     }
 
@@ -78,14 +79,14 @@ impl TenantService for TenantApi {
         &self,
         request: Request<SetTenantStatusRequest>,
     ) -> Result<Response<SetTenantStatusResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let SetTenantStatusRequest { id, status, etag } = request.into_inner();
         let status = TenantStatus::try_from(status)
             .ok()
             .filter(|status| *status != TenantStatus::Unspecified)
             .ok_or_else(|| Failure::invalid("status", "status must be active, suspended or archived"))?;
         let plan = move |directory: &Directory| tenant_change::set_status(directory, &id, &etag, status);
-        let tenant = self.registry.change(plan).await?;
+        let tenant = self.registry.change(&caller, plan).await?;
         Ok(Response::new(SetTenantStatusResponse { tenant: Some(tenant.to_proto()) }))
     }
 
@@ -107,13 +108,13 @@ impl TenantService for TenantApi {
         &self,
         request: Request<UpdateTenantRequest>,
     ) -> Result<Response<UpdateTenantResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let UpdateTenantRequest { id, etag, name } = request.into_inner();
         if let Some(name) = &name {
             validate::name("name", name)?;
         }
         let plan = move |directory: &Directory| tenant_change::update(directory, &id, &etag, name);
-        let tenant = self.registry.change(plan).await?;
+        let tenant = self.registry.change(&caller, plan).await?;
         Ok(Response::new(UpdateTenantResponse { tenant: Some(tenant.to_proto()) }))
     }
 
@@ -121,11 +122,11 @@ impl TenantService for TenantApi {
         &self,
         request: Request<DeleteTenantRequest>,
     ) -> Result<Response<DeleteTenantResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let DeleteTenantRequest { id, etag } = request.into_inner();
         let archived = TenantStatus::Archived;
         let plan = move |directory: &Directory| tenant_change::set_status(directory, &id, &etag, archived);
-        let tenant = self.registry.change(plan).await?;
+        let tenant = self.registry.change(&caller, plan).await?;
         Ok(Response::new(DeleteTenantResponse { tenant: Some(tenant.to_proto()) }))
     }
 }

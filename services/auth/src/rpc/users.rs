@@ -35,10 +35,10 @@ impl UserService for UserApi {
         &self,
         request: Request<CreateUserRequest>,
     ) -> Result<Response<CreateUserResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let CreateUserRequest { email, name, password, super_admin } = request.into_inner();
         let new = NewUser { email, name, password: password.into(), super_admin };
-        let user = self.people.create_user(new).await?;
+        let user = self.people.create_user(&caller, new).await?;
         Ok(created(CreateUserResponse { user: Some(user.to_proto()) }))
     }
 
@@ -74,11 +74,11 @@ impl UserService for UserApi {
         &self,
         request: Request<UpdateUserRequest>,
     ) -> Result<Response<UpdateUserResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let UpdateUserRequest { id, name, status, super_admin, etag } = request.into_inner();
         let status = status.map(known).transpose()?;
         let change = UserChange { id, name, status, super_admin, etag };
-        let user = self.people.update_user(change).await?;
+        let user = self.people.update_user(&caller, change).await?;
         Ok(Response::new(UpdateUserResponse { user: Some(user.to_proto()) }))
     }
 
@@ -86,8 +86,8 @@ impl UserService for UserApi {
         &self,
         request: Request<CreatePasswordResetRequest>,
     ) -> Result<Response<CreatePasswordResetResponse>, Status> {
-        self.gate.check(&request)?;
-        let (token, expires_ms) = self.people.create_reset(request.into_inner().id).await?;
+        let caller = self.gate.check(&request)?;
+        let (token, expires_ms) = self.people.create_reset(&caller, request.into_inner().id).await?;
         let token = token.expose_secret().to_owned();
         Ok(created(CreatePasswordResetResponse { token, expire_time: Some(timestamp(expires_ms)) }))
     }
