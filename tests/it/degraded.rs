@@ -11,6 +11,7 @@ use headgate_tests::setup::{KEY, KEY_ID, OTHER_KEY, Setup, TENANT};
 use headgate_tests::topology::Topology;
 use headgate_tests::upstream::{Answer, Behaviour, Upstream};
 use headgate_tests::wait::eventually;
+use http::Method;
 use serde_json::json;
 
 use crate::budget::{CENT, cent_model, cent_request, status as budget_status, tenant_scope};
@@ -42,6 +43,10 @@ async fn without_auth_known_keys_go_on_and_unknown_ones_are_no_verdict() {
     keys.revoke_api_key(revoke).await.unwrap();
     until(&headgate, KEY, 401).await;
     headgate.node_mut("auth").kill();
+    // Nobody knows whose a key is, so nobody changes what is of it.
+    let admin = headgate.anonymous().with_key(&headgate.operator_token());
+    let limits = format!("/admin/keys/{KEY_ID}/limits");
+    admin.send_json(Method::PUT, &limits, &json!({"requests_per_minute": 1})).await.expect(503);
 
     let begin = Instant::now();
     // Longer than the watch may be silent.
@@ -58,6 +63,12 @@ async fn without_auth_known_keys_go_on_and_unknown_ones_are_no_verdict() {
     until(&headgate, OTHER_KEY, 200).await;
 
     headgate.node_mut("auth").restart().await;
+    let none = eventually(SOON, "the key's limits", || async {
+        let reply = admin.get(&limits).await;
+        (reply.status == 200).then(|| reply.json()["limits"].clone())
+    })
+    .await;
+    assert_eq!(none, json!({}), "nothing was changed");
     until(&headgate, "sk-new.never-seen", 401).await;
     let mut keys = ApiKeyServiceClient::new(headgate.operator("auth").await);
     let request = CreateApiKeyRequest { tenant_id: TENANT.into(), name: "new".into(), ..Default::default() };
