@@ -8,7 +8,7 @@ use headgate_kit::conn::{self, Conn};
 use headgate_kit::identity::require_peer;
 use headgate_kit::seal::MasterKey;
 use headgate_kit::tasks::Tasks;
-use headgate_kit::trust::AuthorityError;
+use headgate_kit::trust::TlsError;
 use headgate_proto::adapter::v1::adapter_service_server::{AdapterService, AdapterServiceServer};
 use headgate_proto::adapter::v1::{
     ChatRequest, ChatResponse, DirectAdapterService, EmbedRequest, EmbedResponse, ProbeRequest,
@@ -48,12 +48,9 @@ pub struct Deps {
 /// Why the adapter cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// TLS cannot be set up.
-    #[error("tls: {0}")]
-    Tls(#[from] rustls::Error),
-    /// `ca_file` cannot be used.
-    #[error("ca_file: {0}")]
-    Authorities(#[from] AuthorityError),
+    /// TLS cannot be set up, or `ca_file` cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A metric cannot be made.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),

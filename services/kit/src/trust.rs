@@ -1,9 +1,11 @@
-//! Authorities of an operator's own, for servers that no public one vouches for.
+//! Whose word is taken for servers elsewhere: public authorities, and those of an operator's own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 
 /// Why a file of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,31 @@ pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Authori
     let read = CertificateDer::pem_file_iter(file).map_err(|e| fail(e.to_string()))?;
     let found = read.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))?;
     if found.is_empty() { Err(fail("holds no certificate".to_owned())) } else { Ok(found) }
+}
+
+/// TLS towards servers that Mozilla's roots vouch for, or the authorities in `ca_file`.
+///
+/// # Errors
+/// When the file cannot be used, or TLS cannot be set up.
+pub fn client(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for own in ca_file.map(certificates).transpose()?.unwrap_or_default() {
+        roots.add(own)?;
+    }
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions()?;
+    Ok(tls.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// It cannot be set up.
+    #[error("tls: {0}")]
+    Tls(#[from] rustls::Error),
+    /// `ca_file` cannot be used.
+    #[error("ca_file: {0}")]
+    Authorities(#[from] AuthorityError),
 }
 
 /// What is wrong with the setting `ca_file`, by field.
