@@ -127,6 +127,12 @@ async fn a_master_key_is_followed_by_another() {
         headgate.kill();
         headgate.restart_with(&setup).await;
         chat_until(&headgate, 200).await;
+        let admin = headgate.anonymous().with_key(&headgate.operator_token());
+        let uses = admin.get("/admin/master-key").await.expect(200).json()["master_keys"].clone();
+        let needed: Vec<_> = uses.as_array().unwrap().iter().filter(|key| key["credentials"] != 0).collect();
+        assert_eq!((needed.len(), &needed[0]["is_present"]), (1, &json!(true)), "{uses}");
+        let rotated = admin.post("/admin/master-key:rotate", &json!({})).await.expect(200).json();
+        assert_eq!(rotated, json!({"resealed": 0, "left": 0, "master_keys": uses}));
     }
     let authorized = format!("Bearer {PROVIDER_KEY}");
     assert!(upstream.journal().iter().all(|request| request.headers["authorization"] == authorized));

@@ -11,7 +11,7 @@
 //! - Reading needs no database: it goes on while that is away, and only changes are refused.
 //! - A provider is unhealthy when so many probes failed in a row as the configuration says. Health makes no revision.
 //! - A backup of all of it is on disk soon after every change, with credentials sealed as they are in the database.
-//! - What an earlier master key sealed is sealed anew at the start, where that key is still known.
+//! - What an earlier master key sealed is sealed anew at the start, or when asked for, where that key is still known.
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
 //!   to those who watch.
 
@@ -49,6 +49,7 @@ use headgate_kit::tasks::Tasks;
 use headgate_proto::catalog::v1::backup_service_server::BackupServiceServer;
 use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServiceServer;
 use headgate_proto::catalog::v1::default_model_service_server::DefaultModelServiceServer;
+use headgate_proto::catalog::v1::master_key_service_server::MasterKeyServiceServer;
 use headgate_proto::catalog::v1::model_price_service_server::ModelPriceServiceServer;
 use headgate_proto::catalog::v1::model_service_server::ModelServiceServer;
 use headgate_proto::catalog::v1::provider_health_service_server::ProviderHealthServiceServer;
@@ -63,7 +64,9 @@ pub use bootstrap::{
 };
 pub use config::Config;
 pub use price::UsdPerMillionTokens;
-pub use rpc::{BackupApi, DefaultModelApi, HealthApi, ModelApi, PriceApi, ProviderApi, WatchApi};
+pub use rpc::{
+    BackupApi, DefaultModelApi, HealthApi, MasterKeyApi, ModelApi, PriceApi, ProviderApi, WatchApi,
+};
 
 use crate::backup::Backups;
 use crate::metrics::Metrics;
@@ -201,6 +204,12 @@ impl Catalog {
     #[must_use]
     pub fn model_service(&self) -> ModelServiceServer<ModelApi> {
         ModelServiceServer::new(ModelApi::new(Arc::clone(&self.registry), self.gate.clone()))
+    }
+
+    /// Serves the rotation of the master key to super admins.
+    #[must_use]
+    pub fn master_key_service(&self) -> MasterKeyServiceServer<MasterKeyApi> {
+        MasterKeyServiceServer::new(MasterKeyApi::new(Arc::clone(&self.registry), self.gate.clone()))
     }
 
     /// Serves the history of prices to super admins.

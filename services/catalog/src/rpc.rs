@@ -3,6 +3,7 @@
 mod backup;
 mod default_model;
 mod health;
+mod master_key;
 mod models;
 mod prices;
 mod providers;
@@ -11,6 +12,7 @@ mod watch;
 pub use backup::BackupApi;
 pub use default_model::DefaultModelApi;
 pub use health::HealthApi;
+pub use master_key::MasterKeyApi;
 pub use models::ModelApi;
 pub use prices::PriceApi;
 pub use providers::ProviderApi;

@@ -5,6 +5,7 @@ mod bootstrap;
 mod default_models;
 mod etags;
 mod health;
+mod master_keys;
 mod models;
 mod peers;
 mod prices;

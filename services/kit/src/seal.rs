@@ -88,6 +88,18 @@ impl MasterKey {
         Self { previous: previous.into(), ..self }
     }
 
+    /// What tells this key from others, and tells nothing else of it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The id of this key, and of those others before it.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let previous = self.previous.iter().map(Self::id).filter(|id| *id != self.id());
+        std::iter::once(self.id()).chain(previous)
+    }
+
     /// Whether it was this key, and none before it, that sealed a secret.
     #[must_use]
     pub fn sealed(&self, secret: &SealedSecret) -> bool {
