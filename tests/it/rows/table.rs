@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::variables::Variables;
 
 /// The files of [`Book::Seeded`], in the order in which they are driven.
-const SEEDED: [&str; 7] = ["people", "tenants", "keys", "providers", "models", "budgets", "inference"];
+const SEEDED: [&str; 8] =
+    ["people", "tenants", "keys", "providers", "models", "budgets", "inference", "audit"];
 
 /// Who presents no credential.
 pub(super) const NOBODY: &str = "nobody";
