@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cors::Cors;
+use crate::metadata;
 
 /// The cookie that stands for `authorization`.
 pub(crate) const ACCESS: &str = "headgate_access";
@@ -23,7 +24,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// # Errors
 /// PERMISSION_DENIED where it does not, or does not say.
 pub(crate) fn admit(head: &mut Parts, cors: &Cors) -> Result<(), Failure> {
-    if head.headers.contains_key(AUTHORIZATION) {
+    if metadata::has_credential(&head.headers) {
         return Ok(());
     }
     let access = cookie(&head.headers, ACCESS);

@@ -18,6 +18,8 @@ const X_FORWARDED_USER_AGENT: HeaderName = HeaderName::from_static("x-forwarded-
 const USER_AGENT_BYTES: usize = 256;
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
+/// What may carry a credential: the first that is given does.
+const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, X_API_KEY, API_KEY];
 /// Response metadata that clients may see begins with `x-` and one of these.
 const PUBLIC_PREFIXES: [&str; 3] = ["budget-", "ratelimit-", "headgate-"];
 /// The most that a call carries.
@@ -61,6 +63,11 @@ fn carried(headers: &HeaderMap, request_id: &RequestId) -> HeaderMap {
     metadata
 }
 
+/// Whether a client says who it is by itself, which no page elsewhere has a browser do unasked.
+pub(crate) fn has_credential(headers: &HeaderMap) -> bool {
+    CREDENTIALS.iter().any(|name| headers.contains_key(name))
+}
+
 /// `authorization` as given, or else the key that other SDKs send bare.
 fn credential(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut credential = match headers.get(AUTHORIZATION) {
@@ -76,7 +83,7 @@ fn credential(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// What a client's credential says openly of whose it is; `None` without any.
 pub(crate) fn claim(headers: &HeaderMap) -> Option<&[u8]> {
-    let given = [AUTHORIZATION, X_API_KEY, API_KEY].iter().find_map(|name| headers.get(name))?;
+    let given = CREDENTIALS.iter().find_map(|name| headers.get(name))?;
     Some(claim_of(given.as_bytes()))
 }
 

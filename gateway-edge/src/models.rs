@@ -1,4 +1,4 @@
-//! `GET /v1/models`, `GET /v1/models/{id}` and `GET /v1/models/status`.
+//! `GET /v1/models`, `GET /v1/models/{id}`, `GET /v1/models/status` and `GET /v1/models/search`.
 
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
@@ -12,6 +12,8 @@ use crate::edge::Shared;
 use crate::error::Refusal;
 use crate::metadata;
 use crate::service::{Answer, JSON, whole};
+use crate::transcode::json::unknown;
+use crate::transcode::unescaped;
 
 /// OpenAI's list of models.
 #[derive(Serialize)]
@@ -33,6 +35,8 @@ struct Model<'a> {
     deployments: &'a [String],
     context_tokens: u32,
     max_output_tokens: u32,
+    aliases: &'a [String],
+    description: &'a str,
 }
 
 impl<'a> From<&'a ModelInfo> for Model<'a> {
@@ -48,6 +52,8 @@ impl<'a> From<&'a ModelInfo> for Model<'a> {
             deployments: &info.deployments,
             context_tokens: info.context_tokens,
             max_output_tokens: info.max_output_tokens,
+            aliases: &info.aliases,
+            description: &info.description,
         }
     }
 }
@@ -77,14 +83,45 @@ impl<'a> From<&'a ModelInfo> for Status<'a> {
 
 /// Lists the models that the caller may use.
 pub(crate) async fn list(shared: &Shared, headers: &HeaderMap, id: &RequestId) -> Answer {
-    let (metadata, models) = visible(shared, headers, id).await?;
+    let (metadata, models) = visible(shared, headers, id, ListModelsRequest::default()).await?;
     let data: Vec<_> = models.iter().map(Model::from).collect();
     json(&metadata, &List { object: "list", data })
 }
 
+/// Lists those of these models that the query says.
+pub(crate) async fn search(
+    shared: &Shared,
+    headers: &HeaderMap,
+    id: &RequestId,
+    query: Option<&str>,
+) -> Answer {
+    let (metadata, models) = visible(shared, headers, id, wanted(query.unwrap_or_default())?).await?;
+    let data: Vec<_> = models.iter().map(Model::from).collect();
+    json(&metadata, &List { object: "list", data })
+}
+
+/// What a query looks for.
+fn wanted(query: &str) -> Result<ListModelsRequest, Failure> {
+    let mut wanted = ListModelsRequest::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+        let field = match name {
+            "q" | "query" => &mut wanted.query,
+            "operation" => &mut wanted.operation,
+            "provider" => &mut wanted.provider,
+            _ => return Err(unknown(&unescaped(name)?)),
+        };
+        if !field.is_empty() {
+            return Err(Failure::invalid(name, format!("{name} is given twice")));
+        }
+        *field = unescaped(text)?;
+    }
+    Ok(wanted)
+}
+
 /// Tells of each of those models whether a request would find a target now.
 pub(crate) async fn status(shared: &Shared, headers: &HeaderMap, id: &RequestId) -> Answer {
-    let (metadata, models) = visible(shared, headers, id).await?;
+    let (metadata, models) = visible(shared, headers, id, ListModelsRequest::default()).await?;
     let data: Vec<_> = models.iter().map(Status::from).collect();
     json(&metadata, &List { object: "list", data })
 }
@@ -93,8 +130,9 @@ async fn visible(
     shared: &Shared,
     headers: &HeaderMap,
     id: &RequestId,
+    wanted: ListModelsRequest,
 ) -> Result<(MetadataMap, Vec<ModelInfo>), Refusal> {
-    let request = metadata::request(headers, id, ListModelsRequest {});
+    let request = metadata::request(headers, id, wanted);
     let (metadata, message, _) = shared.inference.list_models(request).await?.into_parts();
     Ok((metadata, message.models))
 }

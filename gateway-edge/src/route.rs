@@ -12,6 +12,7 @@ pub(crate) enum Route {
     Models,
     Model,
     ModelsStatus,
+    ModelsSearch,
     Health,
     Ping,
     OpenApi,
@@ -26,7 +27,7 @@ pub(crate) enum Route {
 const MODEL_PREFIX: &str = "/v1/models/";
 
 impl Route {
-    pub(crate) const COUNT: usize = 13;
+    pub(crate) const COUNT: usize = 14;
     const ALL: [Self; Self::COUNT] = [
         Self::ChatCompletions,
         Self::Completions,
@@ -34,6 +35,7 @@ impl Route {
         Self::Models,
         Self::Model,
         Self::ModelsStatus,
+        Self::ModelsSearch,
         Self::Health,
         Self::Ping,
         Self::OpenApi,
@@ -53,8 +55,9 @@ impl Route {
             "/v1/chat/completions" => Self::ChatCompletions,
             "/v1/completions" => Self::Completions,
             "/v1/embeddings" => Self::Embeddings,
-            "/v1/models" => Self::Models,
+            "/v1/models" | "/models" => Self::Models,
             "/v1/models/status" => Self::ModelsStatus,
+            "/v1/models/search" => Self::ModelsSearch,
             "/health" | "/healthz" | "/api/health" => Self::Health,
             "/ping" => Self::Ping,
             "/openapi.json" => Self::OpenApi,
@@ -80,6 +83,7 @@ impl Route {
             Self::Models => "/v1/models",
             Self::Model => "/v1/models/{id}",
             Self::ModelsStatus => "/v1/models/status",
+            Self::ModelsSearch => "/v1/models/search",
             Self::Health => "/health",
             Self::Ping => "/ping",
             Self::OpenApi => "/openapi.json",
@@ -100,6 +104,7 @@ impl Route {
                 | Self::Models
                 | Self::Model
                 | Self::ModelsStatus
+                | Self::ModelsSearch
         )
     }
 
@@ -140,8 +145,10 @@ mod tests {
     #[test]
     fn paths_match_whole_or_not_at_all() {
         assert_eq!(Route::of("/v1/models"), Route::Models);
+        assert_eq!(Route::of("/models"), Route::Models);
         assert_eq!(Route::of("/v1/models/"), Route::Other);
         assert_eq!(Route::of("/v1/models/status"), Route::ModelsStatus);
+        assert_eq!(Route::of("/v1/models/search"), Route::ModelsSearch);
         assert_eq!(Route::of("/v1/models/a/b"), Route::Model);
         assert_eq!(Route::of("/v1/chat/completions/"), Route::Other);
         assert_eq!(Route::of("/V1/models"), Route::Other);

@@ -91,9 +91,12 @@ impl Shared {
             Target::Call(found) => self.metrics.begin_transcoded(found.place),
             Target::Route(_) | Target::OtherMethods(_) | Target::Preflight => self.metrics.begin(route),
         };
-        let admitted = match target {
-            Target::Call(_) => cookies::admit(&mut head, &self.config.cors).map_err(Refusal::from),
-            Target::Route(_) | Target::OtherMethods(_) | Target::Preflight => Ok(()),
+        let admitted = match &target {
+            // A session is nobody's key: consumers present one.
+            Target::Call(found) if !found.binding.access.is_for_consumers() => {
+                cookies::admit(&mut head, &self.config.cors).map_err(Refusal::from)
+            }
+            Target::Call(_) | Target::Route(_) | Target::OtherMethods(_) | Target::Preflight => Ok(()),
         };
         let looked = match target.asks_for_key() {
             true => admitted.and_then(|()| self.look(from, &mut head.headers)),
@@ -200,6 +203,7 @@ impl Shared {
             }
             Route::Models => models::list(self, headers, id).await,
             Route::ModelsStatus => models::status(self, headers, id).await,
+            Route::ModelsSearch => models::search(self, headers, id, call.head.uri.query()).await,
             Route::Model => models::get(self, headers, id, model_name(call.head.uri.path())).await,
             Route::Health if health::asks_for_full(call.head.uri.query()) => health::full(self).await,
             Route::Health => health::short(),

@@ -18,7 +18,7 @@ use headgate_kit::conn::Conn;
 use http::Method;
 use prost_reflect::DescriptorPool;
 
-pub(crate) use bind::Given;
+pub(crate) use bind::{Given, unescaped};
 pub(crate) use call::{Asked, Events};
 use contract::Binding;
 

@@ -111,6 +111,11 @@ def models(args):
     model = client(args).models.retrieve(args.model)
     equal((model.id, model.object), (args.model, "model"))
     equal(model.created, listed[args.model].created)
+    page = openai.pagination.SyncPage[openai.types.Model]
+    found = client(args).get_api_list("/models/search", page=page, model=openai.types.Model, options={"params": {"q": args.model}})
+    assert args.model in [model.id for model in found], f"{args.model} is not found"
+    unversioned = OpenAI(base_url=args.base_url.removesuffix("/v1"), api_key=args.api_key, max_retries=0)
+    equal({model.id for model in unversioned.models.list()}, set(listed))
 
 
 @checks.add

@@ -88,7 +88,7 @@ async fn grpc_consumers_are_told_to_wait_too_where_that_is_wanted() {
     let headgate = Headgate::start(&Setup::with_model("m", &upstream).section("grpc", &grpc)).await;
     let list = async |key: &str| {
         let mut router = InferenceServiceClient::new(headgate.grpc(key).await);
-        router.list_models(ListModelsRequest {}).await.map_err(|status| Failure::from_status(&status))
+        router.list_models(ListModelsRequest::default()).await.map_err(|status| Failure::from_status(&status))
     };
     let begun = Instant::now();
     let mut looked_at = 0;

@@ -24,9 +24,9 @@ const SOON: Duration = Duration::from_secs(20);
 async fn grpc_connections_beyond_the_bound_wait() {
     let headgate = Headgate::start(&Setup::new().section("grpc", &json!({"max_connections": 1}))).await;
     let mut first = InferenceServiceClient::new(headgate.grpc(KEY).await);
-    first.list_models(ListModelsRequest {}).await.unwrap();
+    first.list_models(ListModelsRequest::default()).await.unwrap();
     let mut second = pin!(async {
-        InferenceServiceClient::new(headgate.grpc(KEY).await).list_models(ListModelsRequest {}).await
+        InferenceServiceClient::new(headgate.grpc(KEY).await).list_models(ListModelsRequest::default()).await
     });
     assert!(timeout(A_WHILE, second.as_mut()).await.is_err(), "there were two");
     drop(first);
@@ -47,7 +47,7 @@ async fn grpc_streams_of_a_connection_beyond_the_bound_wait() {
     let mut first =
         client.stream_chat(StreamChatRequest { request: Some(request) }).await.unwrap().into_inner();
     assert!(first.message().await.unwrap().is_some());
-    let mut second = pin!(client.list_models(ListModelsRequest {}));
+    let mut second = pin!(client.list_models(ListModelsRequest::default()));
     assert!(timeout(A_WHILE, second.as_mut()).await.is_err(), "there were two");
     drop(first);
     timeout(SOON, second).await.expect("its turn").unwrap();

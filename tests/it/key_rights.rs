@@ -113,7 +113,7 @@ async fn a_key_is_used_from_the_addresses_it_names_and_no_others() {
     // Over gRPC it is the connection that tells, whatever the caller says of itself.
     let list = async || {
         let mut router = InferenceServiceClient::new(headgate.grpc(&key).await);
-        let mut request = tonic::Request::new(ListModelsRequest {});
+        let mut request = tonic::Request::new(ListModelsRequest::default());
         request.metadata_mut().insert("x-forwarded-for", "192.0.2.9".parse().unwrap());
         router.list_models(request).await.map(drop).map_err(|status| Failure::from_status(&status).reason)
     };

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use headgate_proto::catalog::v1::model_service_client::ModelServiceClient;
 use headgate_proto::catalog::v1::{GetModelRequest, SetTenantModelsRequest, UpdateModelRequest};
+use headgate_proto::inference::v1::GetCallerRequest;
+use headgate_proto::inference::v1::directory_service_client::DirectoryServiceClient;
 use headgate_proto::record::v1::UsageRecord;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::http::{Client, Reply};
 use headgate_tests::prompts;
-use headgate_tests::setup::{OTHER_KEY, Setup, TENANT};
+use headgate_tests::setup::{KEY, OTHER_KEY, Setup, TENANT};
 use headgate_tests::upstream::Upstream;
 use headgate_tests::wait::eventually;
 use http::Method;
@@ -167,4 +169,78 @@ async fn a_row_stays_as_it_was_priced_and_the_history_says_by_which_price() {
         let cost = flat.map_or(old.cost_nano_usd, |nano| nano.parse().unwrap());
         assert_eq!(row.cost_nano_usd, cost, "{row:?}");
     }
+}
+
+#[tokio::test]
+async fn a_model_is_found_by_any_of_its_names_and_says_what_it_is_called_where() {
+    let upstream = Upstream::start().await;
+    let facts = json!({"aliases": ["house-model"], "operations": ["chat"]});
+    let setup = Setup::with_model("b", &upstream).model("a", &["mock"]).model_with(&facts);
+    let headgate = Headgate::start(&setup).await;
+    let client = headgate.client();
+    let model = client.get("/v1/models/house-model").await.expect(200).json();
+    let shown = (&model["id"], &model["deployments"], &model["providers"], &model["aliases"]);
+    assert_eq!(shown, (&json!("a"), &json!(["a"]), &json!(["mock"]), &json!(["house-model"])));
+    let found = async |query: &str| {
+        let list = client.get(&format!("/v1/models/search?{query}")).await.expect(200).json();
+        let data = list["data"].as_array().unwrap().iter();
+        data.map(|model| model["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("q=HOUSE-").await, ["a"]);
+    assert_eq!(found("operation=embeddings").await, ["b"]);
+    assert_eq!(found("provider=mock&q=house").await, ["a"]);
+    assert_eq!(found("provider=none").await, [""; 0]);
+    let refused = client.get("/v1/models/search?operation=painting").await.expect(400);
+    assert_eq!(refused.json()["error"]["param"], "operation");
+    let all = client.get("/v1/models").await.expect(200).json();
+    assert_eq!(client.get("/models").await.expect(200).json(), all);
+}
+
+#[tokio::test]
+async fn a_key_learns_whose_it_is_and_what_there_is_for_it() {
+    let upstream = Upstream::start().await;
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let bare = headgate.anonymous().with_header("x-api-key", KEY);
+    for client in [&headgate.client(), &bare] {
+        let caller = client.get("/v1/key").await.expect(200).json();
+        assert_eq!((&caller["tenant_id"], &caller["scopes"]), (&json!(TENANT), &json!([])), "{caller}");
+        let prefix = caller["prefix"].as_str().unwrap();
+        assert!(KEY.starts_with(&format!("sk-{prefix}.")) && !caller.to_string().contains(KEY), "{caller}");
+        let providers = client.get("/v1/providers").await.expect(200).json();
+        let told = json!([{"name": "mock", "kind": "openai", "models": ["m"], "is_healthy": true,
+            "status": "MODEL_STATUS_AVAILABLE", "retry_after_ms": "0"}]);
+        assert_eq!(providers["providers"], told);
+        let features = client.get("/v1/features").await.expect(200).json();
+        assert_eq!(
+            (&features["operations"], &features["models"]),
+            (&json!(["chat", "embeddings"]), &json!(1))
+        );
+        client.chat(&prompts::chat("m")).await.expect(200);
+    }
+    let session = headgate.anonymous().with_header("cookie", &format!("headgate_access={KEY}"));
+    for path in ["/v1/key", "/v1/providers", "/v1/features", "/models", "/v1/models/search"] {
+        headgate.anonymous().get(path).await.expect(401);
+        session.get(path).await.expect(401);
+        headgate.anonymous().with_key(&headgate.operator_token()).get(path).await.expect(401);
+    }
+    let operator = headgate.anonymous().with_header("x-api-key", &headgate.operator_token());
+    let kinds = operator.get("/admin/provider-kinds").await.expect(200).json();
+    let names: Vec<_> = kinds["kinds"].as_array().unwrap().iter().map(|kind| &kind["name"]).collect();
+    assert_eq!(names, ["openai", "echo"]);
+    bare.get("/admin/provider-kinds").await.expect(403);
+}
+
+#[tokio::test]
+async fn a_bare_key_is_as_good_over_grpc() {
+    let headgate = Headgate::start(&Setup::new()).await;
+    let address = format!("http://{}", headgate.node("router").grpc());
+    let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+    let mut directory = DirectoryServiceClient::new(channel);
+    let mut ask = async |key: &str| {
+        let mut request = tonic::Request::new(GetCallerRequest {});
+        request.metadata_mut().insert("x-api-key", key.parse().unwrap());
+        directory.get_caller(request).await.map(|caller| caller.into_inner().tenant_id)
+    };
+    assert_eq!(ask(KEY).await.unwrap(), TENANT);
+    assert_eq!(ask("sk-acme.guess").await.unwrap_err().code(), tonic::Code::Unauthenticated);
 }

@@ -37,9 +37,10 @@ pub(super) fn operation(schemas: &mut Schemas, binding: &Binding, names: &[Strin
     if let Some(body) = request_body(schemas, binding) {
         operation["requestBody"] = body;
     }
-    operation["security"] = match binding.access.is_public() {
-        true => json!([]),
-        false => json!([{"token": []}, {"session": []}]),
+    operation["security"] = match &binding.access {
+        access if access.is_public() => json!([]),
+        access if access.is_for_consumers() => json!([{"api_key": []}]),
+        _ => json!([{"token": []}, {"session": []}]),
     };
     if let Some(access) = access::as_said(&binding.access) {
         operation["x-headgate-access"] = access;

@@ -15,7 +15,12 @@ struct Browsed {
 
 impl Browsed {
     async fn start() -> Self {
-        let contract = things::contract_with("");
+        Self::start_with("").await
+    }
+
+    /// One whose service has more calls.
+    async fn start_with(more: &str) -> Self {
+        let contract = things::contract_with(more);
         let echo = Echo::new(&contract);
         let services = Services::from([(PACKAGE, echo.conn())]);
         let cors = Cors { allowed_origins: vec![FRIEND.to_owned()] };
@@ -54,9 +59,29 @@ async fn a_cookie_stands_for_a_token_and_services_see_no_other() {
     assert_eq!(seen["cookie"], "headgate_refresh=r-1");
     let (_, seen) = browsed.send("GET", "/admin/things/n", &[SESSION, ("authorization", "Bearer own")]).await;
     assert_eq!(seen.unwrap()["authorization"], "Bearer own");
+    let (_, seen) = browsed.send("GET", "/admin/things/n", &[SESSION, ("x-api-key", "own")]).await;
+    assert_eq!(seen.unwrap()["authorization"], "Bearer own");
     let (_, seen) = browsed.send("GET", "/admin/things/n", &[("cookie", "a=b; headgate_access=")]).await;
     let seen = seen.unwrap();
     assert!(!seen.contains_key("authorization") && !seen.contains_key("cookie"));
+}
+
+#[tokio::test]
+async fn a_session_is_no_api_key() {
+    let more = r#"
+  // For consumers.
+  rpc UseThing(Thing) returns (Thing) {
+    option (google.api.http) = {get: "/v1/things"};
+    option (headgate.common.v1.access) = {audience: AUDIENCE_CONSUMER};
+  }
+"#;
+    let browsed = Browsed::start_with(more).await;
+    let (_, seen) = browsed.send("GET", "/v1/things", &[SESSION]).await;
+    assert!(!seen.unwrap().contains_key("authorization"));
+    let (_, seen) = browsed.send("GET", "/v1/things", &[SESSION, ("x-api-key", "sk-a.b")]).await;
+    assert_eq!(seen.unwrap()["authorization"], "Bearer sk-a.b");
+    let document = browsed.server.get("/openapi.json").await.json();
+    assert_eq!(document["paths"]["/v1/things"]["get"]["security"], json!([{"api_key": []}]));
 }
 
 #[tokio::test]
@@ -81,6 +106,7 @@ async fn only_pages_that_may_change_something_by_cookie() {
         (vec![refresh, site("same-origin")], true),
         // A page cannot send a header of its choice without being asked about before.
         (vec![SESSION, stranger, token], true),
+        (vec![SESSION, stranger, ("x-api-key", "own")], true),
         (vec![], true),
         // Nobody is to be logged in by another page.
         (vec![stranger], false),

@@ -70,8 +70,9 @@ async fn models_are_shown_as_openai_shows_them() {
     assert_eq!(list["object"], "list");
     let echo = json!({"id": "echo", "object": "model", "created": 1_700_000_000, "owned_by": "acme",
         "enabled": true, "operations": ["chat"], "providers": ["acme"], "deployments": ["gpt-x"],
-        "context_tokens": 8192, "max_output_tokens": 1024});
+        "context_tokens": 8192, "max_output_tokens": 1024, "aliases": ["other"], "description": "Says it back."});
     assert_eq!(list["data"][0], echo);
+    assert_eq!(server.get("/models").await.json(), list);
     assert_eq!((&list["data"][1]["id"], &list["data"][1]["owned_by"]), (&json!("bare"), &json!("headgate")));
 
     let status = server.get("/v1/models/status").await.json();
@@ -88,6 +89,21 @@ async fn models_are_shown_as_openai_shows_them() {
         (answer.status.as_u16(), &error["code"], &error["param"]),
         (404, &json!("model_not_found"), &json!("model"))
     );
+}
+
+#[tokio::test]
+async fn models_are_looked_for_by_what_the_query_says() {
+    let server = Server::start(Config::default()).await;
+    let found = server.get("/v1/models/search?q=a+b%26&operation=chat&provider=acme").await;
+    assert_eq!((found.status.as_u16(), &found.json()["object"]), (200, &json!("list")));
+    let asked = server.router.wanted.lock().take().unwrap();
+    assert_eq!((&*asked.query, &*asked.operation, &*asked.provider), ("a b&", "chat", "acme"));
+    for (query, param) in [("colour=red", "colour"), ("q=a&q=b", "q"), ("q=%ff", "")] {
+        let refused = server.get(&format!("/v1/models/search?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert_eq!(refused.json()["error"]["param"].as_str().unwrap_or_default(), param, "{query}");
+    }
+    assert!(server.router.wanted.lock().is_none(), "nobody was asked");
 }
 
 #[tokio::test]

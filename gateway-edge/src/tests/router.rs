@@ -35,6 +35,8 @@ pub(super) struct Seen {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scripted {
     pub(super) seen: Arc<Mutex<Vec<Seen>>>,
+    /// Which models it was asked for last.
+    pub(super) wanted: Arc<Mutex<Option<pb::ListModelsRequest>>>,
     /// Notified when a call begins that waits for ever, and again when it is dropped.
     pub(super) waiting: Arc<Notify>,
     pub(super) dropped: Arc<Notify>,
@@ -119,6 +121,8 @@ fn info(name: &str) -> pb::ModelInfo {
         max_output_tokens: 1024,
         status: pb::ModelStatus::Cooling.into(),
         retry_after_ms: 17,
+        aliases: vec!["other".into()],
+        description: "Says it back.".into(),
     }
 }
 
@@ -188,6 +192,7 @@ impl InferenceService for Scripted {
         &self,
         request: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
+        *self.wanted.lock() = Some(request.get_ref().clone());
         self.saw("ListModels", request);
         let models = vec![info("echo"), pb::ModelInfo { name: "bare".into(), ..Default::default() }];
         Ok(Response::new(pb::ListModelsResponse { models }))

@@ -171,7 +171,7 @@ fn camel(text: &str) -> String {
 }
 
 /// Undoes `application/x-www-form-urlencoded`.
-fn unescaped(text: &str) -> Result<String, Failure> {
+pub(crate) fn unescaped(text: &str) -> Result<String, Failure> {
     let spaced = if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
     let decoded = percent_decode_str(&spaced).decode_utf8();
     let decoded =

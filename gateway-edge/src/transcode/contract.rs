@@ -13,6 +13,7 @@ use crate::route::Route;
 const HTTP: &str = "google.api.http";
 const ACCESS: &str = "headgate.common.v1.access";
 const PUBLIC: &str = "AUDIENCE_PUBLIC";
+const CONSUMER: &str = "AUDIENCE_CONSUMER";
 const PEER: &str = "AUDIENCE_PEER";
 
 /// A field within a message, from the outside in.
@@ -50,6 +51,11 @@ impl Access {
     /// Whether nobody need say who they are.
     pub(crate) fn is_public(&self) -> bool {
         self.audience == PUBLIC
+    }
+
+    /// Whether it takes an API key.
+    pub(crate) fn is_for_consumers(&self) -> bool {
+        self.audience == CONSUMER
     }
 }
 

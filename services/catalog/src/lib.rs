@@ -22,6 +22,7 @@ mod config;
 mod credential;
 mod default_model;
 mod health;
+mod kinds;
 mod metrics;
 mod plan;
 mod price;

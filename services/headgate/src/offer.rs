@@ -20,7 +20,10 @@ impl Services {
     /// The services of this process, beside what is there already.
     pub(crate) fn offered(&self, mut routes: Routes) -> Routes {
         if let Some(router) = &self.router {
-            routes = routes.add_service(router.inference_service()).add_service(router.routing_service());
+            routes = routes
+                .add_service(router.inference_service())
+                .add_service(router.directory_service())
+                .add_service(router.routing_service());
         }
         if let Some(auth) = &self.auth {
             routes = routes

@@ -11,6 +11,7 @@ mod peer;
 pub mod testing;
 mod token;
 
+pub(crate) use bearer::X_API_KEY;
 pub use bearer::bearer;
 pub(crate) use certificates::services as services_of;
 pub use certificates::{CertificateError, Certificates};

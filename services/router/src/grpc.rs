@@ -1,6 +1,7 @@
 //! The inference API, one file an RPC group.
 
 mod chat;
+mod directory;
 mod embed;
 mod models;
 mod read;
@@ -10,6 +11,7 @@ mod unary;
 
 use std::sync::Arc;
 
+pub use directory::Directory;
 use headgate_proto::inference::v1::inference_service_server::InferenceService;
 use headgate_proto::inference::v1::{
     ChatRequest, ChatResponse, EmbedRequest, EmbedResponse, GetModelRequest, GetModelResponse,

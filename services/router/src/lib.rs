@@ -12,6 +12,7 @@ mod breaker;
 mod call;
 pub mod config;
 mod cooldown;
+mod directory;
 mod error;
 mod estimate;
 mod grpc;
@@ -38,7 +39,7 @@ mod uses;
 mod wire;
 
 pub use config::Config;
-pub use grpc::{Inference, Routing};
+pub use grpc::{Directory, Inference, Routing};
 pub use router::{Deps, Router};
 
 #[cfg(test)]

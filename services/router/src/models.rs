@@ -210,6 +210,8 @@ impl Raw {
             // Told when it is asked for.
             status: ModelStatus::Unspecified.into(),
             retry_after_ms: 0,
+            aliases: model.aliases.clone(),
+            description: model.description.clone(),
         }
     }
 }

@@ -17,6 +17,7 @@ use headgate_proto::budget::v1::{AdmissionServiceStub, WatchPoliciesRequest};
 use headgate_proto::catalog::v1::WatchCatalogRequest;
 use headgate_proto::catalog::v1::catalog_watch_service_client::CatalogWatchServiceClient;
 use headgate_proto::inference::v1::DirectInferenceService;
+use headgate_proto::inference::v1::directory_service_server::DirectoryServiceServer;
 use headgate_proto::inference::v1::inference_service_server::InferenceServiceServer;
 use headgate_proto::router::v1::routing_service_server::RoutingServiceServer;
 use parking_lot::Mutex;
@@ -27,7 +28,7 @@ use crate::authenticate::Authenticator;
 use crate::breaker::Breakers;
 use crate::config::Config;
 use crate::cooldown::Cooldowns;
-use crate::grpc::{Inference, Routing};
+use crate::grpc::{Directory, Inference, Routing};
 use crate::keeper::Keeper;
 use crate::keys::{Keys, Now};
 use crate::metrics::Metrics;
@@ -151,6 +152,12 @@ impl Router {
     pub fn conn(&self) -> Conn {
         let direct: Arc<dyn DirectInferenceService> = Arc::new(Inference(self.0.clone()));
         conn::local(self.inference_service()).with_direct(direct)
+    }
+
+    /// What there is for a key, for consumers.
+    #[must_use]
+    pub fn directory_service(&self) -> DirectoryServiceServer<Directory> {
+        DirectoryServiceServer::new(Directory(self.0.clone()))
     }
 
     /// The state of the targets, for peers.

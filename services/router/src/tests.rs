@@ -1,6 +1,7 @@
 //! The router among scripted peers.
 
 mod ask;
+mod directory;
 mod facts;
 mod known;
 mod limits;

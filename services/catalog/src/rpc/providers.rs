@@ -9,8 +9,9 @@ use headgate_proto::adapter::v1::ProviderKind;
 use headgate_proto::catalog::v1::provider_service_server::ProviderService;
 use headgate_proto::catalog::v1::{
     CreateProviderRequest, CreateProviderResponse, DeleteProviderRequest, DeleteProviderResponse,
-    GetProviderRequest, GetProviderResponse, ListProvidersRequest, ListProvidersResponse,
-    Provider as ShownProvider, UpdateProviderRequest, UpdateProviderResponse,
+    GetProviderRequest, GetProviderResponse, ListProviderKindsRequest, ListProviderKindsResponse,
+    ListProvidersRequest, ListProvidersResponse, Provider as ShownProvider, UpdateProviderRequest,
+    UpdateProviderResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -19,7 +20,7 @@ use crate::health::Health;
 use crate::plan::{self, no_such};
 use crate::registry::Registry;
 use crate::state::State;
-use crate::{credential, validate};
+use crate::{credential, kinds, validate};
 use headgate_kit::page::Page;
 
 /// Serves providers to super admins.
@@ -97,6 +98,14 @@ impl ProviderService for ProviderApi {
         let (rows, next_page_token) = page.cut(state.providers_after(&page.after), |p| &p.shown.id);
         let providers = rows.into_iter().map(|provider| provider.shown.clone()).collect();
         Ok(Response::new(ListProvidersResponse { providers, next_page_token }))
+    }
+
+    async fn list_provider_kinds(
+        &self,
+        request: Request<ListProviderKindsRequest>,
+    ) -> Result<Response<ListProviderKindsResponse>, Status> {
+        self.gate.check(&request)?;
+        Ok(Response::new(ListProviderKindsResponse { kinds: kinds::all() }))
     }
 
     async fn update_provider(

@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 
 use super::wire::Caller;
 use crate::error::{ErrorReason, Failure};
-use crate::identity::Peer;
+use crate::identity::{Peer, X_API_KEY};
 use crate::strangers::{Standing, Strangers, X_KNOWN_ONLY, claim_of};
 
 const YES: HeaderValue = HeaderValue::from_static("1");
@@ -57,7 +57,8 @@ where
         let Some(address) = address.filter(|_| self.strangers.is_on() && !is_peer) else {
             return Either::Left(self.server.call(request));
         };
-        let credential = request.headers().get(AUTHORIZATION).cloned();
+        let headers = request.headers();
+        let credential = headers.get(AUTHORIZATION).or_else(|| headers.get(X_API_KEY)).cloned();
         let claim = credential.as_ref().map(|credential| claim_of(credential.as_bytes()));
         match self.strangers.standing(address, claim) {
             Standing::Clear => {}

@@ -10,6 +10,7 @@ use headgate_proto::inference::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::call::Call;
+use crate::directory::Wanted;
 use crate::router::Parts;
 use crate::state;
 
@@ -22,8 +23,12 @@ pub(super) async fn list(
     if !models.is_ready() {
         return Err(call.refuse(Failure::unavailable("the catalog", "no snapshot yet")));
     }
+    let wanted = match Wanted::new(request.into_inner()) {
+        Ok(wanted) => wanted,
+        Err(failure) => return Err(call.refuse(failure)),
+    };
     let now = Instant::now();
-    let visible = models.list(&call.key).into_iter();
+    let visible = models.list(&call.key).into_iter().filter(|entry| wanted.fits(entry));
     let models = visible.map(|entry| state::describe(entry, &parts.cooldowns, now)).collect();
     Ok(call.answer(ListModelsResponse { models }))
 }

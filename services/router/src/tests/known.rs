@@ -11,7 +11,7 @@ async fn only_keys_known_already_are_let_in_where_too_many_were_none() {
     let world = World::new().await;
     let router = InferenceServiceStub::new(world.router.conn());
     let list = async |key: &str, known_only: bool| {
-        let mut request = tonic::Request::new(ListModelsRequest {});
+        let mut request = tonic::Request::new(ListModelsRequest::default());
         request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
         if known_only {
             request.metadata_mut().insert("x-headgate-known-only", "1".parse().unwrap());

@@ -54,7 +54,7 @@ async fn outcomes(world: &World) -> ([Option<ErrorReason>; 4], Vec<String>) {
         reason(router.embed(request(embedding())).await),
         reason(router.get_model(request(GetModelRequest { model: "m".into() })).await),
     ];
-    let listed = router.list_models(request(ListModelsRequest {})).await.unwrap().into_inner().models;
+    let listed = router.list_models(request(ListModelsRequest::default())).await.unwrap().into_inner().models;
     (reasons, listed.into_iter().map(|model| model.name).collect())
 }
 
