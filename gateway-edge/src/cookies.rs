@@ -11,8 +11,10 @@ use crate::metadata;
 
 /// The cookie that stands for `authorization`.
 pub(crate) const ACCESS: &str = "headgate_access";
-/// The cookie that only the service of sessions is shown.
+/// The cookie that renews a session.
 const REFRESH: &str = "headgate_refresh";
+/// The cookie of who is away to log in elsewhere.
+const LOGIN: &str = "headgate_login";
 /// Where the page comes from that asks, as browsers say it (Fetch Metadata Request Headers).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -59,9 +61,11 @@ fn is_own(head: &Parts, origin: &str) -> bool {
     own.is_some() && place.zip(own).is_some_and(|(place, own)| place.eq_ignore_ascii_case(own))
 }
 
-/// What the service of sessions is shown of the cookies.
-pub(crate) fn refresh(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut shown = HeaderValue::try_from(format!("{REFRESH}={}", cookie(headers, REFRESH)?)).ok()?;
+/// What services are shown of the cookies: those that only the service of sessions can read.
+pub(crate) fn of_logins(headers: &HeaderMap) -> Option<HeaderValue> {
+    let pair = |name| Some(format!("{name}={}", cookie(headers, name)?));
+    let pairs: Vec<_> = [REFRESH, LOGIN].into_iter().filter_map(pair).collect();
+    let mut shown = HeaderValue::try_from(pairs.join("; ")).ok().filter(|shown| !shown.is_empty())?;
     shown.set_sensitive(true);
     Some(shown)
 }

@@ -31,12 +31,12 @@ pub(crate) fn request<T>(headers: &HeaderMap, request_id: &RequestId, message: T
     tonic::Request::from_parts(metadata, Extensions::new(), message)
 }
 
-/// What other services may know of a client: the same, its address, the cookie that renews its session, and what it says
-/// that it is.
+/// What other services may know of a client: the same, its address, the cookies that renew its session and finish its
+/// login, and what it says that it is.
 pub(crate) fn of_client(headers: &HeaderMap, request_id: &RequestId, address: IpAddr) -> HeaderMap {
     let mut metadata = carried(headers, request_id);
     origin::tell(&mut metadata, Some(address));
-    if let Some(session) = cookies::refresh(headers) {
+    if let Some(session) = cookies::of_logins(headers) {
         metadata.insert(COOKIE, session);
     }
     let agent = headers.get(USER_AGENT).filter(|agent| agent.to_str().is_ok());

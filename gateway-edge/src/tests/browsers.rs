@@ -47,7 +47,8 @@ impl Browsed {
     }
 }
 
-const SESSION: (&str, &str) = ("cookie", "theme=dark; headgate_access=a.b.c; headgate_refresh=r-1; other=x");
+const SESSION: (&str, &str) =
+    ("cookie", "theme=dark; headgate_access=a.b.c; headgate_refresh=r-1; headgate_login=l-1; other=x");
 
 #[tokio::test]
 async fn a_cookie_stands_for_a_token_and_services_see_no_other() {
@@ -56,7 +57,7 @@ async fn a_cookie_stands_for_a_token_and_services_see_no_other() {
     let seen = seen.unwrap();
     assert_eq!(answer.status, 200);
     assert_eq!(seen["authorization"], "Bearer a.b.c");
-    assert_eq!(seen["cookie"], "headgate_refresh=r-1");
+    assert_eq!(seen["cookie"], "headgate_refresh=r-1; headgate_login=l-1");
     let (_, seen) = browsed.send("GET", "/admin/things/n", &[SESSION, ("authorization", "Bearer own")]).await;
     assert_eq!(seen.unwrap()["authorization"], "Bearer own");
     let (_, seen) = browsed.send("GET", "/admin/things/n", &[SESSION, ("x-api-key", "own")]).await;

@@ -65,6 +65,15 @@ async fn paths_fill_fields() {
 }
 
 #[tokio::test]
+async fn what_others_say_may_hold_more_than_is_known() {
+    let things = Things::start().await;
+    let heard = things.asked("GET", "/admin/things:hear?name=a&session_state=1&x.y=z", "").await;
+    assert_eq!(heard, json!({"name": "a"}));
+    let (status, field, _) = things.refused("GET", "/admin/things/a?session_state=1", "").await;
+    assert_eq!((status, field), (400, json!("session_state")));
+}
+
+#[tokio::test]
 async fn bodies_are_the_message_or_a_field_of_it() {
     let things = Things::start().await;
     let whole = json!({"name": "n", "count": "-9223372036854775808", "most": 0, "sort": "SORT_HARD",

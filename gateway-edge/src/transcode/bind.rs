@@ -75,7 +75,12 @@ fn from_query(
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, text) = (unescaped(name)?, unescaped(text)?);
-        let path = field_path(input, &name).ok_or_else(|| json::unknown(&name))?;
+        let Some(path) = field_path(input, &name) else {
+            if binding.open {
+                continue;
+            }
+            return Err(json::unknown(&name));
+        };
         // What the body is said to hold must stand there, or one request could say two things.
         let elsewhere = match &binding.body {
             BodyRule::Whole => true,

@@ -12,6 +12,7 @@ use crate::route::Route;
 
 const HTTP: &str = "google.api.http";
 const ACCESS: &str = "headgate.common.v1.access";
+const OPEN: &str = "headgate.common.v1.open";
 const PUBLIC: &str = "AUDIENCE_PUBLIC";
 const CONSUMER: &str = "AUDIENCE_CONSUMER";
 const PEER: &str = "AUDIENCE_PEER";
@@ -27,6 +28,8 @@ pub(crate) struct Binding {
     /// What the holes of the template fill, in their order.
     pub(crate) holes: Vec<FieldPath>,
     pub(crate) body: BodyRule,
+    /// Whether the query may hold what the message does not know.
+    pub(crate) open: bool,
     /// The field of the answer that is shown; `None` shows all of it.
     pub(crate) answer: Option<FieldDescriptor>,
     pub(crate) method: MethodDescriptor,
@@ -116,6 +119,12 @@ fn said_access(options: &DynamicMessage, access: &ExtensionDescriptor) -> Access
     Access { audience: of("audience"), role: of("role") }
 }
 
+/// Whether a request is made by others than our clients.
+fn is_open(input: &MessageDescriptor) -> bool {
+    let open = input.parent_pool().get_extension_by_name(OPEN);
+    open.is_some_and(|open| input.options().get_extension(&open).as_bool() == Some(true))
+}
+
 fn binding(
     rule: &DynamicMessage,
     method: &MethodDescriptor,
@@ -149,6 +158,7 @@ fn binding(
         template,
         holes,
         body,
+        open: is_open(&input),
         answer,
         method: method.clone(),
         rpc,
