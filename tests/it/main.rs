@@ -33,6 +33,7 @@ mod log_noise;
 mod login;
 mod models;
 mod mutual_tls;
+mod oidc;
 mod openapi;
 mod own_authorities;
 mod passthrough;

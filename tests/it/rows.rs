@@ -28,6 +28,9 @@ async fn a_gate_that_begins_with_a_bootstrap_answers_line_by_line() {
     let upstream = Upstream::start().await;
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("page.gguf"), b"<html>").unwrap();
+    let corp =
+        json!({"display_name": "Example Inc.", "issuer": "http://127.0.0.1:9", "client_id": "headgate"});
+    let oidc = json!({"public_url": "http://127.0.0.1", "providers": {"corp": corp}});
     let setup = Setup::with_model("seeded", &upstream)
         .seed("admin_users", json!({"email": "root@example.com", "name": "Root", "password": "the-password-of-root"}))
         .seed(
@@ -36,7 +39,7 @@ async fn a_gate_that_begins_with_a_bootstrap_answers_line_by_line() {
         )
         .limits(json!({"tenant_id": "globex", "requests_per_minute": 600}))
         .budget(json!({"tenant_id": "globex", "limit_usd": "25.00", "warning_percent": 70}))
-        .section("auth", &json!({"registration": true}))
+        .section("auth", &json!({"registration": true, "oidc": oidc}))
         .section("runtime", &json!({"models_dir": folder.path()}))
         .patient_with_strangers();
     let well = Upstream::start().await;

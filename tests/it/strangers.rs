@@ -26,10 +26,12 @@ pub(crate) const INTERNAL: [&str; 8] = [
     "headgate.router.v1.RoutingService",
 ];
 /// Answer anyone, each for a reason of its own.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 10] = [
     "/headgate.auth.v1.AccountService/BootstrapOwner",
     "/headgate.auth.v1.AccountService/Register",
     "/headgate.auth.v1.AccountService/ResetPassword",
+    "/headgate.auth.v1.OidcService/FinishOidcLogin",
+    "/headgate.auth.v1.OidcService/StartOidcLogin",
     "/headgate.auth.v1.SessionService/ListLoginMethods",
     "/headgate.auth.v1.SessionService/ListSigningKeys",
     "/headgate.auth.v1.SessionService/Login",

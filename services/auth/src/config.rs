@@ -1,10 +1,15 @@
 //! Settings of the service.
 
+mod oidc;
+
+use headgate_kit::config::Problem;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::pepper::Pepper;
 use crate::voided::LONGEST_LIFE_MS;
+
+pub use oidc::{FirstLogin, OidcConfig, OidcProvider, RoleMapping};
 
 const MINUTE_MS: i64 = 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -29,6 +34,8 @@ pub struct Config {
     pub secure_cookies: bool,
     /// Whether anyone can make an account.
     pub registration: bool,
+    /// Logins with an account elsewhere.
+    pub oidc: OidcConfig,
 }
 
 impl Default for Config {
@@ -41,14 +48,20 @@ impl Default for Config {
             signing_key_rotation_ms: 30 * DAY_MS,
             secure_cookies: true,
             registration: false,
+            oidc: OidcConfig::default(),
         }
     }
 }
 
 impl Config {
-    /// What is wrong, as field and reason. Empty when all is well.
+    /// What is wrong, by path. Empty when all is well.
     #[must_use]
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
+    pub fn problems(&self) -> Vec<Problem> {
+        let at = |(field, message)| Problem::new(format!("auth.{field}"), message);
+        self.own_problems().into_iter().map(at).chain(self.oidc.problems()).collect()
+    }
+
+    fn own_problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if self.pepper.as_ref().is_some_and(|pepper| Pepper::parse(pepper.expose_secret()).is_err()) {
             problems.push(("pepper", "must be 64 hexadecimal digits".to_owned()));
@@ -83,9 +96,9 @@ mod tests {
             signing_key_rotation_ms: 1,
             ..Config::default()
         };
-        let fields: Vec<_> = bad.problems().into_iter().map(|(field, _)| field).collect();
+        let fields: Vec<_> = bad.problems().into_iter().map(|problem| problem.path).collect();
         let wanted =
             ["pepper", "access_token_ms", "session_ms", "password_reset_ms", "signing_key_rotation_ms"];
-        assert_eq!(fields, wanted);
+        assert_eq!(fields, wanted.map(|field| format!("auth.{field}")));
     }
 }

@@ -44,6 +44,7 @@ use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::db::{self, Source};
 use headgate_kit::tasks::Tasks;
+use headgate_kit::trust::TlsError;
 use headgate_proto::auth::v1::access_watch_service_server::AccessWatchServiceServer;
 use headgate_proto::auth::v1::account_service_server::AccountServiceServer;
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyServiceServer;
@@ -51,17 +52,18 @@ use headgate_proto::auth::v1::audit_ingest_service_server::AuditIngestServiceSer
 use headgate_proto::auth::v1::audit_service_server::AuditServiceServer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
 use headgate_proto::auth::v1::membership_service_server::MembershipServiceServer;
+use headgate_proto::auth::v1::oidc_service_server::OidcServiceServer;
 use headgate_proto::auth::v1::session_service_server::SessionServiceServer;
 use headgate_proto::auth::v1::tenant_service_server::TenantServiceServer;
 use headgate_proto::auth::v1::user_service_server::UserServiceServer;
 use secrecy::ExposeSecret as _;
 
 pub use bootstrap::{Bootstrap, BootstrapAdmin, BootstrapKey, BootstrapMembership, BootstrapTenant};
-pub use config::Config;
+pub use config::{Config, FirstLogin, OidcConfig, OidcProvider, RoleMapping};
 pub use pepper::PepperError;
 pub use rpc::{
     AccessWatchApi, AccountApi, ApiKeyApi, AuditApi, AuditIngestApi, AuthenticationApi, MembershipApi,
-    SessionApi, TenantApi, UserApi,
+    OidcApi, SessionApi, TenantApi, UserApi,
 };
 pub use signing::KeyError;
 
@@ -107,6 +109,9 @@ pub enum BuildError {
     /// Access tokens cannot be signed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Login providers cannot be spoken to over TLS.
+    #[error("auth.oidc: {0}")]
+    Tls(#[from] TlsError),
     /// What a start makes cannot be made.
     #[error("auth: {0}")]
     Start(Failure),
@@ -158,7 +163,7 @@ impl Auth {
         let Deps { clock, tasks, gate, .. } = deps;
         let registry = Arc::new(Registry::new(store, directory, pepper, clock, tasks, gate.clone()));
         registry.access.apply(&batch)?;
-        let people = People::new(Arc::clone(&registry), config);
+        let people = People::new(Arc::clone(&registry), config)?;
         people.begin().await.map_err(BuildError::Start)?;
         registry.follow_others();
         people.keep_up_from_now_on();
@@ -180,6 +185,12 @@ impl Auth {
     #[must_use]
     pub fn session_service(&self) -> SessionServiceServer<SessionApi> {
         SessionServiceServer::new(SessionApi::new(self.people.clone(), self.gate.clone()))
+    }
+
+    /// Serves logging in with accounts elsewhere.
+    #[must_use]
+    pub fn oidc_service(&self) -> OidcServiceServer<OidcApi> {
+        OidcServiceServer::new(OidcApi::new(self.people.clone()))
     }
 
     /// Serves people's own accounts.

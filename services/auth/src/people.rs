@@ -4,6 +4,7 @@ mod account;
 mod email;
 mod membership;
 mod model;
+mod oidc;
 mod password;
 mod seed;
 mod session;
@@ -21,11 +22,13 @@ use headgate_audit::Entry;
 use headgate_kit::Failure;
 use headgate_kit::db::Tx;
 use headgate_kit::error::ErrorReason;
+use headgate_kit::trust::TlsError;
 
 pub(crate) use account::Owner;
 pub(crate) use email::login;
 pub(crate) use membership::NewMember;
 pub(crate) use model::User;
+pub(crate) use oidc::{Answer, PATIENCE_MS as LOGIN_PATIENCE_MS, Providers};
 pub(crate) use password::{check as check_password, check_hash};
 pub(crate) use seed::{Credential, Seed};
 pub(crate) use session::Issued;
@@ -44,14 +47,16 @@ use crate::voided::Voided;
 pub(crate) struct People {
     pub registry: Arc<Registry>,
     pub config: Arc<Config>,
+    pub providers: Providers,
     hasher: Hasher,
     throttle: Throttle,
 }
 
 impl People {
-    pub(crate) fn new(registry: Arc<Registry>, config: Config) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, config: Config) -> Result<Self, TlsError> {
         let throttle = Throttle::new(registry.clock.clone());
-        Self { registry, config: Arc::new(config), hasher: Hasher::new(), throttle }
+        let providers = Providers::new(&config.oidc, &registry.clock)?;
+        Ok(Self { registry, config: Arc::new(config), providers, hasher: Hasher::new(), throttle })
     }
 
     /// To look things up in one state of the database.
@@ -61,9 +66,14 @@ impl People {
 
     /// Has the audit log tell that somebody tried what is not good, at this account if there is one.
     async fn tried_in_vain(&self, by: &Author, user_id: Option<&str>) -> Result<(), Failure> {
+        self.tried(by, user_id, ErrorReason::InvalidCredential).await
+    }
+
+    /// The same of whatever kept them out.
+    async fn tried(&self, by: &Author, user_id: Option<&str>, reason: ErrorReason) -> Result<(), Failure> {
         let (thing, now_ms) =
             (written::thing(user_id.unwrap_or_default()), self.registry.clock.unix_millis());
-        let entry = Entry::of_failure(by, now_ms, thing, ErrorReason::InvalidCredential);
+        let entry = Entry::of_failure(by, now_ms, thing, reason);
         let mut tx = self.registry.db().begin().await.map_err(store::away)?;
         audit::write(&mut tx, [entry.event()]).await.map_err(store::away)?;
         tx.commit().await.map_err(store::away)

@@ -32,6 +32,7 @@ impl Services {
                 .add_service(auth.authentication_service())
                 .add_service(auth.access_watch_service())
                 .add_service(auth.session_service())
+                .add_service(auth.oidc_service())
                 .add_service(auth.account_service())
                 .add_service(auth.user_service())
                 .add_service(auth.membership_service())

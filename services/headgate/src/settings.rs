@@ -210,6 +210,7 @@ impl Settings {
         problems.extend(self.bootstrap_problems(taken));
         let faults = self.database.problems(&Service::WITH_DATABASE.map(Service::name));
         problems.extend(faults.into_iter().map(|(f, m)| Problem::new(format!("database.{f}"), m)));
+        problems.extend(self.auth.problems());
         let mut add = |section: &str, faults: Vec<(&'static str, String)>| {
             problems.extend(faults.into_iter().map(|(f, m)| Problem::new(format!("{section}.{f}"), m)));
         };
@@ -220,7 +221,6 @@ impl Settings {
         add("peers", self.peers.problems(here, self.identity.has_certificates()));
         add("identity", self.identity_problems(here));
         add("nats", self.nats_problems(here));
-        add("auth", self.auth.problems());
         add("catalog", self.catalog.problems());
         add("router", self.router.problems());
         add("adapter", self.adapter.problems());

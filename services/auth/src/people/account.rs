@@ -203,6 +203,7 @@ async fn make_owner(
         role: Role::Owner,
         created_ms: draft.now_ms,
         revision: draft.revision(),
+        issuer: None,
     };
     written::put_membership(draft, &membership, &user).await?;
     Ok((user, tenant))

@@ -12,7 +12,7 @@ use super::{People, check_etag, email, store, void_and_update, written};
 use crate::draft::Draft;
 
 /// How many tenants one belongs to at most: an access token names them all, and a cookie must hold it.
-const MAX_MEMBERSHIPS: usize = 32;
+pub(super) const MAX_MEMBERSHIPS: usize = 32;
 
 /// A membership, as asked for.
 pub(crate) struct NewMember {
@@ -97,6 +97,8 @@ impl People {
             }
             keep_an_owner(draft, &membership, by_super).await?;
             membership.role = role;
+            // From now on it is what was said by hand.
+            membership.issuer = None;
             membership.revision = draft.revision();
             written::put_membership(draft, &membership, &user).await?;
             void_and_update(draft, &mut user).await?;
@@ -167,6 +169,7 @@ pub(super) async fn join(
         role,
         created_ms: draft.now_ms,
         revision: draft.revision(),
+        issuer: None,
     };
     written::put_membership(draft, &membership, user).await?;
     void_and_update(draft, user).await?;

@@ -14,6 +14,8 @@ pub(crate) struct User {
     pub name: String,
     pub status: UserStatus,
     pub super_admin: bool,
+    /// The issuer by whose groups they are. `None` where that was said by hand.
+    pub super_admin_issuer: Option<String>,
     /// Access tokens of a smaller one are void.
     pub generation: u64,
     pub password: Option<PasswordHash>,
@@ -42,6 +44,8 @@ pub(crate) struct Membership {
     pub created_ms: i64,
     /// The change that last touched it. Set by the store.
     pub revision: i64,
+    /// The issuer by whose groups they have it. `None` where it was given by hand.
+    pub issuer: Option<String>,
 }
 
 /// A login that has not ended.
@@ -64,6 +68,7 @@ impl User {
             name,
             status: UserStatus::Active,
             super_admin: false,
+            super_admin_issuer: None,
             generation: 1,
             password: None,
             created_ms: now_ms,
@@ -100,6 +105,7 @@ impl Membership {
             name: user.name.clone(),
             create_time: Some(timestamp(self.created_ms)),
             etag: self.revision.to_string(),
+            issuer: self.issuer.clone().unwrap_or_default(),
         }
     }
 }

@@ -69,10 +69,13 @@ async fn plant(draft: &mut Draft, id: String, seed: Seed, hash: Option<PasswordH
             super::user::insert(draft, user).await?
         }
     };
-    let promoted = seed.super_admin && !user.super_admin;
+    // What the configuration says is said by hand, whatever groups say.
+    let promoted = seed.super_admin && (!user.super_admin || user.super_admin_issuer.is_some());
     let hash = hash.filter(|_| user.password.is_none());
     if promoted || hash.is_some() {
-        user.super_admin |= promoted;
+        if promoted {
+            (user.super_admin, user.super_admin_issuer) = (true, None);
+        }
         user.password = hash.or(user.password);
         void_and_update(draft, &mut user).await?;
     }
@@ -82,9 +85,9 @@ async fn plant(draft: &mut Draft, id: String, seed: Seed, hash: Option<PasswordH
             return Err(Failure::invalid("bootstrap.memberships", message));
         }
         match store::membership(draft.reading(), &tenant_id, &user.id).await? {
-            Some(known) if known.role == role => {}
+            Some(known) if known.role == role && known.issuer.is_none() => {}
             Some(mut known) => {
-                known.role = role;
+                (known.role, known.issuer) = (role, None);
                 known.revision = draft.revision();
                 written::put_membership(draft, &known, &user).await?;
                 void_and_update(draft, &mut user).await?;

@@ -1,12 +1,16 @@
 //! People on disk. Every function runs in a transaction, its caller's.
 
 mod memberships;
+mod oidc;
 mod resets;
 mod sessions;
 mod users;
 
 pub(crate) use memberships::{
     delete_membership, membership, memberships_of_tenant, memberships_of_user, owners, put_membership,
+};
+pub(crate) use oidc::{
+    Handle, Pending, has_identity, insert_identity, insert_login, take_login, user_of_identity,
 };
 pub(crate) use resets::{is_reset, put_reset, take_reset};
 pub(crate) use sessions::{

@@ -1,4 +1,4 @@
-//! The secrets of sessions and resets, and what is stored of them.
+//! The secrets of sessions, resets and logins elsewhere, and what is stored of them.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -10,6 +10,13 @@ use crate::pepper::Pepper;
 pub(super) enum Kind {
     Refresh,
     Reset,
+    /// What a login provider hands through.
+    LoginState,
+    /// What the browser keeps meanwhile.
+    LoginBrowser,
+    /// Derived from these two, as the next.
+    LoginNonce,
+    LoginVerifier,
 }
 
 impl Kind {
@@ -17,6 +24,10 @@ impl Kind {
         match self {
             Self::Refresh => "refresh",
             Self::Reset => "reset",
+            Self::LoginState => "login state",
+            Self::LoginBrowser => "login browser",
+            Self::LoginNonce => "login nonce",
+            Self::LoginVerifier => "login verifier",
         }
     }
 

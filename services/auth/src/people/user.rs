@@ -111,7 +111,9 @@ async fn update(draft: &mut Draft, change: UserChange) -> Result<User, Failure> 
     let mut user = old.clone();
     user.name = change.name.unwrap_or(user.name);
     user.status = change.status.unwrap_or(user.status);
-    user.super_admin = change.super_admin.unwrap_or(user.super_admin);
+    if let Some(super_admin) = change.super_admin.filter(|said| *said != user.super_admin) {
+        (user.super_admin, user.super_admin_issuer) = (super_admin, None);
+    }
     if user == old {
         return Ok(user);
     }

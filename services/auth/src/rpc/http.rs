@@ -1,6 +1,7 @@
 //! What an answer says to HTTP, and what HTTP says with a request: by metadata that the edge translates.
 
 use headgate_kit::Failure;
+use secrecy::{ExposeSecret as _, SecretString};
 use tonic::Response;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
@@ -10,6 +11,7 @@ use crate::people::Issued;
 const STATUS: &str = "x-headgate-http-status";
 const ACCESS_COOKIE: &str = "headgate_access";
 const REFRESH_COOKIE: &str = "headgate_refresh";
+const LOGIN_COOKIE: &str = "headgate_login";
 
 /// An answer that made something.
 pub(super) fn created<T>(message: T) -> Response<T> {
@@ -19,6 +21,13 @@ pub(super) fn created<T>(message: T) -> Response<T> {
 /// An answer that has nothing to say.
 pub(super) fn no_content<T>(message: T) -> Response<T> {
     with_status(message, "204")
+}
+
+/// An answer that sends a browser on.
+pub(super) fn redirect<T>(message: T, to: &str) -> Result<Response<T>, Failure> {
+    let mut response = with_status(message, "302");
+    response.metadata_mut().insert("location", to.parse().map_err(Failure::internal)?);
+    Ok(response)
 }
 
 fn with_status<T>(message: T, status: &'static str) -> Response<T> {
@@ -31,6 +40,26 @@ fn with_status<T>(message: T, status: &'static str) -> Response<T> {
 pub(super) fn refresh_token(metadata: &MetadataMap, in_message: String) -> Option<String> {
     let token = if in_message.is_empty() { cookie(metadata, REFRESH_COOKIE) } else { Some(in_message) };
     token.filter(|token| !token.is_empty())
+}
+
+/// What a browser kept while it was away to log in.
+pub(super) fn login_cookie(metadata: &MetadataMap) -> Option<String> {
+    cookie(metadata, LOGIN_COOKIE).filter(|token| !token.is_empty())
+}
+
+/// Has a browser keep that for so many seconds.
+pub(super) fn keep_login<T>(
+    response: &mut Response<T>,
+    token: &SecretString,
+    max_age: i64,
+    secure: bool,
+) -> Result<(), Failure> {
+    set_cookie(response, LOGIN_COOKIE, token.expose_secret(), max_age, secure)
+}
+
+/// Has it forget that.
+pub(super) fn forget_login<T>(response: &mut Response<T>, secure: bool) -> Result<(), Failure> {
+    set_cookie(response, LOGIN_COOKIE, "", 0, secure)
 }
 
 fn cookie(metadata: &MetadataMap, name: &str) -> Option<String> {
@@ -46,7 +75,6 @@ pub(super) fn set_cookies<T>(
     secure: bool,
     now_ms: i64,
 ) -> Result<(), Failure> {
-    use secrecy::ExposeSecret as _;
     let seconds = |until_ms: i64| (until_ms - now_ms).max(0) / 1000;
     let access = (ACCESS_COOKIE, issued.access_token.expose_secret(), seconds(issued.access_expires_ms));
     let refresh = (REFRESH_COOKIE, issued.refresh_token.expose_secret(), seconds(issued.refresh_expires_ms));

@@ -7,8 +7,8 @@ use headgate_kit::identity::bearer;
 use headgate_proto::auth::v1::session_service_server::SessionService;
 use headgate_proto::auth::v1::{
     GetMeRequest, GetMeResponse, JsonWebKey, ListLoginMethodsRequest, ListLoginMethodsResponse,
-    ListSigningKeysRequest, ListSigningKeysResponse, LoginRequest, LoginResponse, LogoutRequest,
-    LogoutResponse, RefreshRequest, RefreshResponse,
+    ListSigningKeysRequest, ListSigningKeysResponse, LoginProvider, LoginRequest, LoginResponse,
+    LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse,
 };
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use tonic::{Request, Response, Status};
@@ -89,8 +89,15 @@ impl SessionService for SessionApi {
         &self,
         _request: Request<ListLoginMethodsRequest>,
     ) -> Result<Response<ListLoginMethodsResponse>, Status> {
+        let provider = |(name, display_name): (&str, &str)| LoginProvider {
+            name: name.to_owned(),
+            display_name: display_name.to_owned(),
+            start_path: format!("/admin/auth/oidc/{name}/start"),
+        };
+        let providers: Vec<_> = self.people.providers.names().map(provider).collect();
         let register = self.people.config.registration;
-        Ok(Response::new(ListLoginMethodsResponse { local: true, oidc: false, register }))
+        let oidc = !providers.is_empty();
+        Ok(Response::new(ListLoginMethodsResponse { local: true, oidc, register, providers }))
     }
 
     async fn list_signing_keys(

@@ -14,14 +14,15 @@ struct MembershipRow {
     role: String,
     created_at_unix_ms: i64,
     revision: i64,
+    issuer: Option<String>,
 }
 
 impl MembershipRow {
     fn read(self) -> Result<Membership, Failure> {
         let role = role_named(&self.role);
         let role = role.ok_or_else(|| Failure::internal(format!("a membership's role {:?}", self.role)))?;
-        let Self { tenant_id, user_id, created_at_unix_ms: created_ms, revision, .. } = self;
-        Ok(Membership { tenant_id, user_id, role, created_ms, revision })
+        let Self { tenant_id, user_id, created_at_unix_ms: created_ms, revision, issuer, .. } = self;
+        Ok(Membership { tenant_id, user_id, role, created_ms, revision, issuer })
     }
 }
 
@@ -85,15 +86,17 @@ pub(crate) async fn owners(tx: &mut Tx, tenant_id: &str) -> Result<i64, Failure>
 pub(crate) async fn put_membership(tx: &mut Tx, membership: &Membership) -> Result<(), Failure> {
     execute!(tx.conn(), conn => {
         sqlx::query(
-            "INSERT INTO memberships (tenant_id, user_id, role, created_at_unix_ms, revision)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant_id, user_id) DO UPDATE SET role = excluded.role, revision = excluded.revision",
+            "INSERT INTO memberships (tenant_id, user_id, role, created_at_unix_ms, revision, issuer)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (tenant_id, user_id) DO UPDATE
+             SET role = excluded.role, revision = excluded.revision, issuer = excluded.issuer",
         )
         .bind(&membership.tenant_id)
         .bind(&membership.user_id)
         .bind(role_name(membership.role))
         .bind(membership.created_ms)
         .bind(membership.revision)
+        .bind(&membership.issuer)
         .execute(conn)
     })
     .map(drop)

@@ -139,7 +139,8 @@ pub(crate) async fn any_expired(tx: &mut Tx, now_ms: i64) -> Result<bool, Failur
         sqlx::query_scalar(
             "SELECT (SELECT COUNT(*) FROM sessions WHERE expires_at_unix_ms <= $1)
                  + (SELECT COUNT(*) FROM password_resets WHERE expires_at_unix_ms <= $1)
-                 + (SELECT COUNT(*) FROM voided_tokens WHERE until_unix_ms <= $1)",
+                 + (SELECT COUNT(*) FROM voided_tokens WHERE until_unix_ms <= $1)
+                 + (SELECT COUNT(*) FROM oidc_logins WHERE expires_at_unix_ms <= $1)",
         )
         .bind(now_ms)
         .fetch_one(conn)
@@ -148,12 +149,14 @@ pub(crate) async fn any_expired(tx: &mut Tx, now_ms: i64) -> Result<bool, Failur
     Ok(any > 0)
 }
 
-/// Forgets what has expired: sessions, tokens to reset passwords with, and what tells that tokens are void.
+/// Forgets what has expired: sessions, tokens to reset passwords with, what tells that tokens are void, and logins that are
+/// away.
 pub(crate) async fn delete_expired(tx: &mut Tx, now_ms: i64) -> Result<(), Failure> {
     for statement in [
         "DELETE FROM sessions WHERE expires_at_unix_ms <= $1",
         "DELETE FROM password_resets WHERE expires_at_unix_ms <= $1",
         "DELETE FROM voided_tokens WHERE until_unix_ms <= $1",
+        "DELETE FROM oidc_logins WHERE expires_at_unix_ms <= $1",
     ] {
         execute!(tx.conn(), conn => sqlx::query(statement).bind(now_ms).execute(conn)).map_err(away)?;
     }

@@ -19,6 +19,7 @@ pub(super) struct UserRow {
     created_at_unix_ms: i64,
     last_login_at_unix_ms: Option<i64>,
     revision: i64,
+    super_admin_issuer: Option<String>,
 }
 
 impl UserRow {
@@ -34,6 +35,7 @@ impl UserRow {
             name: self.name,
             status,
             super_admin: self.super_admin,
+            super_admin_issuer: self.super_admin_issuer,
             generation: u64::try_from(self.generation).map_err(Failure::internal)?,
             password: self.password_hash.map(PasswordHash),
             created_ms: self.created_at_unix_ms,
@@ -141,8 +143,8 @@ pub(crate) async fn insert_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO users (id, email, name, status, super_admin, generation, password_hash,
-                 created_at_unix_ms, last_login_at_unix_ms, revision, name_folded)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                 created_at_unix_ms, last_login_at_unix_ms, revision, name_folded, super_admin_issuer)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(&user.id)
         .bind(&user.email)
@@ -155,6 +157,7 @@ pub(crate) async fn insert_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
         .bind(user.last_login_ms)
         .bind(user.revision)
         .bind(user.name.to_lowercase())
+        .bind(&user.super_admin_issuer)
         .execute(conn)
     })
     .map(drop)
@@ -166,7 +169,7 @@ pub(crate) async fn update_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
     execute!(tx.conn(), conn => {
         sqlx::query(
             "UPDATE users SET name = $2, status = $3, super_admin = $4, generation = $5, password_hash = $6,
-                 revision = $7, name_folded = $8
+                 revision = $7, name_folded = $8, super_admin_issuer = $9
              WHERE id = $1",
         )
         .bind(&user.id)
@@ -177,6 +180,7 @@ pub(crate) async fn update_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
         .bind(user.password.as_ref().map(|hash| hash.0.as_str()))
         .bind(user.revision)
         .bind(user.name.to_lowercase())
+        .bind(&user.super_admin_issuer)
         .execute(conn)
     })
     .map(drop)
