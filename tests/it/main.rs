@@ -37,6 +37,7 @@ mod oidc;
 mod openapi;
 mod own_authorities;
 mod passthrough;
+mod personal_keys;
 mod proto_lint;
 mod providers;
 mod records_load;

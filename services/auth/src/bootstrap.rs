@@ -200,6 +200,8 @@ fn plan_key(directory: &Directory, wanted: Wanted, now_ms: i64) -> Result<Option
         metadata: wanted.metadata.or_else(|| Some(old?.metadata.clone())).unwrap_or_default(),
         disabled: old.is_some_and(|old| old.disabled),
         user_id: old.map(|old| old.user_id.clone()).unwrap_or_default(),
+        personal: old.is_some_and(|old| old.personal),
+        owner_barred: old.is_some_and(|old| old.owner_barred),
         expires_ms: old.and_then(|old| old.expires_ms),
         revoked_ms: old.and_then(|old| old.revoked_ms),
         created_ms: old.map_or(now_ms, |old| old.created_ms),

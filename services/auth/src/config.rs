@@ -11,6 +11,8 @@ use crate::voided::LONGEST_LIFE_MS;
 
 pub use oidc::{FirstLogin, OidcConfig, OidcProvider, RoleMapping};
 
+/// All that one has are looked at with every change of what they may do.
+const MOST_PERSONAL_KEYS: u32 = 1000;
 const MINUTE_MS: i64 = 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub registration: bool,
     /// Logins with an account elsewhere.
     pub oidc: OidcConfig,
+    /// How many API keys of their own a member may have in a tenant. 0: nobody makes any; those there are go on.
+    pub personal_keys: u32,
 }
 
 impl Default for Config {
@@ -49,6 +53,7 @@ impl Default for Config {
             secure_cookies: true,
             registration: false,
             oidc: OidcConfig::default(),
+            personal_keys: 10,
         }
     }
 }
@@ -65,6 +70,9 @@ impl Config {
         let mut problems = Vec::new();
         if self.pepper.as_ref().is_some_and(|pepper| Pepper::parse(pepper.expose_secret()).is_err()) {
             problems.push(("pepper", "must be 64 hexadecimal digits".to_owned()));
+        }
+        if self.personal_keys > MOST_PERSONAL_KEYS {
+            problems.push(("personal_keys", format!("must be at most {MOST_PERSONAL_KEYS}")));
         }
         let year_ms = 365 * DAY_MS;
         for (field, value, least, most) in [
@@ -94,11 +102,18 @@ mod tests {
             session_ms: i64::MAX,
             password_reset_ms: -1,
             signing_key_rotation_ms: 1,
+            personal_keys: 1001,
             ..Config::default()
         };
         let fields: Vec<_> = bad.problems().into_iter().map(|problem| problem.path).collect();
-        let wanted =
-            ["pepper", "access_token_ms", "session_ms", "password_reset_ms", "signing_key_rotation_ms"];
+        let wanted = [
+            "pepper",
+            "personal_keys",
+            "access_token_ms",
+            "session_ms",
+            "password_reset_ms",
+            "signing_key_rotation_ms",
+        ];
         assert_eq!(fields, wanted.map(|field| format!("auth.{field}")));
     }
 }

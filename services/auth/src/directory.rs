@@ -43,6 +43,8 @@ pub(crate) struct Directory {
     keys: HashMap<String, Arc<Key>>,
     by_prefix: HashMap<String, Arc<Key>>,
     by_tenant: HashMap<String, BTreeMap<String, Arc<Key>>>,
+    /// Personal ones, by their owner.
+    by_user: HashMap<String, BTreeMap<String, Arc<Key>>>,
 }
 
 impl Directory {
@@ -83,9 +85,12 @@ impl Directory {
 
     /// A tenant's keys by id, beginning behind `after`.
     pub(crate) fn keys_after(&self, tenant_id: &str, after: &str) -> impl Iterator<Item = &Key> {
-        let bounds = (Bound::Excluded(after), Bound::Unbounded);
-        let keys = self.by_tenant.get(tenant_id).map(|keys| keys.range::<str, _>(bounds));
-        keys.into_iter().flatten().map(|(_, key)| key.as_ref())
+        behind(self.by_tenant.get(tenant_id), after)
+    }
+
+    /// What a user made for themselves, by id, beginning behind `after`.
+    pub(crate) fn personal_keys_after(&self, user_id: &str, after: &str) -> impl Iterator<Item = &Key> {
+        behind(self.by_user.get(user_id), after)
     }
 
     /// What peers need of every key.
@@ -138,6 +143,16 @@ impl Directory {
             self.by_prefix.remove(&old.prefix);
         }
         self.by_prefix.insert(key.prefix.clone(), Arc::clone(&key));
+        // Whose it is never changes.
+        if key.personal {
+            self.by_user.entry(key.user_id.clone()).or_default().insert(key.id.clone(), Arc::clone(&key));
+        }
         self.by_tenant.entry(key.tenant_id.clone()).or_default().insert(key.id.clone(), key);
     }
+}
+
+fn behind<'a>(keys: Option<&'a BTreeMap<String, Arc<Key>>>, after: &str) -> impl Iterator<Item = &'a Key> {
+    let bounds = (Bound::Excluded(after), Bound::Unbounded);
+    let keys = keys.map(|keys| keys.range::<str, _>(bounds));
+    keys.into_iter().flatten().map(|(_, key)| key.as_ref())
 }

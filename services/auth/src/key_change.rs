@@ -119,6 +119,9 @@ pub(crate) fn update(
 ) -> Result<(Batch, Key), Failure> {
     let old = changeable(directory, id, read)?;
     let key = change.apply(old.clone());
+    if key.personal && key.user_id != old.user_id {
+        return Err(Failure::invalid("user_id", "a personal API key stays its owner's"));
+    }
     if key == *old { Ok((Batch::default(), key)) } else { Ok(planned(directory, key)) }
 }
 

@@ -53,6 +53,7 @@ use headgate_proto::auth::v1::audit_service_server::AuditServiceServer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationServiceServer;
 use headgate_proto::auth::v1::membership_service_server::MembershipServiceServer;
 use headgate_proto::auth::v1::oidc_service_server::OidcServiceServer;
+use headgate_proto::auth::v1::personal_key_service_server::PersonalKeyServiceServer;
 use headgate_proto::auth::v1::session_service_server::SessionServiceServer;
 use headgate_proto::auth::v1::tenant_service_server::TenantServiceServer;
 use headgate_proto::auth::v1::user_service_server::UserServiceServer;
@@ -63,7 +64,7 @@ pub use config::{Config, FirstLogin, OidcConfig, OidcProvider, RoleMapping};
 pub use pepper::PepperError;
 pub use rpc::{
     AccessWatchApi, AccountApi, ApiKeyApi, AuditApi, AuditIngestApi, AuthenticationApi, MembershipApi,
-    OidcApi, SessionApi, TenantApi, UserApi,
+    OidcApi, PersonalKeyApi, SessionApi, TenantApi, UserApi,
 };
 pub use signing::KeyError;
 
@@ -238,8 +239,18 @@ impl Auth {
     /// Serves API keys to the people of their tenants.
     #[must_use]
     pub fn api_key_service(&self) -> ApiKeyServiceServer<ApiKeyApi> {
+        ApiKeyServiceServer::new(self.api_key_api())
+    }
+
+    /// Serves people the API keys that they make for themselves.
+    #[must_use]
+    pub fn personal_key_service(&self) -> PersonalKeyServiceServer<PersonalKeyApi> {
+        PersonalKeyServiceServer::new(PersonalKeyApi::new(self.api_key_api(), self.people.clone()))
+    }
+
+    fn api_key_api(&self) -> ApiKeyApi {
         let (registry, uses) = (Arc::clone(&self.registry), Arc::clone(&self.uses));
-        ApiKeyServiceServer::new(ApiKeyApi::new(registry, self.gate.clone(), uses))
+        ApiKeyApi::new(registry, self.gate.clone(), uses)
     }
 
     /// Serves verification and the watch of keys to peer services.

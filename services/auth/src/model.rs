@@ -33,6 +33,10 @@ pub(crate) struct Key {
     pub metadata: BTreeMap<String, String>,
     pub disabled: bool,
     pub user_id: String,
+    /// Whether the user made it for themselves.
+    pub personal: bool,
+    /// Whether the user may not use it at present.
+    pub owner_barred: bool,
     pub expires_ms: Option<i64>,
     pub revoked_ms: Option<i64>,
     pub created_ms: i64,
@@ -84,11 +88,23 @@ impl Key {
             last_used_time: used_ms.map(timestamp),
             previous_secret_expire_time: previous.map(|previous| timestamp(previous.expires_ms)),
             etag: self.etag(),
+            personal: self.personal,
+            owner_barred: self.owner_barred,
         }
     }
 
     pub(crate) fn etag(&self) -> String {
         self.revision.to_string()
+    }
+
+    /// Whether it may be used, by itself: whatever its tenant and its expiry say.
+    pub(crate) fn is_let_in(&self) -> bool {
+        self.revoked_ms.is_none() && !self.disabled && !self.owner_barred
+    }
+
+    /// Whether it works or may work again.
+    pub(crate) fn is_left(&self, now_ms: i64) -> bool {
+        self.revoked_ms.is_none() && self.expires_ms.is_none_or(|expiry| now_ms < expiry)
     }
 
     /// All that a peer needs to verify the key by itself.
@@ -100,8 +116,8 @@ impl Key {
             secret_hmac: self.secret_hmac.to_bytes(),
             scopes: self.scopes.clone(),
             expires_at_unix_ms: self.expires_ms.unwrap_or(0),
-            // One word for both: a peer of an earlier version refuses either.
-            revoked: self.revoked_ms.is_some() || self.disabled,
+            // One word for all: a peer of an earlier version refuses each.
+            revoked: !self.is_let_in(),
             tenant_status: tenant_status.into(),
             models: self.models.clone(),
             ip_allowlist: self.ip_allowlist.clone(),

@@ -6,6 +6,7 @@ mod membership;
 mod model;
 mod oidc;
 mod password;
+mod personal_key;
 mod seed;
 mod session;
 mod store;
@@ -88,14 +89,14 @@ fn not_known() -> Failure {
     )
 }
 
-/// Writes a changed user, of whom what was issued before is void.
+/// Writes a changed user, of whom what was issued before is void, and whose own keys go by what they may do now.
 async fn void_and_update(draft: &mut Draft, user: &mut User) -> Result<(), Failure> {
     user.generation += 1;
     user.revision = draft.revision();
     written::update_user(draft, user).await?;
     let voided = Voided::user(user.id.clone(), user.generation, draft.now_ms);
     draft.batch.voided.push(voided);
-    Ok(())
+    personal_key::settle(draft, user).await
 }
 
 /// The same, and they are logged out everywhere. Sessions are ended last, so that one that is just beginning is seen.

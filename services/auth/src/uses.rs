@@ -72,6 +72,21 @@ impl Uses {
         .await;
     }
 
+    /// The same of what a user made for themselves.
+    pub(crate) async fn look_for_user(&self, user_id: &str) {
+        self.look(async || {
+            fetch!(self.db.read(), pool => {
+                sqlx::query_as(
+                    "SELECT u.key_id, u.last_used_at_unix_ms FROM api_key_uses u
+                     JOIN api_keys k ON k.id = u.key_id WHERE k.user_id = $1 AND k.personal",
+                )
+                .bind(user_id)
+                .fetch_all(pool)
+            })
+        })
+        .await;
+    }
+
     /// When a key was last used, as far as is known here.
     pub(crate) fn known(&self, id: &str) -> Option<i64> {
         self.known.read().get(id).copied()

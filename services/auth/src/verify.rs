@@ -35,7 +35,7 @@ fn is_secret(key: &Key, presented: &SecretHmac, now_ms: i64) -> bool {
 }
 
 fn in_force(key: &Key, now_ms: i64) -> bool {
-    key.revoked_ms.is_none() && !key.disabled && key.expires_ms.is_none_or(|expiry| now_ms < expiry)
+    key.is_let_in() && key.is_left(now_ms)
 }
 
 #[cfg(test)]
@@ -72,6 +72,8 @@ mod tests {
             metadata: BTreeMap::new(),
             disabled: false,
             user_id: String::new(),
+            personal: false,
+            owner_barred: false,
             expires_ms: None,
             revoked_ms: None,
             created_ms: 0,
@@ -100,6 +102,7 @@ mod tests {
             check(GOOD, 5, |_, key| key.revoked_ms = Some(9)),
             check(GOOD, 5, |_, key| key.expires_ms = Some(5)),
             check(GOOD, 5, |_, key| key.disabled = true),
+            check(GOOD, 5, |_, key| key.owner_barred = true),
             check(OLD, 5, |_, _| ()),
             check(OLD, 4, |_, key| key.revoked_ms = Some(9)),
             check("sk-demo.wrong", 5, |tenant, _| tenant.status = TenantStatus::Suspended),

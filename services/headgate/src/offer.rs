@@ -29,6 +29,7 @@ impl Services {
             routes = routes
                 .add_service(auth.tenant_service())
                 .add_service(auth.api_key_service())
+                .add_service(auth.personal_key_service())
                 .add_service(auth.authentication_service())
                 .add_service(auth.access_watch_service())
                 .add_service(auth.session_service())

@@ -48,16 +48,17 @@ pub(crate) fn abouts(method: &Method) -> Vec<About> {
     match short {
         "auth.v1.TenantService.ListTenants"
         | "auth.v1.TenantService.LookupTenants"
+        | "auth.v1.PersonalKeyService.ListPersonalKeys"
         | "budget.v1.BudgetService.ListTenantBudgets" => vec![About::All],
         "auth.v1.TenantService.GetTenant" => vec![About::Tenant("id")],
-        "auth.v1.ApiKeyService.CreateApiKey" | "auth.v1.ApiKeyService.ListApiKeys" => {
-            vec![About::Tenant("tenant_id")]
-        }
+        "auth.v1.ApiKeyService.CreateApiKey"
+        | "auth.v1.ApiKeyService.ListApiKeys"
+        | "auth.v1.PersonalKeyService.CreatePersonalKey" => vec![About::Tenant("tenant_id")],
         "budget.v1.BudgetService.SetBudget" => {
             vec![About::Tenant("budget.scope.tenant_id"), About::Key("budget.scope.key_id")]
         }
         _ => match short.rsplit_once('.').expect("a full name").0 {
-            "auth.v1.ApiKeyService" => vec![About::Key("id")],
+            "auth.v1.ApiKeyService" | "auth.v1.PersonalKeyService" => vec![About::Key("id")],
             "auth.v1.MembershipService" | "catalog.v1.ModelService" => vec![About::Tenant("tenant_id")],
             "budget.v1.BudgetService" => vec![About::Tenant("scope.tenant_id"), About::Key("scope.key_id")],
             "auth.v1.AuditService" | "usage.v1.UsageService" => vec![About::Tenant("filter.tenant_id")],

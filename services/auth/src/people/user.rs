@@ -8,7 +8,9 @@ use headgate_proto::auth::v1::UserStatus;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::model::User;
-use super::{People, check_etag, email, log_out_and_update, password, store, void_and_update, written};
+use super::{
+    People, check_etag, email, log_out_and_update, password, personal_key, store, void_and_update, written,
+};
 use crate::draft::Draft;
 use crate::validate;
 
@@ -129,6 +131,7 @@ async fn update(draft: &mut Draft, change: UserChange) -> Result<User, Failure> 
     } else {
         user.revision = draft.revision();
         written::update_user(draft, &user).await?;
+        personal_key::settle(draft, &user).await?;
     }
     Ok(user)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use headgate_access::{Caller, Gate};
+use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::api_key_service_server::ApiKeyService;
 use headgate_proto::auth::v1::{
@@ -26,9 +27,9 @@ use headgate_kit::page::Page;
 /// Serves API keys to the people of their tenants.
 #[derive(Clone)]
 pub struct ApiKeyApi {
-    registry: Arc<Registry>,
-    gate: Gate,
-    uses: Arc<Uses>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) gate: Gate,
+    pub(super) uses: Arc<Uses>,
 }
 
 impl ApiKeyApi {
@@ -43,12 +44,12 @@ impl ApiKeyApi {
     }
 
     /// A key as callers see it.
-    fn show(&self, key: &Key) -> ApiKey {
+    pub(super) fn show(&self, key: &Key) -> ApiKey {
         key.to_proto(self.uses.known(&key.id), self.registry.clock.unix_millis())
     }
 
     /// A key as asked for, whose secret part is `secret`.
-    fn draw_up(&self, request: CreateApiKeyRequest, secret: &str) -> Result<Key, Failure> {
+    pub(super) fn draw_up(&self, request: CreateApiKeyRequest, secret: &str) -> Result<Key, Failure> {
         let now_ms = self.registry.clock.unix_millis();
         validate::label("name", &request.name)?;
         let expiry = request.expire_time.as_ref();
@@ -65,11 +66,31 @@ impl ApiKeyApi {
             metadata: key_change::metadata("metadata", request.metadata)?,
             disabled: request.disabled,
             user_id: validate::user_id("user_id", request.user_id)?,
+            personal: false,
+            owner_barred: false,
             expires_ms: expiry.map(|time| validate::future("expire_time", time, now_ms)).transpose()?,
             revoked_ms: None,
             created_ms: now_ms,
             revision: 0,
         })
+    }
+
+    /// Gives a key another secret, which is told.
+    pub(super) async fn rotate(
+        &self,
+        caller: &Caller,
+        id: String,
+        etag: String,
+        overlap_seconds: u32,
+    ) -> Result<(ApiKey, String), Failure> {
+        let overlap_ms = key_change::overlap_ms(overlap_seconds)?;
+        let secret = key::random_secret();
+        let (hmac, now_ms) = (self.registry.pepper.hash(&secret), self.registry.clock.unix_millis());
+        let plan =
+            move |directory: &Directory| key_change::rotate(directory, &id, &etag, hmac, overlap_ms, now_ms);
+        let key = self.registry.change(caller, plan).await?;
+        let secret_key = key::join(&key.prefix, &secret).expose_secret().to_owned();
+        Ok((self.show(&key), secret_key))
     }
 }
 
@@ -151,13 +172,11 @@ impl ApiKeyService for ApiKeyApi {
     ) -> Result<Response<RotateApiKeyResponse>, Status> {
         let caller = self.guard(&request, &request.get_ref().id)?;
         let RotateApiKeyRequest { id, etag, overlap_seconds } = request.into_inner();
-        let overlap_ms = key_change::overlap_ms(overlap_seconds)?;
-        let secret = key::random_secret();
-        let (hmac, now_ms) = (self.registry.pepper.hash(&secret), self.registry.clock.unix_millis());
-        let plan =
-            move |directory: &Directory| key_change::rotate(directory, &id, &etag, hmac, overlap_ms, now_ms);
-        let key = self.registry.change(&caller, plan).await?;
-        let secret_key = key::join(&key.prefix, &secret).expose_secret().to_owned();
-        Ok(Response::new(RotateApiKeyResponse { api_key: Some(self.show(&key)), secret_key }))
+        if self.registry.read().key(&id).is_some_and(|key| key.personal) {
+            let message = "a personal API key is rotated by its owner alone";
+            return Err(Failure::new(ErrorReason::PermissionDenied, message).into());
+        }
+        let (key, secret_key) = self.rotate(&caller, id, etag, overlap_seconds).await?;
+        Ok(Response::new(RotateApiKeyResponse { api_key: Some(key), secret_key }))
     }
 }

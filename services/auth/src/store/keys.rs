@@ -25,6 +25,8 @@ struct Row {
     metadata: String,
     disabled: bool,
     user_id: String,
+    personal: bool,
+    owner_barred: bool,
     expires_at_unix_ms: Option<i64>,
     revoked_at_unix_ms: Option<i64>,
     created_at_unix_ms: i64,
@@ -37,7 +39,7 @@ pub(super) async fn changed(tx: &mut Tx, revision: i64) -> Result<Vec<Key>, Buil
         sqlx::query_as(
             "SELECT id, tenant_id, name, prefix, secret_hmac, previous_secret_hmac,
                  previous_secret_expires_at_unix_ms, scopes, models, ip_allowlist, metadata, disabled, user_id,
-                 expires_at_unix_ms, revoked_at_unix_ms, created_at_unix_ms, revision
+                 personal, owner_barred, expires_at_unix_ms, revoked_at_unix_ms, created_at_unix_ms, revision
              FROM api_keys WHERE revision > $1",
         )
         .bind(revision)
@@ -53,13 +55,14 @@ pub(super) async fn put(tx: &mut Tx, key: &Key, revision: i64) -> Result<(), sql
         sqlx::query(
             "INSERT INTO api_keys (id, tenant_id, name, prefix, secret_hmac, previous_secret_hmac,
                  previous_secret_expires_at_unix_ms, scopes, models, ip_allowlist, metadata, disabled, user_id,
-                 expires_at_unix_ms, revoked_at_unix_ms, created_at_unix_ms, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                 personal, owner_barred, expires_at_unix_ms, revoked_at_unix_ms, created_at_unix_ms, revision)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, prefix = excluded.prefix,
                  secret_hmac = excluded.secret_hmac, previous_secret_hmac = excluded.previous_secret_hmac,
                  previous_secret_expires_at_unix_ms = excluded.previous_secret_expires_at_unix_ms,
                  scopes = excluded.scopes, models = excluded.models, ip_allowlist = excluded.ip_allowlist,
                  metadata = excluded.metadata, disabled = excluded.disabled, user_id = excluded.user_id,
+                 personal = excluded.personal, owner_barred = excluded.owner_barred,
                  expires_at_unix_ms = excluded.expires_at_unix_ms,
                  revoked_at_unix_ms = excluded.revoked_at_unix_ms, revision = excluded.revision",
         )
@@ -76,6 +79,8 @@ pub(super) async fn put(tx: &mut Tx, key: &Key, revision: i64) -> Result<(), sql
         .bind(json(&key.metadata)?)
         .bind(key.disabled)
         .bind(&key.user_id)
+        .bind(key.personal)
+        .bind(key.owner_barred)
         .bind(key.expires_ms)
         .bind(key.revoked_ms)
         .bind(key.created_ms)
@@ -106,6 +111,8 @@ impl TryFrom<Row> for Key {
             metadata: read(&row.id, "metadata", &row.metadata)?,
             disabled: row.disabled,
             user_id: row.user_id,
+            personal: row.personal,
+            owner_barred: row.owner_barred,
             expires_ms: row.expires_at_unix_ms,
             revoked_ms: row.revoked_at_unix_ms,
             created_ms: row.created_at_unix_ms,
