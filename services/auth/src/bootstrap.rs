@@ -10,11 +10,11 @@ use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::auth::v1::TenantStatus;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::directory::{Batch, Directory};
-use crate::key::SecretHmac;
+use crate::key::{self, SecretHmac};
 use crate::model::{Key, Tenant};
 use crate::people::People;
 use crate::pepper::Pepper;
@@ -49,10 +49,11 @@ pub struct BootstrapTenant {
     pub name: String,
 }
 
-/// A key that shall exist. It never expires; one that was revoked or disabled stays so.
+/// A key that shall exist. It never expires; one that was revoked or disabled stays so. `L` and `B` are what the service
+/// of limits and budgets says of keys, which is not looked at here.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BootstrapKey {
+pub struct BootstrapKey<L = (), B = ()> {
     /// 1 to 64 letters, digits, `_` and `-`. Unset means `key_` and the key's prefix.
     #[serde(default)]
     pub id: Option<String>,
@@ -77,6 +78,37 @@ pub struct BootstrapKey {
     /// Notes by name. Unset leaves them as they are.
     #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
+    /// Its limits. Unset leaves them as they are.
+    #[serde(alias = "rate_limit")]
+    pub limits: Option<L>,
+    /// Its budget. Unset leaves it as it is.
+    pub budget: Option<B>,
+}
+
+impl<L, B> BootstrapKey<L, B> {
+    /// Its id, as given or by its prefix. `None` where the key has no prefix.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        let prefix = || Some(key::parse(self.key.expose_secret())?.prefix);
+        self.id.clone().or_else(|| prefix().map(|prefix| format!("key_{prefix}")))
+    }
+
+    /// The same without what is not looked at here.
+    #[must_use]
+    pub fn bare(&self) -> BootstrapKey {
+        BootstrapKey {
+            id: self.id.clone(),
+            tenant_id: self.tenant_id.clone(),
+            name: self.name.clone(),
+            key: self.key.clone(),
+            scopes: self.scopes.clone(),
+            models: self.models.clone(),
+            ip_allowlist: self.ip_allowlist.clone(),
+            metadata: self.metadata.clone(),
+            limits: None,
+            budget: None,
+        }
+    }
 }
 
 fn redacted<T, S: Serializer>(_secret: &T, serializer: S) -> Result<S::Ok, S::Error> {

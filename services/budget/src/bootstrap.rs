@@ -1,13 +1,15 @@
 //! What a configuration seeds.
 
+mod form;
+
+use std::collections::BTreeMap;
+
 use headgate_kit::Failure;
-use headgate_kit::config::{Faults, Problem};
+use headgate_kit::money::Usd;
 use serde::{Deserialize, Serialize};
 
 use crate::Budget as Service;
-use crate::config::Config;
-use crate::policy::{Budget, Limits, Scope, SlidingWindow};
-use headgate_kit::money::Usd;
+use crate::policy::{Budget, Limits, SlidingWindow};
 
 /// Limits and budgets to set at start. Setting them again changes nothing.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
@@ -17,6 +19,15 @@ pub struct Bootstrap {
     pub limits: Vec<LimitsEntry>,
     /// Budgets, one entry a scope.
     pub budgets: Vec<BudgetEntry>,
+    /// Limits of tenants, by id.
+    pub tenant_limits: BTreeMap<String, Limits>,
+    /// Budgets of tenants, by id.
+    pub tenant_budgets: BTreeMap<String, BudgetTerms>,
+    /// The budget of tenants that have none of their own. Unset leaves it as it is.
+    pub default_budget: Option<BudgetTerms>,
+    /// What is said of keys where they are made.
+    #[serde(skip)]
+    pub keys: Vec<KeyEntry>,
 }
 
 /// The limits of one scope: exactly one of `key_id` and `tenant_id` is given.
@@ -53,6 +64,20 @@ pub struct BudgetEntry {
     /// The tenant it covers.
     #[serde(default)]
     pub tenant_id: Option<String>,
+    /// As of its terms.
+    pub limit_usd: Usd,
+    /// As of its terms.
+    #[serde(default)]
+    pub warning_percent: Option<u32>,
+    /// As of its terms.
+    #[serde(default)]
+    pub window: Window,
+}
+
+/// How much may be spent.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetTerms {
     /// How much may be spent in a window, in USD: a decimal string or number, e.g. `"100.00"`.
     pub limit_usd: Usd,
     /// From which share of the limit on responses carry a warning, in percent. Unset means the configured one.
@@ -72,110 +97,35 @@ pub enum Window {
     CalendarMonth,
 }
 
-impl Bootstrap {
-    /// Everything that is wrong with it, with its path in the configuration.
-    #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut faults = Faults::default();
-        for (i, entry) in self.limits.iter().enumerate() {
-            faults.keep(entry.scope(i));
-            entry.check_limits(i, &mut faults);
-        }
-        for (i, entry) in self.budgets.iter().enumerate() {
-            faults.keep(entry.scope(i));
-            faults.keep(entry.check_warning(i));
-        }
-        faults.into_problems()
-    }
+/// What is said of a key where it is made.
+#[derive(Clone, Debug)]
+pub struct KeyEntry {
+    /// Where that is, e.g. "bootstrap.api_keys[0]".
+    pub at: String,
+    /// The key's id.
+    pub id: String,
+    /// Unset leaves them as they are.
+    pub limits: Option<Limits>,
+    /// Unset leaves it as it is.
+    pub budget: Option<BudgetTerms>,
 }
 
-impl LimitsEntry {
-    fn scope(&self, i: usize) -> Result<Scope, Failure> {
-        scope(self.key_id.as_deref(), self.tenant_id.as_deref(), &format!("bootstrap.limits[{i}]"))
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            requests_per_second: self.requests_per_second,
-            requests_per_minute: self.requests_per_minute,
-            tokens_per_minute: self.tokens_per_minute,
-            parallel_requests: self.parallel_requests,
-            request_burst: self.request_burst,
-            parallel_streams: self.parallel_streams,
-            sliding_window: self.sliding_window,
-        }
-    }
-
-    fn check_limits(&self, i: usize, faults: &mut Faults) {
-        for (name, wrong) in self.limits().problems() {
-            let field = format!("bootstrap.limits[{i}].{name}");
-            faults.keep::<()>(Err(Failure::invalid(&field, format!("{field} {wrong}"))));
-        }
-    }
-}
-
-impl BudgetEntry {
-    fn scope(&self, i: usize) -> Result<Scope, Failure> {
-        scope(self.key_id.as_deref(), self.tenant_id.as_deref(), &format!("bootstrap.budgets[{i}]"))
-    }
-
-    /// 0, as when unset, means the configured share; any other must be one that could be configured.
-    fn check_warning(&self, i: usize) -> Result<(), Failure> {
-        let Some(warning_percent) = self.warning_percent.filter(|percent| *percent > 0) else {
-            return Ok(());
-        };
-        let problems = Config { warning_percent, ..Config::default() }.problems();
-        problems.into_iter().next().map_or(Ok(()), |(name, problem)| {
-            let field = format!("bootstrap.budgets[{i}].{name}");
-            Err(Failure::invalid(&field, format!("{field} {problem}")))
-        })
+impl From<BudgetTerms> for Budget {
+    fn from(terms: BudgetTerms) -> Self {
+        Self { limit: terms.limit_usd.nano, warning_percent: terms.warning_percent.unwrap_or(0) }
     }
 }
 
 /// Sets everything.
 pub(crate) async fn apply(service: &Service, bootstrap: &Bootstrap) -> Result<(), Failure> {
-    for (i, entry) in bootstrap.limits.iter().enumerate() {
-        service.set_limits(&entry.scope(i)?, entry.limits(), "").await?;
+    for said in bootstrap.all_limits() {
+        service.set_limits(&said.scope()?, said.what, "").await?;
     }
-    for (i, entry) in bootstrap.budgets.iter().enumerate() {
-        let warning_percent = entry.warning_percent.unwrap_or(0);
-        let budget = Budget { limit: entry.limit_usd.nano, warning_percent };
-        service.set_budget(&entry.scope(i)?, budget, "").await?;
+    for said in bootstrap.all_budgets() {
+        service.set_budget(&said.scope()?, said.what.into(), "").await?;
+    }
+    if let Some(default) = bootstrap.default_budget {
+        service.set_default_budget(default.into(), "").await?;
     }
     Ok(())
-}
-
-fn scope(key_id: Option<&str>, tenant_id: Option<&str>, field: &str) -> Result<Scope, Failure> {
-    match (key_id, tenant_id) {
-        (Some(id), None) if !id.is_empty() => Ok(Scope::Key(id.to_owned())),
-        (None, Some(id)) if !id.is_empty() => Ok(Scope::Tenant(id.to_owned())),
-        _ => Err(Failure::invalid(field, format!("{field}: give exactly one of key_id and tenant_id"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_fault_is_found_at_once() {
-        let json = r#"{
-            "limits": [{"requests_per_second": 0, "parallel_requests": 0}, {"key_id": "k", "tokens_per_minute": 1, "sliding_window": {"requests": 10001, "seconds": 1}}],
-            "budgets": [
-                {"tenant_id": "t", "key_id": "k", "limit_usd": 1, "warning_percent": 101},
-                {"tenant_id": "t", "limit_usd": 1, "warning_percent": 0}
-            ]
-        }"#;
-        let bootstrap: Bootstrap = serde_json::from_str(json).unwrap();
-        let paths: Vec<_> = bootstrap.problems().into_iter().map(|problem| problem.path).collect();
-        let wanted = [
-            "bootstrap.limits[0]",
-            "bootstrap.limits[0].requests_per_second",
-            "bootstrap.limits[0].parallel_requests",
-            "bootstrap.limits[1].sliding_window",
-            "bootstrap.budgets[0]",
-            "bootstrap.budgets[0].warning_percent",
-        ];
-        assert_eq!(paths, wanted);
-    }
 }

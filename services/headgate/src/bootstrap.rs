@@ -29,14 +29,15 @@ pub(crate) async fn apply(services: &Services, seed: &Bootstrap) -> Result<(), F
 }
 
 async fn apply_once(services: &Services, seed: &Bootstrap) -> Result<(), Failure> {
+    // First, so that no key is good before its limits hold.
+    if let Some(budget) = &services.budget {
+        budget.bootstrap(&seed.budget()).await?;
+    }
     if let Some(auth) = &services.auth {
         auth.bootstrap(&seed.auth()).await?;
     }
     if let Some(catalog) = &services.catalog {
         catalog.bootstrap(&seed.catalog()).await?;
-    }
-    if let Some(budget) = &services.budget {
-        budget.bootstrap(&seed.budget()).await?;
     }
     Ok(())
 }

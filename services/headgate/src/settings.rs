@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use headgate_budget::bootstrap::{BudgetTerms, KeyEntry};
 use headgate_kit::config::{self, Problem};
 use headgate_kit::seal::MasterKey;
 use headgate_kit::server::Bounds;
@@ -85,7 +86,7 @@ pub(crate) struct Shutdown {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Bootstrap {
     pub(crate) tenants: Vec<headgate_auth::BootstrapTenant>,
-    pub(crate) api_keys: Vec<headgate_auth::BootstrapKey>,
+    pub(crate) api_keys: Vec<BootstrapKey>,
     pub(crate) admin_users: Vec<headgate_auth::BootstrapAdmin>,
     pub(crate) memberships: Vec<headgate_auth::BootstrapMembership>,
     pub(crate) providers: Vec<headgate_catalog::BootstrapProvider>,
@@ -94,7 +95,13 @@ pub(crate) struct Bootstrap {
     pub(crate) default_model: Option<String>,
     pub(crate) limits: Vec<headgate_budget::bootstrap::LimitsEntry>,
     pub(crate) budgets: Vec<headgate_budget::bootstrap::BudgetEntry>,
+    pub(crate) tenant_limits: BTreeMap<String, headgate_budget::config::Limits>,
+    pub(crate) tenant_budgets: BTreeMap<String, BudgetTerms>,
+    pub(crate) default_budget: Option<BudgetTerms>,
 }
+
+/// A key, with what budget makes of it.
+type BootstrapKey = headgate_auth::BootstrapKey<headgate_budget::config::Limits, BudgetTerms>;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -320,7 +327,7 @@ impl Bootstrap {
     pub(crate) fn auth(&self) -> headgate_auth::Bootstrap {
         headgate_auth::Bootstrap {
             tenants: self.tenants.clone(),
-            api_keys: self.api_keys.clone(),
+            api_keys: self.api_keys.iter().map(BootstrapKey::bare).collect(),
             admin_users: self.admin_users.clone(),
             memberships: self.memberships.clone(),
         }
@@ -338,7 +345,14 @@ impl Bootstrap {
 
     /// The part of limits and budgets.
     pub(crate) fn budget(&self) -> headgate_budget::Bootstrap {
-        headgate_budget::Bootstrap { limits: self.limits.clone(), budgets: self.budgets.clone() }
+        headgate_budget::Bootstrap {
+            limits: self.limits.clone(),
+            budgets: self.budgets.clone(),
+            tenant_limits: self.tenant_limits.clone(),
+            tenant_budgets: self.tenant_budgets.clone(),
+            default_budget: self.default_budget,
+            keys: self.api_keys.iter().enumerate().filter_map(key_entry).collect(),
+        }
     }
 
     /// Whether nothing is to be seeded.
@@ -353,5 +367,16 @@ impl Bootstrap {
             && self.default_model.is_none()
             && self.limits.is_empty()
             && self.budgets.is_empty()
+            && self.tenant_limits.is_empty()
+            && self.tenant_budgets.is_empty()
+            && self.default_budget.is_none()
     }
+}
+
+/// What budget makes of a key. `None` where nothing is said, or of a key that is none, which is said elsewhere.
+fn key_entry((i, key): (usize, &BootstrapKey)) -> Option<KeyEntry> {
+    let (limits, budget) = (key.limits, key.budget);
+    let says_something = limits.is_some() || budget.is_some();
+    let id = key.id().filter(|_| says_something)?;
+    Some(KeyEntry { at: format!("bootstrap.api_keys[{i}]"), id, limits, budget })
 }

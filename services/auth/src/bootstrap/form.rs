@@ -86,8 +86,7 @@ fn check_keys<'a>(keys: &'a [BootstrapKey], faults: &mut Faults) -> Vec<Sound<'a
 
 fn check_key<'a>(at: &str, key: &'a BootstrapKey, faults: &mut Faults) -> Option<Sound<'a>> {
     let parts = faults.keep(parse(&format!("{at}.key"), key));
-    let prefix = parts.as_ref().map(|parts| parts.prefix);
-    let id = key.id.clone().or_else(|| prefix.map(|prefix| format!("key_{prefix}")));
+    let id = key.id();
     if let Some(id) = &id {
         faults.keep(validate::id(&format!("{at}.id"), id));
     }

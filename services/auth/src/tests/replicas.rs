@@ -87,6 +87,8 @@ async fn a_replica_that_does_not_know_it_yet_undoes_nothing() {
             models: None,
             ip_allowlist: None,
             metadata: None,
+            limits: None,
+            budget: None,
         }],
         ..Bootstrap::default()
     };
