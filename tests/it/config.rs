@@ -191,7 +191,7 @@ operator_token: planted-secret
 bootstrap:
   tenants: [{id: acme, name: Acme}, {id: acme, name: Other}]
   api_keys:
-    - {tenant_id: acme, key: sk-a.planted}
+    - {tenant_id: acme, key: sk-a.planted, limits: {parallel_requests: 0}, budget: {limit_usd: 1, warning_percent: 101}}
     - {tenant_id: nobody, key: sk-b.planted-secret}
   models:
     - name: m
@@ -199,16 +199,22 @@ bootstrap:
       max_output_tokens: 10
       targets: [{provider: nowhere, upstream_model: m}]
   limits: [{tenant_id: acme, requests_per_minute: 0}]
+  tenant_limits: {acme: {}}
+  default_budget: {limit_usd: 1, warning_percent: 101}
 ",
     )
     .await;
     let faults: Vec<&str> = output.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     let paths: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": ").next()).collect();
     let wanted = [
+        "bootstrap.api_keys[0].budget.warning_percent",
         "bootstrap.api_keys[0].key",
+        "bootstrap.api_keys[0].limits.parallel_requests",
         "bootstrap.api_keys[1].tenant_id",
+        "bootstrap.default_budget.warning_percent",
         "bootstrap.limits[0].requests_per_minute",
         "bootstrap.models[0].targets[0].provider_id",
+        "bootstrap.tenant_limits.acme",
         "bootstrap.tenants[1].id",
         "master_key",
         "operator_token",

@@ -4,6 +4,7 @@
 mod admin_cli;
 mod backups;
 mod bad_keys;
+mod bootstrap;
 mod bounds;
 mod browsers;
 mod budget;

@@ -33,6 +33,7 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::bootstrap::KeyEntry;
 use crate::record::Ended;
 use crate::store::spend::{self, LeaseSpend};
 use crate::{Bootstrap, Budget, Config, Deps, RedisConfig, upkeep};
@@ -51,6 +52,7 @@ on_both_engines!(
     bad_values_name_their_field_and_change_nothing,
     strangers_are_refused,
     a_bootstrap_may_be_applied_again,
+    a_bootstrap_speaks_of_keys_tenants_and_all_others,
 );
 
 const CENT: i64 = 10_000_000;
@@ -490,4 +492,41 @@ async fn a_bootstrap_may_be_applied_again(db: TestDb) {
     let failure = service.budget.bootstrap(&serde_json::from_str(both).unwrap()).await.unwrap_err();
     assert_eq!(failure.reason, ErrorReason::InvalidRequest);
     assert!(serde_json::from_str::<Bootstrap>(r#"{"budget": []}"#).is_err());
+}
+
+async fn a_bootstrap_speaks_of_keys_tenants_and_all_others(db: TestDb) {
+    let clock = clock();
+    let service = Service::start(&db, &clock).await;
+    let text = r#"{"tenant_limits": {"tenant": {"requests_per_minute": 60}},
+                   "tenant_budgets": {"tenant": {"limit_usd": "2.00", "warning_percent": 50}},
+                   "default_budget": {"limit_usd": "1.00"}}"#;
+    let mut bootstrap: Bootstrap = serde_json::from_str(text).unwrap();
+    let limits = Some(crate::config::Limits { parallel_requests: Some(3), ..Default::default() });
+    let budget = bootstrap.default_budget;
+    bootstrap.keys = vec![KeyEntry { at: "here".into(), id: "key".into(), limits, budget }];
+    service.budget.bootstrap(&bootstrap).await.unwrap();
+    let set = async |service: &Service| {
+        let limits = async |scope| {
+            let request = pb::GetLimitsRequest { scope: Some(scope), ..Default::default() };
+            service.budgets().get_limits(request).await.unwrap().into_inner()
+        };
+        let default = service.budgets().get_default_budget(pb::GetDefaultBudgetRequest {}).await.unwrap();
+        let (key, tenant) = (service.status(key()).await, service.status(tenant()).await);
+        ([limits(self::key()).await, limits(self::tenant()).await], [key, tenant], default.into_inner())
+    };
+    let first = set(&service).await;
+    let ([key, tenant], [key_budget, tenant_budget], default) = &first;
+    assert_eq!(key.limits.unwrap().parallel_requests, Some(3));
+    assert_eq!(tenant.limits.unwrap().requests_per_minute, Some(60));
+    let terms = |budget: &Option<pb::Budget>| {
+        let budget = budget.as_ref().unwrap();
+        (budget.limit_nano_usd, budget.warning_percent)
+    };
+    assert_eq!((terms(&key_budget.budget), terms(&tenant_budget.budget)), ((USD, 80), (2 * USD, 50)));
+    assert_eq!(terms(&default.budget), (USD, 80));
+    service.stop().await;
+
+    let service = Service::start(&db, &clock).await;
+    service.budget.bootstrap(&bootstrap).await.unwrap();
+    assert_eq!(set(&service).await, first, "not even an etag changes");
 }
