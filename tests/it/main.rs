@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step fails the test")]
 
 mod admin_cli;
+mod audit;
 mod backups;
 mod bad_keys;
 mod bootstrap;

@@ -129,6 +129,12 @@ async fn planted_secrets_are_found_nowhere() {
     note("a wrong password", headgate.anonymous().post("/auth/login", &wrong).await.expect(401).text());
     let spent = headgate.anonymous().post("/auth/refresh", &again).await.expect(401);
     note("a used refresh token", spent.text());
+    // Who asks what was done sees none of it.
+    let operator = headgate.anonymous().with_key(&headgate.operator_token());
+    let audit = operator.get("/admin/audit?page_size=1000").await.expect(200);
+    let events = audit.json()["events"].as_array().unwrap().len();
+    assert!(events > 5, "nothing was told: {events}");
+    note("what was done", audit.text());
     note("metrics", headgate.ops().get("/metrics").await.expect(200).text());
 
     let operator_token = headgate.operator_token();
