@@ -3,6 +3,7 @@
 
 mod admin_cli;
 mod audit;
+mod audit_catalog;
 mod backups;
 mod bad_keys;
 mod bootstrap;

@@ -7,6 +7,7 @@ mod plan;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::catalog::v1::{Backup, RestoreBackupResponse};
@@ -45,8 +46,12 @@ impl Backups {
     }
 
     /// Brings the catalog to what a backup says.
-    pub(crate) async fn restore(&self, backup: Backup) -> Result<RestoreBackupResponse, Failure> {
-        self.restore_if(backup, |_| true).await
+    pub(crate) async fn restore(
+        &self,
+        by: impl Into<Author>,
+        backup: Backup,
+    ) -> Result<RestoreBackupResponse, Failure> {
+        self.restore_if(by, backup, |_| true).await
     }
 
     /// Begins with the backup on disk where the catalog's database was never used. What cannot be restored is told and
@@ -57,7 +62,9 @@ impl Backups {
         }
         let restored = match self.stored().await {
             Ok(None) => return,
-            Ok(Some(backup)) => self.restore_if(backup, |state| state.revision() == 0).await,
+            Ok(Some(backup)) => {
+                self.restore_if(Author::own("restore"), backup, |state| state.revision() == 0).await
+            }
             Err(failure) => Err(failure),
         };
         match restored {
@@ -88,6 +95,7 @@ impl Backups {
 
     async fn restore_if(
         &self,
+        by: impl Into<Author>,
         backup: Backup,
         wanted: impl Fn(&State) -> bool + Send + 'static,
     ) -> Result<RestoreBackupResponse, Failure> {
@@ -106,7 +114,7 @@ impl Backups {
             true => plan::plan(state, backup, &master_key, &clock, stamp).map(|change| (change, ())),
             false => Err(Failure::new(ErrorReason::Conflict, "another replica has begun already")),
         };
-        self.registry.change_beyond(beyond, plan).await?;
+        self.registry.change_beyond(by, beyond, plan).await?;
         Ok(restored)
     }
 

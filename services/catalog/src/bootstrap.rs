@@ -6,6 +6,7 @@ mod plan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::money::Usd;
 use secrecy::SecretString;
@@ -161,5 +162,5 @@ pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Re
     let (master_key, clock) = (registry.master_key.clone(), registry.clock.clone());
     let plan =
         move |state: &State, stamp: &Stamp| Ok((plan::plan(state, wanted, &master_key, &clock, stamp)?, ()));
-    registry.change(plan).await
+    registry.change(Author::own("bootstrap"), plan).await
 }

@@ -8,6 +8,7 @@
 //! - The revision rises with every change, in the change's own transaction, so that it never repeats, not even over a
 //!   restart, and a revision names one set of prices.
 //! - What a change answered is durable and sent to everyone who watches, in the order of the changes.
+//! - The audit log is told of every change: an entry stands if and only if its change does.
 //! - Reading needs no database: it goes on while that is away, and only changes are refused.
 //! - A provider is unhealthy when so many probes failed in a row as the configuration says. Health makes no revision.
 //! - A backup of all of it is on disk soon after every change, with credentials sealed as they are in the database.
@@ -15,6 +16,7 @@
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
 //!   to those who watch.
 
+mod audit;
 mod backup;
 mod bootstrap;
 mod change;
@@ -40,7 +42,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headgate_access::Gate;
+use headgate_access::{Author, Gate};
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::conn::Conn;
@@ -146,7 +148,7 @@ impl Catalog {
         registry.follow_others();
         let backups = Backups { registry: Arc::clone(&registry), folder: deps.backup_folder };
         backups.restore_into_nothing().await;
-        if let Err(failure) = rotate::rotate(&registry).await {
+        if let Err(failure) = rotate::rotate(Author::own("upkeep"), &registry).await {
             tracing::warn!(%failure, "credentials cannot be sealed with the present master key");
         }
         match registry.note_prices().await {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_proto::adapter::v1::ProbeResponse;
 use headgate_proto::catalog::v1::Provider as ShownProvider;
@@ -18,6 +19,8 @@ use crate::prober::Prober;
 use crate::registry::Registry;
 use crate::state::State;
 
+/// What the audit log calls it, which is told of no probe.
+const PROBE: &str = "probe";
 /// Providers that are asked at a time.
 const AT_ONCE: usize = 16;
 
@@ -64,7 +67,8 @@ impl Probes {
             .collect()
             .await;
         let unhealthy_after = self.unhealthy_after;
-        self.registry.change(move |state, stamp| Ok((probed(state, found, unhealthy_after, stamp), ()))).await
+        let keep = move |state: &State, stamp: &Stamp| Ok((probed(state, found, unhealthy_after, stamp), ()));
+        self.registry.change(Author::own(PROBE), keep).await
     }
 
     /// Probes one provider, and keeps what was found.
@@ -73,7 +77,7 @@ impl Probes {
         let found = self.ask(&provider).await?;
         let (kept, unhealthy_after) = (vec![(provider.shown, found.clone())], self.unhealthy_after);
         let keep = move |state: &State, stamp: &Stamp| Ok((probed(state, kept, unhealthy_after, stamp), ()));
-        self.registry.change(keep).await?;
+        self.registry.change(Author::own(PROBE), keep).await?;
         Ok(found)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use headgate_access::Author;
 use headgate_audit::outbox;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
@@ -19,6 +20,7 @@ use tokio::sync::{Mutex, oneshot, watch};
 use tonic::Status;
 
 use crate::BuildError;
+use crate::audit;
 use crate::change::{Change, Stamp};
 use crate::metrics::Metrics;
 use crate::state::{Revisions, State};
@@ -118,31 +120,36 @@ impl Registry {
 
     /// Makes a change. `plan` sees the catalog as it is, which nobody else changes until the plan is carried out, and
     /// what its change is to be stamped with; it answers what to write and what to tell the caller. An empty change is no change. A caller who goes away does
-    /// not stop a change half-way.
-    pub(crate) async fn change<T, P>(self: &Arc<Self>, plan: P) -> Result<T, Failure>
+    /// not stop a change half-way. The audit log tells that it was `by` them.
+    pub(crate) async fn change<T, P>(self: &Arc<Self>, by: impl Into<Author>, plan: P) -> Result<T, Failure>
     where
         T: Send + 'static,
         P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure> + Send + 'static,
     {
-        self.change_beyond(0, plan).await
+        self.change_beyond(by, 0, plan).await
     }
 
     /// The same, whose revision is higher than another, too.
-    pub(crate) async fn change_beyond<T, P>(self: &Arc<Self>, beyond: u64, plan: P) -> Result<T, Failure>
+    pub(crate) async fn change_beyond<T, P>(
+        self: &Arc<Self>,
+        by: impl Into<Author>,
+        beyond: u64,
+        plan: P,
+    ) -> Result<T, Failure>
     where
         T: Send + 'static,
         P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let this = Arc::clone(self);
+        let (this, by) = (Arc::clone(self), by.into());
         self.tasks.spawn(carried(async move {
             // An error means that the caller went away; the change stands.
-            let _gone = answer.send(this.change_now(beyond, plan).await);
+            let _gone = answer.send(this.change_now(&by, beyond, plan).await);
         }));
         answered.await.unwrap_or_else(|_| Err(Failure::internal("a change of the catalog broke off")))
     }
 
-    async fn change_now<T, P>(&self, beyond: u64, plan: P) -> Result<T, Failure>
+    async fn change_now<T, P>(&self, by: &Author, beyond: u64, plan: P) -> Result<T, Failure>
     where
         P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure>,
     {
@@ -155,7 +162,8 @@ impl Registry {
         let stamp = Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() };
         let (change, answer) = plan(&self.read(), &stamp)?;
         if !change.is_empty() {
-            let revisions = writing.put(&change, &self.before(&change)).await?;
+            let entries = audit::entries(by, stamp.unix_ms, &self.read(), &change)?;
+            let revisions = writing.put(&change, &self.before(&change), &entries).await?;
             self.publish(&change, revisions);
         }
         Ok(answer)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::seal::MasterKey;
 use headgate_proto::catalog::v1::MasterKeyUse;
@@ -22,9 +23,9 @@ pub(crate) struct Rotated {
 }
 
 /// Seals every credential with the present master key that an earlier one sealed which is still known.
-pub(crate) async fn rotate(registry: &Arc<Registry>) -> Result<Rotated, Failure> {
+pub(crate) async fn rotate(by: impl Into<Author>, registry: &Arc<Registry>) -> Result<Rotated, Failure> {
     let master_key = registry.master_key.clone();
-    let rotated = registry.change(move |state, stamp| plan(state, &master_key, stamp)).await?;
+    let rotated = registry.change(by, move |state, stamp| plan(state, &master_key, stamp)).await?;
     if rotated.resealed > 0 {
         let resealed = rotated.resealed;
         tracing::info!(resealed, "credentials of providers are sealed with the new master key");

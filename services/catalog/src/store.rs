@@ -9,6 +9,7 @@ mod tenant_models;
 
 use std::time::Duration;
 
+use headgate_audit::{Entry, outbox};
 use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, execute, fetch};
@@ -148,9 +149,14 @@ impl Writing {
     }
 
     /// Writes a change and the revisions it makes, which are returned: all of it, or nothing. `before` has the models
-    /// that it changes, as they are.
-    pub(crate) async fn put(self, change: &Change, before: &[Model]) -> Result<Revisions, Failure> {
-        self.try_put(change, before).await.map_err(|cause| match &cause {
+    /// that it changes, as they are, `entries` what the audit log is told.
+    pub(crate) async fn put(
+        self,
+        change: &Change,
+        before: &[Model],
+        entries: &[Entry],
+    ) -> Result<Revisions, Failure> {
+        self.try_put(change, before, entries).await.map_err(|cause| match &cause {
             sqlx::Error::Database(e) if e.is_unique_violation() => {
                 Failure::new(ErrorReason::AlreadyExists, "the id or name is taken")
             }
@@ -161,7 +167,12 @@ impl Writing {
         })
     }
 
-    async fn try_put(mut self, change: &Change, before: &[Model]) -> Result<Revisions, sqlx::Error> {
+    async fn try_put(
+        mut self,
+        change: &Change,
+        before: &[Model],
+        entries: &[Entry],
+    ) -> Result<Revisions, sqlx::Error> {
         let revisions = Revisions {
             catalog: if change.is_health_only() { self.last.catalog } else { self.revision() },
             health: self.last.health + u64::from(!change.health.is_empty()),
@@ -193,6 +204,7 @@ impl Writing {
         for (provider_id, health) in &change.health {
             health::put(tx, provider_id, health).await?;
         }
+        outbox::write(tx, entries).await?;
         execute!(tx.conn(), conn => {
             sqlx::query("UPDATE meta SET revision = $1, health_revision = $2")
                 .bind(signed(revisions.catalog))

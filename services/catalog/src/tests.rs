@@ -1,5 +1,6 @@
 //! The service as its callers see it: generated clients over local connections, a real database.
 
+mod audited;
 mod backups;
 mod bootstrap;
 mod default_models;

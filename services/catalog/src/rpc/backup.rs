@@ -38,13 +38,13 @@ impl BackupService for BackupApi {
         &self,
         request: Request<RestoreBackupRequest>,
     ) -> Result<Response<RestoreBackupResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let backup = match request.into_inner().backup {
             Some(backup) => backup,
             None => self.backups.stored().await?.ok_or_else(|| {
                 Failure::new(ErrorReason::NotFound, "there is no backup on disk, and none was given")
             })?,
         };
-        Ok(Response::new(self.backups.restore(backup).await?))
+        Ok(Response::new(self.backups.restore(&caller, backup).await?))
     }
 }

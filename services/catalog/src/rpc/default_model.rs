@@ -42,9 +42,11 @@ impl DefaultModelService for DefaultModelApi {
         &self,
         request: Request<SetDefaultModelRequest>,
     ) -> Result<Response<SetDefaultModelResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let SetDefaultModelRequest { model, etag } = request.into_inner();
-        let set = self.registry.change(move |state, stamp| default_model::set(state, &model, &etag, stamp));
+        let set = self
+            .registry
+            .change(&caller, move |state, stamp| default_model::set(state, &model, &etag, stamp));
         Ok(Response::new(SetDefaultModelResponse { default_model: Some(set.await?) }))
     }
 
@@ -52,9 +54,9 @@ impl DefaultModelService for DefaultModelApi {
         &self,
         request: Request<DeleteDefaultModelRequest>,
     ) -> Result<Response<DeleteDefaultModelResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let DeleteDefaultModelRequest { etag } = request.into_inner();
-        self.registry.change(move |state, _| Ok((default_model::delete(state, &etag)?, ()))).await?;
+        self.registry.change(&caller, move |state, _| Ok((default_model::delete(state, &etag)?, ()))).await?;
         Ok(Response::new(DeleteDefaultModelResponse {}))
     }
 }

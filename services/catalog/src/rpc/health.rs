@@ -74,7 +74,7 @@ impl ProviderHealthService for HealthApi {
         &self,
         request: Request<SetProviderHealthRequest>,
     ) -> Result<Response<SetProviderHealthResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let SetProviderHealthRequest { id, is_healthy } = request.into_inner();
         let required = || Failure::invalid("is_healthy", "is_healthy is required");
         let is_healthy = is_healthy.ok_or_else(required)?;
@@ -84,7 +84,7 @@ impl ProviderHealthService for HealthApi {
             health.clone().show(&mut shown);
             Ok((Change { health: vec![(id, health)], ..Change::default() }, shown))
         };
-        let provider = self.probes.registry.change(say).await?;
+        let provider = self.probes.registry.change(&caller, say).await?;
         Ok(Response::new(SetProviderHealthResponse { provider: Some(provider) }))
     }
 }

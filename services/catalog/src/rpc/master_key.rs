@@ -44,8 +44,8 @@ impl MasterKeyService for MasterKeyApi {
         &self,
         request: Request<RotateMasterKeyRequest>,
     ) -> Result<Response<RotateMasterKeyResponse>, Status> {
-        self.gate.check(&request)?;
-        let Rotated { resealed, left } = rotate::rotate(&self.registry).await?;
+        let caller = self.gate.check(&request)?;
+        let Rotated { resealed, left } = rotate::rotate(&caller, &self.registry).await?;
         Ok(Response::new(RotateMasterKeyResponse { resealed, left, master_keys: self.uses() }))
     }
 }

@@ -42,10 +42,10 @@ impl ModelService for ModelApi {
         &self,
         request: Request<CreateModelRequest>,
     ) -> Result<Response<CreateModelResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let model = validate::model("model", given(request.into_inner().model)?)?;
         let model = plan::with_ids(model, None, &self.registry.clock);
-        let model = self.registry.change(move |state, stamp| put(state, model, stamp)).await?;
+        let model = self.registry.change(&caller, move |state, stamp| put(state, model, stamp)).await?;
         Ok(Response::new(CreateModelResponse { model: Some(model) }))
     }
 
@@ -83,7 +83,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<UpdateModelRequest>,
     ) -> Result<Response<UpdateModelResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let UpdateModelRequest { model, etag } = request.into_inner();
         let model = validate::model("model", given(model)?)?;
         let clock = self.registry.clock.clone();
@@ -93,7 +93,7 @@ impl ModelService for ModelApi {
             let model = plan::with_ids(model, Some(old), &clock);
             put(state, model, stamp)
         };
-        let model = self.registry.change(replace).await?;
+        let model = self.registry.change(&caller, replace).await?;
         Ok(Response::new(UpdateModelResponse { model: Some(model) }))
     }
 
@@ -101,7 +101,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<PatchModelRequest>,
     ) -> Result<Response<PatchModelResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let request = request.into_inner();
         let patch = move |state: &State, stamp: &Stamp| {
             let old = state.model_named(&request.name).ok_or_else(|| no_such("model"))?;
@@ -110,7 +110,7 @@ impl ModelService for ModelApi {
             let model = validate::model("", patched(old.clone(), request)).map_err(unprefixed)?;
             put(state, model, stamp)
         };
-        let model = self.registry.change(patch).await?;
+        let model = self.registry.change(&caller, patch).await?;
         Ok(Response::new(PatchModelResponse { model: Some(model) }))
     }
 
@@ -118,9 +118,11 @@ impl ModelService for ModelApi {
         &self,
         request: Request<DeleteModelRequest>,
     ) -> Result<Response<DeleteModelResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let DeleteModelRequest { name, etag } = request.into_inner();
-        self.registry.change(move |state, _| Ok((plan::delete_model(state, &name, &etag)?, ()))).await?;
+        self.registry
+            .change(&caller, move |state, _| Ok((plan::delete_model(state, &name, &etag)?, ())))
+            .await?;
         Ok(Response::new(DeleteModelResponse {}))
     }
 
@@ -139,7 +141,7 @@ impl ModelService for ModelApi {
         &self,
         request: Request<SetTenantModelsRequest>,
     ) -> Result<Response<SetTenantModelsResponse>, Status> {
-        self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
+        let caller = self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let SetTenantModelsRequest { tenant_id, restricted, models } = request.into_inner();
         validate::id("tenant_id", &tenant_id)?;
         if !restricted && !models.is_empty() {
@@ -147,7 +149,7 @@ impl ModelService for ModelApi {
         }
         let models = validate::model_names("models", &models)?;
         let list = TenantModels { tenant_id, restricted, models: models.clone() };
-        self.registry.change(move |state, _| Ok((plan::put_tenant_models(state, list), ()))).await?;
+        self.registry.change(&caller, move |state, _| Ok((plan::put_tenant_models(state, list), ()))).await?;
         Ok(Response::new(SetTenantModelsResponse { restricted, models }))
     }
 }

@@ -70,10 +70,10 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<CreateProviderRequest>,
     ) -> Result<Response<CreateProviderResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let provider = self.draw_up(request.into_inner())?;
         let create = move |state: &State, stamp: &Stamp| plan::create_provider(state, provider, stamp);
-        let shown = self.registry.change(create).await?;
+        let shown = self.registry.change(&caller, create).await?;
         Ok(Response::new(CreateProviderResponse { provider: Some(shown) }))
     }
 
@@ -112,11 +112,13 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<UpdateProviderRequest>,
     ) -> Result<Response<UpdateProviderResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let request = request.into_inner();
         let master_key = self.registry.master_key.clone();
-        let provider =
-            self.registry.change(move |state, stamp| update(state, request, &master_key, stamp)).await?;
+        let provider = self
+            .registry
+            .change(&caller, move |state, stamp| update(state, request, &master_key, stamp))
+            .await?;
         Ok(Response::new(UpdateProviderResponse { provider: Some(provider) }))
     }
 
@@ -124,9 +126,11 @@ impl ProviderService for ProviderApi {
         &self,
         request: Request<DeleteProviderRequest>,
     ) -> Result<Response<DeleteProviderResponse>, Status> {
-        self.gate.check(&request)?;
+        let caller = self.gate.check(&request)?;
         let DeleteProviderRequest { id, etag } = request.into_inner();
-        self.registry.change(move |state, _| Ok((plan::delete_provider(state, &id, &etag)?, ()))).await?;
+        self.registry
+            .change(&caller, move |state, _| Ok((plan::delete_provider(state, &id, &etag)?, ())))
+            .await?;
         Ok(Response::new(DeleteProviderResponse {}))
     }
 }
