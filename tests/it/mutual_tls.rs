@@ -30,7 +30,8 @@ async fn split(proof: Proof, upstream: &Upstream) -> Headgate {
 fn internal(headgate: &Headgate) -> Vec<(SocketAddr, Method)> {
     // Every service follows access, so that tells no two apart.
     among_internal(headgate, |method| {
-        method.service != "headgate.auth.v1.AccessWatchService" && !is_probe(method) && !is_question(method)
+        let of_others = is_probe(method) || is_question(method) || is_tale(method);
+        method.service != "headgate.auth.v1.AccessWatchService" && !of_others
     })
 }
 
@@ -42,6 +43,11 @@ fn is_probe(method: &Method) -> bool {
 /// Answers budget alone.
 fn is_question(method: &Method) -> bool {
     method.path.ends_with("/FindApiKey")
+}
+
+/// Answers those who serve people.
+fn is_tale(method: &Method) -> bool {
+    method.service == "headgate.auth.v1.AuditIngestService"
 }
 
 fn among_internal(headgate: &Headgate, wanted: fn(&Method) -> bool) -> Vec<(SocketAddr, Method)> {
