@@ -9,6 +9,7 @@ use headgate_kit::money::Usd;
 use serde::{Deserialize, Serialize};
 
 use crate::Budget as Service;
+use crate::change::Change;
 use crate::policy::{Budget, Limits, SlidingWindow};
 
 /// Limits and budgets to set at start. Setting them again changes nothing.
@@ -118,14 +119,15 @@ impl From<BudgetTerms> for Budget {
 
 /// Sets everything.
 pub(crate) async fn apply(service: &Service, bootstrap: &Bootstrap) -> Result<(), Failure> {
+    let change = Change::of_bootstrap();
     for said in bootstrap.all_limits() {
-        service.set_limits(&said.scope()?, said.what, "").await?;
+        service.set_limits(&said.scope()?, said.what, &change).await?;
     }
     for said in bootstrap.all_budgets() {
-        service.set_budget(&said.scope()?, said.what.into(), "").await?;
+        service.set_budget(&said.scope()?, said.what.into(), &change).await?;
     }
     if let Some(default) = bootstrap.default_budget {
-        service.set_default_budget(default.into(), "").await?;
+        service.set_default_budget(default.into(), &change).await?;
     }
     Ok(())
 }

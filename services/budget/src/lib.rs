@@ -16,6 +16,7 @@ pub mod bootstrap;
 pub mod config;
 
 mod account;
+mod change;
 mod consumer;
 mod engine;
 mod limits;

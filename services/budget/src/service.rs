@@ -4,4 +4,4 @@ pub(crate) mod admission;
 pub(crate) mod budgets;
 mod lists;
 pub(crate) mod policies;
-mod wire;
+pub(crate) mod wire;

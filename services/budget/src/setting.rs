@@ -2,34 +2,44 @@
 
 use headgate_kit::Failure;
 
+use crate::change::Change;
 use crate::policy::{Budget, Limits, Scope};
-use crate::store::policies::DEFAULT;
 use crate::store::set;
 use crate::{Budget as Service, unavailable};
 
 impl Service {
-    /// Sets the limits of a scope that are known as `read` says. The change that touched them last.
-    pub(crate) async fn set_limits(&self, scope: &Scope, limits: Limits, read: &str) -> Result<i64, Failure> {
+    /// Sets the limits of a scope. The revision that touched them last.
+    pub(crate) async fn set_limits(
+        &self,
+        scope: &Scope,
+        limits: Limits,
+        change: &Change,
+    ) -> Result<i64, Failure> {
         if let Some((name, wrong)) = limits.problems().into_iter().next() {
             return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} {wrong}")));
         }
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let written = set::limits(&writer, scope.parts(), limits, read, now_ms).await;
+        let written = set::limits(&writer, scope, limits, change, now_ms).await;
         let revision = written.map_err(unavailable)??;
         self.engine.policies().set_limits(scope, limits);
         self.engine.policies().date_limits(scope, revision);
         Ok(revision)
     }
 
-    /// Sets the budget of a scope that is known as `read` says.
-    pub(crate) async fn set_budget(&self, scope: &Scope, budget: Budget, read: &str) -> Result<(), Failure> {
+    /// Sets the budget of a scope.
+    pub(crate) async fn set_budget(
+        &self,
+        scope: &Scope,
+        budget: Budget,
+        change: &Change,
+    ) -> Result<(), Failure> {
         let budget = self.sound(budget)?;
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let written = set::budget(&writer, scope.parts(), budget, read, now_ms).await;
+        let written = set::budget(&writer, Some(scope), budget, change, now_ms).await;
         let revision = written.map_err(unavailable)??;
         self.engine.policies().set_budget(scope, Some(budget));
         self.engine.policies().date_budget(scope, revision);
@@ -37,32 +47,36 @@ impl Service {
     }
 
     /// Whether there was one.
-    pub(crate) async fn delete_budget(&self, scope: &Scope, read: &str) -> Result<bool, Failure> {
+    pub(crate) async fn delete_budget(&self, scope: &Scope, change: &Change) -> Result<bool, Failure> {
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
-        let there = set::no_budget(&writer, scope.parts(), read).await.map_err(unavailable)??;
+        let now_ms = self.engine.clock().unix_millis();
+        let gone = set::no_budget(&writer, Some(scope), change, now_ms).await;
+        let there = gone.map_err(unavailable)??;
         self.engine.policies().set_budget(scope, None);
         self.engine.policies().date_budget(scope, 0);
         Ok(there)
     }
 
     /// Sets the budget of tenants without one of their own.
-    pub(crate) async fn set_default_budget(&self, budget: Budget, read: &str) -> Result<(), Failure> {
+    pub(crate) async fn set_default_budget(&self, budget: Budget, change: &Change) -> Result<(), Failure> {
         let budget = self.sound(budget)?;
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let written = set::budget(&writer, DEFAULT, budget, read, now_ms).await;
+        let written = set::budget(&writer, None, budget, change, now_ms).await;
         let revision = written.map_err(unavailable)??;
         self.engine.policies().set_default_budget(Some((budget, revision)));
         Ok(())
     }
 
     /// Whether there was one.
-    pub(crate) async fn delete_default_budget(&self, read: &str) -> Result<bool, Failure> {
+    pub(crate) async fn delete_default_budget(&self, change: &Change) -> Result<bool, Failure> {
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
-        let there = set::no_budget(&writer, DEFAULT, read).await.map_err(unavailable)??;
+        let now_ms = self.engine.clock().unix_millis();
+        let gone = set::no_budget(&writer, None, change, now_ms).await;
+        let there = gone.map_err(unavailable)??;
         self.engine.policies().set_default_budget(None);
         Ok(there)
     }

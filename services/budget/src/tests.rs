@@ -1,6 +1,7 @@
 //! The whole service, over its own connection, with a real database and a real spool.
 
 mod admin;
+mod audited;
 mod auth;
 mod fleet;
 mod restart;

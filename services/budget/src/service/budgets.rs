@@ -1,5 +1,6 @@
 //! `BudgetService`: what people set.
 
+use headgate_access::Caller;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::budget::v1 as pb;
@@ -9,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::{lists, wire};
 use crate::Budget;
+use crate::change::Change;
 use crate::policy::{Limits, Scope};
 use crate::store::set::etag;
 
@@ -35,12 +37,13 @@ impl BudgetService for Budgets {
         request: Request<pb::SetLimitsRequest>,
     ) -> Result<Response<pb::SetLimitsResponse>, Status> {
         let named = request.get_ref();
-        self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
+        let (caller, owner) = self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
         let request = request.into_inner();
         let scope = wire::scope("scope", request.scope)?;
         let limits = request.limits.ok_or_else(|| Failure::invalid("limits", "limits is required"))?;
         let limits = Limits::from(limits);
-        let etag = etag(self.0.set_limits(&scope, limits, &request.etag).await?);
+        let change = Change::new(&caller, request.etag, owner);
+        let etag = etag(self.0.set_limits(&scope, limits, &change).await?);
         Ok(Response::new(pb::SetLimitsResponse { limits: Some(limits.into()), etag }))
     }
 
@@ -60,11 +63,11 @@ impl BudgetService for Budgets {
     ) -> Result<Response<pb::SetBudgetResponse>, Status> {
         let named = request.get_ref();
         let scope = named.budget.as_ref().and_then(|budget| budget.scope.as_ref());
-        self.check(&request, scope, &named.tenant_id).await?;
+        let (caller, owner) = self.check(&request, scope, &named.tenant_id).await?;
         let pb::SetBudgetRequest { budget, etag, .. } = request.into_inner();
         let budget = budget.ok_or_else(|| Failure::invalid("budget", "budget is required"))?;
         let (scope, budget) = wire::budget(budget)?;
-        self.0.set_budget(&scope, budget, &etag).await?;
+        self.0.set_budget(&scope, budget, &Change::new(&caller, etag, owner)).await?;
         Ok(Response::new(pb::SetBudgetResponse { status: Some(self.status(&scope).await?) }))
     }
 
@@ -73,10 +76,10 @@ impl BudgetService for Budgets {
         request: Request<pb::DeleteBudgetRequest>,
     ) -> Result<Response<pb::DeleteBudgetResponse>, Status> {
         let named = request.get_ref();
-        self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
+        let (caller, owner) = self.check(&request, named.scope.as_ref(), &named.tenant_id).await?;
         let pb::DeleteBudgetRequest { scope, etag, .. } = request.into_inner();
         let scope = wire::scope("scope", scope)?;
-        if !self.0.delete_budget(&scope, &etag).await? {
+        if !self.0.delete_budget(&scope, &Change::new(&caller, etag, owner)).await? {
             return Err(no_budget().into());
         }
         Ok(Response::new(pb::DeleteBudgetResponse {}))
@@ -95,9 +98,10 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::SetDefaultBudgetRequest>,
     ) -> Result<Response<pb::SetDefaultBudgetResponse>, Status> {
-        self.0.gate.check(&request)?;
+        let caller = self.0.gate.check(&request)?;
         let pb::SetDefaultBudgetRequest { budget, etag } = request.into_inner();
-        self.0.set_default_budget(wire::default_budget(budget)?, &etag).await?;
+        let change = Change::new(&caller, etag, String::new());
+        self.0.set_default_budget(wire::default_budget(budget)?, &change).await?;
         let (budget, etag) = self.default_budget()?;
         Ok(Response::new(pb::SetDefaultBudgetResponse { budget: Some(budget), etag }))
     }
@@ -106,8 +110,9 @@ impl BudgetService for Budgets {
         &self,
         request: Request<pb::DeleteDefaultBudgetRequest>,
     ) -> Result<Response<pb::DeleteDefaultBudgetResponse>, Status> {
-        self.0.gate.check(&request)?;
-        if !self.0.delete_default_budget(&request.into_inner().etag).await? {
+        let caller = self.0.gate.check(&request)?;
+        let change = Change::new(&caller, request.into_inner().etag, String::new());
+        if !self.0.delete_default_budget(&change).await? {
             return Err(no_default().into());
         }
         Ok(Response::new(pb::DeleteDefaultBudgetResponse {}))
@@ -132,13 +137,14 @@ impl BudgetService for Budgets {
 }
 
 impl Budgets {
-    /// Lets in who may do this with what is of a scope, and names its tenant where the request does.
+    /// Lets in who may do this with what is of a scope, below its tenant where the request names one. Who it is, and the
+    /// tenant.
     async fn check<M: Name>(
         &self,
         request: &Request<M>,
         scope: Option<&pb::Scope>,
         tenant_id: &str,
-    ) -> Result<(), Status> {
+    ) -> Result<(Caller, String), Status> {
         let gate = &self.0.gate;
         let (owner, kind) = match scope.and_then(|scope| scope.scope.as_ref()) {
             Some(pb::scope::Scope::TenantId(id)) => (Some(id.clone()), "tenant"),
@@ -147,10 +153,11 @@ impl Budgets {
                 gate.check_across(request)?;
                 (self.0.owners.of(id).await?, "API key")
             }
-            None => return gate.check_across(request).map(drop),
+            None => return Ok((gate.check_across(request)?, String::new())),
         };
         let owner = owner.filter(|owner| tenant_id.is_empty() || owner == tenant_id);
-        gate.check_in(request, owner.as_deref(), kind).map(drop)
+        let caller = gate.check_in(request, owner.as_deref(), kind)?;
+        Ok((caller, owner.unwrap_or_default()))
     }
 
     async fn status(&self, scope: &Scope) -> Result<pb::BudgetStatus, Failure> {

@@ -16,7 +16,7 @@ pub(super) fn scope(field: &str, scope: Option<pb::Scope>) -> Result<Scope, Fail
 }
 
 /// A scope as the contract shows it.
-pub(super) fn shown_scope(scope: Scope) -> pb::Scope {
+pub(crate) fn shown_scope(scope: Scope) -> pb::Scope {
     let scope = match scope {
         Scope::Key(id) => pb::scope::Scope::KeyId(id),
         Scope::Tenant(id) => pb::scope::Scope::TenantId(id),
@@ -61,7 +61,7 @@ fn limit(budget: &pb::Budget) -> Result<i64, Failure> {
 }
 
 /// A budget as people are shown it.
-pub(super) fn shown_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
+pub(crate) fn shown_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
     let limit_usd = Usd::from_nano(budget.limit).to_string();
     pb::Budget { limit_usd, ..bare_budget(scope, budget) }
 }

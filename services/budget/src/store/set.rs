@@ -1,14 +1,17 @@
-//! Changes of what people set: each one transaction, in which whoever wants it must know what it takes the place of.
+//! Changes of what people set: each one transaction, in which whoever wants it must know what it takes the place of, and
+//! in which it is written down for the audit log.
 
+use headgate_audit::{Entry, outbox};
 use headgate_kit::db::Tx;
 use headgate_kit::{Failure, etag, execute, fetch};
 
 use super::Writer;
-use super::policies::{CALENDAR_MONTH, LimitsRow};
-use crate::policy::{Budget, Limits};
+use super::policies::{CALENDAR_MONTH, DEFAULT, LimitsRow};
+use crate::change::Change;
+use crate::policy::{Budget, Limits, Scope};
 
 /// Kind and id of a scope.
-pub(crate) type Place<'a> = (&'a str, &'a str);
+type Place<'a> = (&'a str, &'a str);
 
 /// The change that last touched it; a refusal where the caller knew it otherwise.
 pub(crate) type Outcome = Result<i64, Failure>;
@@ -21,78 +24,103 @@ pub(crate) fn etag(revision: i64) -> String {
 /// Sets limits, unless they are set already.
 pub(crate) async fn limits(
     writer: &Writer,
-    place: Place<'_>,
+    scope: &Scope,
     limits: Limits,
-    read: &str,
+    change: &Change,
     now_ms: i64,
 ) -> Result<Outcome, sqlx::Error> {
     let mut tx = writer.begin().await?;
     let next = touch(&mut tx).await?;
-    let old = limits_at(&mut tx, place).await?;
+    let old = limits_at(&mut tx, scope.parts()).await?;
     let revision = old.as_ref().map_or(0, |row| row.revision);
-    if let Err(refusal) = etag::check(read, &etag(revision)) {
+    if let Err(refusal) = etag::check(&change.read, &etag(revision)) {
         tx.rollback().await?;
         return Ok(Err(refusal));
     }
-    if old.is_some_and(|row| row.limits() == limits) {
+    let old = old.map(|row| row.limits());
+    if old == Some(limits) {
         tx.rollback().await?;
         return Ok(Ok(revision));
     }
-    put_limits(&mut tx, place, limits, next, now_ms).await?;
-    tx.commit().await?;
-    Ok(Ok(next))
+    put_limits(&mut tx, scope.parts(), limits, next, now_ms).await?;
+    let told = change.of_limits(scope, old, limits, now_ms);
+    Ok(finish(tx, told).await?.map(|()| next))
 }
 
-/// Sets a budget, unless it is set already.
+/// Sets the budget of a scope, or of those who have none of their own, unless it is set already.
 pub(crate) async fn budget(
     writer: &Writer,
-    place: Place<'_>,
+    scope: Option<&Scope>,
     budget: Budget,
-    read: &str,
+    change: &Change,
     now_ms: i64,
 ) -> Result<Outcome, sqlx::Error> {
     let mut tx = writer.begin().await?;
     let next = touch(&mut tx).await?;
-    let old = budget_at(&mut tx, place).await?;
+    let old = budget_at(&mut tx, place(scope)).await?;
     let revision = old.map_or(0, |(_, revision)| revision);
-    if let Err(refusal) = etag::check(read, &etag(revision)) {
+    if let Err(refusal) = etag::check(&change.read, &etag(revision)) {
         tx.rollback().await?;
         return Ok(Err(refusal));
     }
-    if old.is_some_and(|(old, _)| old == budget) {
+    let old = old.map(|(old, _)| old);
+    if old == Some(budget) {
         tx.rollback().await?;
         return Ok(Ok(revision));
     }
-    put_budget(&mut tx, place, budget, next, now_ms).await?;
-    tx.commit().await?;
-    Ok(Ok(next))
+    put_budget(&mut tx, place(scope), budget, next, now_ms).await?;
+    let told = change.of_budget(scope, old, Some(budget), now_ms);
+    Ok(finish(tx, told).await?.map(|()| next))
 }
 
 /// Removes a budget. Whether there was one; a refusal where the caller knew it otherwise.
 pub(crate) async fn no_budget(
     writer: &Writer,
-    place: Place<'_>,
-    read: &str,
+    scope: Option<&Scope>,
+    change: &Change,
+    now_ms: i64,
 ) -> Result<Result<bool, Failure>, sqlx::Error> {
     let mut tx = writer.begin().await?;
     touch(&mut tx).await?;
-    let Some((_, revision)) = budget_at(&mut tx, place).await? else {
+    let Some((old, revision)) = budget_at(&mut tx, place(scope)).await? else {
         tx.rollback().await?;
         return Ok(Ok(false));
     };
-    if let Err(refusal) = etag::check(read, &etag(revision)) {
+    if let Err(refusal) = etag::check(&change.read, &etag(revision)) {
         tx.rollback().await?;
         return Ok(Err(refusal));
     }
-    let (kind, id) = place;
+    let (kind, id) = place(scope);
     execute!(tx.conn(), conn => {
         sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
             .bind(kind)
             .bind(id)
             .execute(conn)
     })?;
-    tx.commit().await?;
-    Ok(Ok(true))
+    let told = change.of_budget(scope, Some(old), None, now_ms);
+    Ok(finish(tx, told).await?.map(|()| true))
+}
+
+fn place(scope: Option<&Scope>) -> Place<'_> {
+    scope.map_or(DEFAULT, Scope::parts)
+}
+
+/// Makes a change last, with what the audit log is told of it.
+async fn finish(
+    mut tx: Tx,
+    told: Result<Option<Entry>, Failure>,
+) -> Result<Result<(), Failure>, sqlx::Error> {
+    match told {
+        Ok(entry) => {
+            outbox::write(&mut tx, entry.as_slice()).await?;
+            tx.commit().await?;
+            Ok(Ok(()))
+        }
+        Err(fault) => {
+            tx.rollback().await?;
+            Ok(Err(fault))
+        }
+    }
 }
 
 /// Lets other replicas see that something changes. Whoever else changes something waits here. The change's revision.
