@@ -11,9 +11,9 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const STYLE: HeaderValue = HeaderValue::from_static("text/css; charset=utf-8");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
-/// Nothing but the page's own parts, and calls of this gateway.
+/// Nothing but the page's own parts, its empty icon, and calls of this gateway.
 const OWN_PARTS_ONLY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
 );
 
@@ -24,7 +24,14 @@ pub(crate) fn page() -> Response<Body> {
 
 /// What it runs.
 pub(crate) fn script() -> Response<Body> {
-    part(SCRIPT, include_str!("docs/page.js"))
+    // Each part knows those before it; together they are one script.
+    const PARTS: &str = concat!(
+        include_str!("docs/page/schemas.js"),
+        include_str!("docs/page/trial.js"),
+        include_str!("docs/page/start.js"),
+        include_str!("docs/page/page.js"),
+    );
+    part(SCRIPT, PARTS)
 }
 
 /// How it looks.

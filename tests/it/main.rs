@@ -19,6 +19,7 @@ mod config;
 mod databases;
 mod degraded;
 mod deploy;
+mod docs_page;
 mod errors;
 mod fire;
 mod fleet;

@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod browser;
+pub mod chromium;
 pub mod cluster;
 pub mod dynamic;
 pub mod engines;

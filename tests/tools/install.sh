@@ -3,7 +3,7 @@
 #
 #   tests/tools/install.sh          Python clients, buf, llama.cpp with its model, nginx, PostgreSQL, Redis, NATS,
 #                                   an OpenID Connect provider with Node, the Docker engine, kubectl and schemas of
-#                                   Kubernetes and Compose
+#                                   Kubernetes and Compose, a browser without a window
 #   tests/tools/install.sh lint     cargo-deny, which takes minutes to compile the first time, and buf
 set -euo pipefail
 
@@ -101,6 +101,7 @@ case "${1:-test}" in
   test)
     debian 'ldconfig -p | grep -F libgomp.so.1' libgomp1
     debian 'command -v nginx || test -x /usr/sbin/nginx' nginx-light
+    debian 'test -x /usr/bin/chromium-headless-shell' chromium-headless-shell
     servers
     oidc_provider
     gemma
