@@ -1,13 +1,16 @@
 //! People log in with an account elsewhere: at a real OpenID Connect provider, as a browser does it.
 
+use std::path::Path;
 use std::time::Duration;
 
+use headgate_tests::authority::Authority;
 use headgate_tests::browser::Browser;
 use headgate_tests::cluster::Headgate;
 use headgate_tests::http::{Client, Reply};
 use headgate_tests::servers::oidc::{CLIENT_ID, CLIENT_SECRET, GATE, Oidc};
 use headgate_tests::setup::{Setup, TENANT};
 use headgate_tests::wait::eventually;
+use http::Method;
 use serde_json::{Value, json};
 
 /// How long a change may take to be heard of on a busy machine.
@@ -16,11 +19,11 @@ const PASSWORD: &str = "correct horse battery";
 
 /// Two tenants, and a provider whose groups stand for roles in them. Whoever it knows may come in.
 fn setup(oidc: &Oidc) -> Setup {
-    with(oidc, json!({}))
+    with(oidc, json!({}), None)
 }
 
-/// The same with other members of the provider's section.
-fn with(oidc: &Oidc, members: Value) -> Setup {
+/// The same with other members of the provider's section, and an authority to believe.
+fn with(oidc: &Oidc, members: Value, ca_file: Option<&Path>) -> Setup {
     let mut provider = json!({
         "display_name": "Example Inc.",
         "issuer": oidc.issuer(),
@@ -36,7 +39,8 @@ fn with(oidc: &Oidc, members: Value) -> Setup {
         "super_admin_groups": ["root"],
     });
     provider.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    let section = json!({"public_url": format!("http://{GATE}"), "providers": {"corp": provider}});
+    let public_url = format!("http://{GATE}");
+    let section = json!({"public_url": public_url, "ca_file": ca_file, "providers": {"corp": provider}});
     Setup::new().section("auth", &json!({"oidc": section}))
 }
 
@@ -45,7 +49,7 @@ fn account(groups: &[&str]) -> Value {
 }
 
 fn browser(headgate: &Headgate) -> Browser {
-    Browser::knowing(GATE, headgate.listeners().edge)
+    Browser::default().knowing(GATE, headgate.listeners().edge)
 }
 
 fn operator(headgate: &Headgate) -> Client {
@@ -131,7 +135,7 @@ async fn somebody_logs_in_with_an_account_elsewhere_and_their_groups_are_followe
     let user_id = me_by_cookie["user"]["id"].as_str().unwrap();
     let path = format!("/admin/tenants/globex/memberships/{user_id}");
     let by_hand = json!({"role": "ROLE_OWNER"});
-    operator(&headgate).send_json(http::Method::PATCH, &path, &by_hand).await.expect(200);
+    operator(&headgate).send_json(Method::PATCH, &path, &by_hand).await.expect(200);
     oidc.set_accounts(&json!({"ada": account(&["leads", "staff", "root"])}));
     let session = log_in(&oidc, &mut browser, "ada").await.expect(200).json();
     let ada = bearing(&headgate, &session);
@@ -157,4 +161,124 @@ async fn somebody_logs_in_with_an_account_elsewhere_and_their_groups_are_followe
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
     headgate.anonymous().post("/auth/login", &body).await.expect(401);
     assert!(!headgate.logs().contains(CLIENT_SECRET));
+}
+
+#[tokio::test]
+async fn who_is_new_comes_in_as_the_policy_says_and_by_a_verified_address_only() {
+    let oidc = Oidc::start().await;
+    let unverified = json!({"email": "bob@example.com", "email_verified": false});
+    oidc.set_accounts(&json!({"ada": account(&[]), "mallory": unverified, "nobody": {}}));
+    let bob = json!({"tenant_id": TENANT, "email": "bob@example.com", "role": "owner", "password": PASSWORD});
+    let bob_and_ada = |setup: Setup| {
+        let ada = json!({"tenant_id": TENANT, "email": "ada@example.com", "role": "viewer"});
+        setup.seed("memberships", bob.clone()).seed("memberships", ada)
+    };
+    let refused = async |headgate: &Headgate, account: &str| {
+        let reply = log_in(&oidc, &mut browser(headgate), account).await.expect(403);
+        assert!(reply.headers.get("set-cookie").is_none() && !reply.text().contains("@"), "{}", reply.text());
+    };
+
+    let headgate = Headgate::start(&bob_and_ada(with(&oidc, json!({"first_login": "deny"}), None))).await;
+    refused(&headgate, "ada").await;
+    drop(headgate);
+
+    let headgate = Headgate::start(&bob_and_ada(setup(&oidc))).await;
+    // Whoever writes another's address into an account gets nothing of theirs.
+    refused(&headgate, "mallory").await;
+    refused(&headgate, "nobody").await;
+    let session = log_in(&oidc, &mut browser(&headgate), "ada").await.expect(200).json();
+    let invited = me(&bearing(&headgate, &session)).await;
+    assert_eq!(memberships(&invited), [(TENANT, "ROLE_VIEWER", "")], "who was invited is who comes");
+    // Found by the account and no longer by its address.
+    oidc.set_accounts(&json!({"ada": {"email": "bob@example.com", "email_verified": true}}));
+    let session = log_in(&oidc, &mut browser(&headgate), "ada").await.expect(200).json();
+    assert_eq!(session["user"], me(&bearing(&headgate, &session)).await["user"]);
+    assert_eq!(session["user"]["id"], invited["user"]["id"]);
+
+    let path = format!("/admin/users/{}", invited["user"]["id"].as_str().unwrap());
+    let suspend = json!({"status": "USER_STATUS_SUSPENDED"});
+    operator(&headgate).send_json(Method::PATCH, &path, &suspend).await.expect(200);
+    refused(&headgate, "ada").await;
+}
+
+#[tokio::test]
+async fn an_answer_is_good_once_in_the_browser_that_asked_and_a_refusal_is_told() {
+    let oidc = Oidc::start().await;
+    oidc.set_accounts(&json!({"ada": account(&[])}));
+    let headgate = Headgate::start(&setup(&oidc)).await;
+    let mut ada = browser(&headgate);
+    let away = begin(&mut ada, "").await;
+    let back = oidc.log_in(&mut ada, &away, "ada").await;
+    let stranger = browser(&headgate).get(&back).await.expect(401);
+    assert_eq!(stranger.header("set-cookie"), None);
+    let mut other = browser(&headgate);
+    begin(&mut other, "").await;
+    other.get(&back).await.expect(401);
+    let before = ada.clone();
+    ada.get(&back).await.expect(200);
+    before.clone().get(&back).await.expect(401);
+
+    let mut bob = browser(&headgate);
+    let away = begin(&mut bob, "").await;
+    let back = oidc.abort(&mut bob, &away).await;
+    assert!(back.contains("error=access_denied"), "{back}");
+    let refused = bob.get(&back).await.expect(403);
+    assert_eq!((refused.error_code().as_str(), refused.header("set-cookie")), ("permission_denied", None));
+    let mut begun = browser(&headgate);
+    begin(&mut begun, "").await;
+    for (query, param) in
+        [("?code=x", "state"), ("?state=x", "code"), ("?state=x&code=y&iss=z&more=ignored", "")]
+    {
+        let reply = begun.get(&gate(&format!("/admin/auth/oidc/callback{query}"))).await;
+        let wanted = if param.is_empty() { 401 } else { 400 };
+        assert_eq!(reply.expect(wanted).json()["error"]["param"].as_str().unwrap_or_default(), param);
+    }
+    for elsewhere in ["//evil.example", "https://evil.example", "%2F%5Cevil.example"] {
+        let path = format!("/admin/auth/oidc/start?return_to={elsewhere}");
+        assert_eq!(begun.get(&gate(&path)).await.expect(400).json()["error"]["param"], "return_to");
+    }
+    begun.get(&gate("/admin/auth/oidc/none/start")).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_provider_may_be_away_at_the_start_and_change_its_keys() {
+    let mut oidc = Oidc::start().await;
+    oidc.set_accounts(&json!({"ada": account(&[])}));
+    oidc.kill();
+    let headgate = Headgate::start(&setup(&oidc)).await;
+    let start = gate("/admin/auth/oidc/start");
+    let mut ada = browser(&headgate);
+    let away = ada.get(&start).await.expect(503);
+    assert!(away.header("retry-after").is_some() && !away.text().contains("127.0.0.1"), "{}", away.text());
+    oidc.restart().await;
+    log_in(&oidc, &mut ada, "ada").await.expect(200);
+
+    // Every start has keys of its own.
+    oidc.restart().await;
+    log_in(&oidc, &mut browser(&headgate), "ada").await.expect(200);
+    let mut late = browser(&headgate);
+    let away = begin(&mut late, "").await;
+    let back = oidc.log_in(&mut late, &away, "ada").await;
+    oidc.kill();
+    late.get(&back).await.expect(503);
+    headgate.anonymous().get("/admin/auth/methods").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_provider_is_believed_by_an_authority_of_our_own_and_by_no_other() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    authority.write(folder.path(), &[]);
+    let (oidc, front) = Oidc::start_with_tls(&authority).await;
+    oidc.set_accounts(&json!({"ada": account(&["staff"])}));
+    let headgate = Headgate::start(&setup(&oidc)).await;
+    headgate.anonymous().get("/admin/auth/oidc/start").await.expect(503);
+    drop(headgate);
+
+    let ca_file = folder.path().join("ca.crt");
+    let headgate = Headgate::start(&with(&oidc, json!({}), Some(&ca_file))).await;
+    // The browser speaks no TLS, and goes behind the front.
+    let mut ada = browser(&headgate).knowing(&front.at.to_string(), oidc.address());
+    let session = log_in(&oidc, &mut ada, "ada").await.expect(200).json();
+    let now = me(&bearing(&headgate, &session)).await;
+    assert_eq!(memberships(&now)[0], (TENANT, "ROLE_VIEWER", oidc.issuer()));
 }

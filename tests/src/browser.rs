@@ -27,10 +27,11 @@ pub struct Arrived {
 }
 
 impl Browser {
-    /// One that knows where a name leads.
+    /// The same browser, which knows where a name leads.
     #[must_use]
-    pub fn knowing(host: &str, address: SocketAddr) -> Self {
-        Self { hosts: [(host.to_owned(), address)].into(), ..Self::default() }
+    pub fn knowing(mut self, host: &str, address: SocketAddr) -> Self {
+        self.hosts.insert(host.to_owned(), address);
+        self
     }
 
     /// Asks for a page, and goes nowhere from there.
@@ -71,7 +72,7 @@ impl Browser {
         let address = self.hosts.get(host).copied().unwrap_or_else(|| host.parse().expect("an address"));
         let own = self.cookies.iter().filter(|((at, _), _)| at == host);
         let cookies: Vec<_> = own.map(|((_, name), value)| format!("{name}={value}")).collect();
-        let mut client = Client::new(address);
+        let mut client = Client::new(address).with_header("host", host);
         if !cookies.is_empty() {
             client = client.with_header("cookie", &cookies.join("; "));
         }

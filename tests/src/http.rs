@@ -164,10 +164,12 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> (Response<Incoming>, Connection) {
-        let mut request =
-            Request::builder().method(method).uri(path).header("host", self.address.to_string());
-        let says_what = self.headers.iter().any(|(name, _)| name == "content-type");
-        if !body.is_empty() && !says_what {
+        let says = |name: &str| self.headers.iter().any(|(own, _)| own == name);
+        let mut request = Request::builder().method(method).uri(path);
+        if !says("host") {
+            request = request.header("host", self.address.to_string());
+        }
+        if !body.is_empty() && !says("content-type") {
             request = request.header("content-type", "application/json");
         }
         for (name, value) in &self.headers {

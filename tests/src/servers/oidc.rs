@@ -67,6 +67,12 @@ impl Oidc {
         oidc
     }
 
+    /// Where it listens, in clear.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What it calls itself.
     #[must_use]
     pub fn issuer(&self) -> &str {
