@@ -31,6 +31,7 @@ mod price;
 mod price_list;
 mod prober;
 mod probes;
+mod registration;
 mod registry;
 mod rotate;
 mod rpc;
@@ -54,6 +55,7 @@ use headgate_proto::catalog::v1::catalog_watch_service_server::CatalogWatchServi
 use headgate_proto::catalog::v1::default_model_service_server::DefaultModelServiceServer;
 use headgate_proto::catalog::v1::master_key_service_server::MasterKeyServiceServer;
 use headgate_proto::catalog::v1::model_price_service_server::ModelPriceServiceServer;
+use headgate_proto::catalog::v1::model_registry_service_server::ModelRegistryServiceServer;
 use headgate_proto::catalog::v1::model_service_server::ModelServiceServer;
 use headgate_proto::catalog::v1::provider_health_service_server::ProviderHealthServiceServer;
 use headgate_proto::catalog::v1::provider_service_server::ProviderServiceServer;
@@ -68,7 +70,8 @@ pub use bootstrap::{
 pub use config::Config;
 pub use price::UsdPerMillionTokens;
 pub use rpc::{
-    BackupApi, DefaultModelApi, HealthApi, MasterKeyApi, ModelApi, PriceApi, ProviderApi, WatchApi,
+    BackupApi, DefaultModelApi, HealthApi, MasterKeyApi, ModelApi, PriceApi, ProviderApi, RegistrationApi,
+    WatchApi,
 };
 
 use crate::backup::Backups;
@@ -207,6 +210,13 @@ impl Catalog {
     #[must_use]
     pub fn model_service(&self) -> ModelServiceServer<ModelApi> {
         ModelServiceServer::new(ModelApi::new(Arc::clone(&self.registry), self.gate.clone()))
+    }
+
+    /// Serves models in short to super admins.
+    #[must_use]
+    pub fn registration_service(&self) -> ModelRegistryServiceServer<RegistrationApi> {
+        let api = RegistrationApi::new(Arc::clone(&self.registry), self.gate.clone());
+        ModelRegistryServiceServer::new(api)
     }
 
     /// Serves the rotation of the master key to super admins.

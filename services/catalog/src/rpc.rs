@@ -7,6 +7,7 @@ mod master_key;
 mod models;
 mod prices;
 mod providers;
+mod registration;
 mod watch;
 
 pub use backup::BackupApi;
@@ -16,4 +17,5 @@ pub use master_key::MasterKeyApi;
 pub use models::ModelApi;
 pub use prices::PriceApi;
 pub use providers::ProviderApi;
+pub use registration::RegistrationApi;
 pub use watch::WatchApi;

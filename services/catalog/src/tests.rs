@@ -11,6 +11,7 @@ mod models;
 mod peers;
 mod prices;
 mod providers;
+mod registrations;
 mod replicas;
 mod rights;
 mod watch;

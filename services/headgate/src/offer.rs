@@ -49,6 +49,7 @@ impl Services {
                 .add_service(catalog.default_model_service())
                 .add_service(catalog.price_service())
                 .add_service(catalog.master_key_service())
+                .add_service(catalog.registration_service())
                 .add_service(catalog.watch_service());
         }
         if let Some(budget) = &self.budget {
