@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::delivery::{self, AT_ONCE, Pauses};
 use crate::entry::Entry;
 
+/// How large what one call tells may be, in bytes: far less than a message may be.
+const MAX_BYTES: usize = 1024 * 1024;
 /// How often is looked whether there is something to tell.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -45,9 +47,9 @@ async fn run(db: &Db, auth: &Conn, stop: &CancellationToken) {
         let told = stop.run_until_cancelled(Box::pin(tell_some(db, auth))).await;
         let go_on = match told {
             None => false,
-            Some(Ok(told)) => {
+            Some(Ok(more)) => {
                 pauses.went_well();
-                told >= AT_ONCE || stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some()
+                more || stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some()
             }
             Some(Err(cause)) => {
                 warn_seldom!(%cause, "the audit log is not told at present");
@@ -69,15 +71,17 @@ enum Fault {
     Auth(#[from] tonic::Status),
 }
 
-/// Tells the oldest, and forgets them once auth has them. How many these are.
-async fn tell_some(db: &Db, auth: &Conn) -> Result<usize, Fault> {
+/// Tells the oldest, and forgets them once auth has them. Whether there may be more.
+async fn tell_some(db: &Db, auth: &Conn) -> Result<bool, Fault> {
     let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
-    let rows: Vec<(String, Vec<u8>)> = fetch!(db.read(), pool => {
+    let mut rows: Vec<(String, Vec<u8>)> = fetch!(db.read(), pool => {
         sqlx::query_as("SELECT id, event FROM audit_outbox ORDER BY id LIMIT $1").bind(limit).fetch_all(pool)
     })?;
     if rows.is_empty() {
-        return Ok(0);
+        return Ok(false);
     }
+    let found = rows.len();
+    rows.truncate(fitting(&rows));
     let events: Result<Vec<_>, _> =
         rows.iter().map(|(_, event)| AuditEvent::decode(event.as_slice())).collect();
     delivery::tell(auth, events.map_err(|cause| sqlx::Error::Decode(cause.into()))?).await?;
@@ -88,5 +92,14 @@ async fn tell_some(db: &Db, auth: &Conn) -> Result<usize, Fault> {
         })?;
     }
     tx.commit().await?;
-    Ok(rows.len())
+    Ok(found >= AT_ONCE || rows.len() < found)
+}
+
+/// How many of the first rows one call tells; one at least.
+fn fitting(rows: &[(String, Vec<u8>)]) -> usize {
+    let sums = rows.iter().scan(0, |sum, (_, event)| {
+        *sum += event.len();
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= MAX_BYTES).count().max(1)
 }

@@ -36,6 +36,12 @@ impl Page {
         i64::try_from(self.size + 1).unwrap_or(i64::MAX)
     }
 
+    /// The same page with this many rows at most, where more would be too large.
+    #[must_use]
+    pub fn at_most(&self, rows: usize) -> Self {
+        Self { size: self.size.min(rows), after: self.after.clone() }
+    }
+
     /// Cuts the page out of the rows after [`Page::after`], and gives the token of the next one, empty for none.
     pub fn cut<T>(&self, rows: impl Iterator<Item = T>, key: impl Fn(&T) -> &str) -> (Vec<T>, String) {
         let mut page: Vec<T> = rows.take(self.size + 1).collect();
@@ -62,6 +68,13 @@ mod tests {
         let (first, token) = page("");
         let (second, end) = page(&token);
         assert_eq!((first, second, end.as_str()), (vec!["a", "b"], vec!["c", "d"], ""));
+    }
+
+    #[test]
+    fn a_page_that_is_cut_short_goes_on_where_it_ended() {
+        let (first, token) = Page::parse(3, "").unwrap().at_most(1).cut(["a", "b"].into_iter(), |r| r);
+        assert_eq!((first, Page::parse(3, &token).unwrap().after.as_str()), (vec!["a"], "a"));
+        assert_eq!(Page::parse(3, "").unwrap().at_most(9).rows(), 4);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::*;
 
 on_both_engines!(
     what_was_written_is_told_once_and_forgotten_whoever_was_away,
+    what_is_large_is_told_in_parts,
     what_is_rolled_back_is_not_told,
     what_one_process_leaves_the_next_one_tells,
 );
@@ -59,6 +60,21 @@ async fn what_was_written_is_told_once_and_forgotten_whoever_was_away(test: Test
     delivered(&db).await;
     assert_eq!(log.0.lock().events.len(), 251);
     assert!(tasks.shutdown(Duration::from_secs(60)).await, "it ends when asked to");
+}
+
+async fn what_is_large_is_told_in_parts(test: TestDb) {
+    let (db, log, tasks) = (open(&test).await, Log::default(), Tasks::new());
+    let large = |letter: &str| Some(Shown::facts([("name", letter.repeat(60_000).into())]));
+    let entry = |n| {
+        let thing = Thing::of("acme", "thing", "x");
+        Entry::of_change(&ada(), NOW_MS + n, thing, large("a"), large("b")).unwrap()
+    };
+    let entries: Vec<_> = (0..50).map(entry).collect();
+    put(&db, &entries).await;
+    outbox::deliver(db.clone(), log.conn(), &tasks);
+    delivered(&db).await;
+    assert_eq!(log.ids(), entries.iter().map(|entry| entry.event().id.clone()).collect::<Vec<_>>());
+    tasks.shutdown(Duration::from_secs(60)).await;
 }
 
 async fn what_is_rolled_back_is_not_told(test: TestDb) {

@@ -1,5 +1,6 @@
 //! Finding rows of the audit log.
 
+use futures_util::{Stream, TryStreamExt as _};
 use headgate_audit::id_floor;
 use headgate_kit::db::Db;
 use headgate_kit::fetch;
@@ -22,7 +23,10 @@ pub(crate) struct Filter {
     pub until_ms: Option<i64>,
 }
 
-/// A page of rows, newest first, and the token of the next one.
+/// How large a page may be, in bytes of what its things are shown as: far less than a message may be.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// A page of rows, newest first, and the token of the next one. It ends early where it would be too large.
 pub(crate) async fn page(
     db: &Db,
     filter: &Filter,
@@ -35,9 +39,25 @@ pub(crate) async fn page(
             query.push(" AND id < ").push_bind(page.after.clone());
         }
         query.push(" ORDER BY id DESC LIMIT ").push_bind(page.rows());
-        async move { query.build_query_as().fetch_all(pool).await }
+        async move { some(query.build_query_as().fetch(pool)).await }
     })?;
+    let is_large = rows.iter().map(Row::bytes).sum::<usize>() > MAX_BYTES;
+    let page = if is_large { page.at_most(rows.len() - 1) } else { page.clone() };
     Ok(page.cut(rows.into_iter().map(AuditEvent::from), |event| &event.id))
+}
+
+/// The first rows, up to the one with which they get too large.
+async fn some(
+    mut rows: impl Stream<Item = Result<Row, sqlx::Error>> + Unpin,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while bytes <= MAX_BYTES
+        && let Some(row) = rows.try_next().await?
+    {
+        bytes += row.bytes();
+        taken.push(row);
+    }
+    Ok(taken)
 }
 
 fn restrict<E>(query: &mut QueryBuilder<E>, filter: &Filter)

@@ -28,6 +28,13 @@ pub(super) struct Row {
     after_json: Option<String>,
 }
 
+impl Row {
+    /// How large what is shown is.
+    pub(super) fn bytes(&self) -> usize {
+        [&self.before_json, &self.after_json].into_iter().flatten().map(String::len).sum()
+    }
+}
+
 impl From<Row> for AuditEvent {
     fn from(row: Row) -> Self {
         let read = |json: Option<String>| json.as_deref().and_then(from_json);

@@ -16,6 +16,7 @@ on_both_engines!(
     what_peers_tell_is_stored_once,
     what_is_no_event_of_its_time_is_not_taken,
     events_are_found_by_what_they_say_in_pages_newest_first,
+    a_page_of_large_events_ends_early_and_none_is_left_out,
     bad_filters_are_refused_by_name,
     the_database_itself_refuses_to_change_an_event,
 );
@@ -126,6 +127,33 @@ async fn events_are_found_by_what_they_say_in_pages_newest_first(db: TestDb) {
     }
     let other = AuditFilter { tenant_id: "acme".into(), resource_id: "8".into(), ..Default::default() };
     assert_eq!(fixture.found(other).await, Vec::<String>::new(), "it is of another tenant");
+}
+
+async fn a_page_of_large_events_ends_early_and_none_is_left_out(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    let name = "n".repeat(60_000);
+    let large = headgate_audit::from_json(&format!(r#"{{"name": "{name}"}}"#));
+    let events = (0..50).map(|n| AuditEvent {
+        before: large.clone(),
+        after: large.clone(),
+        ..event(n, "", &n.to_string())
+    });
+    for some in events.collect::<Vec<_>>().chunks(10) {
+        fixture.tell(some.to_vec()).await.unwrap();
+    }
+    let mut list = ListAuditEventsRequest { filter: Some(of("")), page_size: 1000, ..Default::default() };
+    let (mut pages, mut ids) = (0, Vec::new());
+    loop {
+        let page = fixture.events(list.clone()).await.unwrap();
+        assert!((1..20).contains(&page.events.len()), "{}", page.events.len());
+        ids.extend(page.events.into_iter().map(|event| event.resource_id));
+        pages += 1;
+        list.page_token = page.next_page_token;
+        if list.page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((pages, ids), (7, (0..50).rev().map(|n: u32| n.to_string()).collect()));
 }
 
 async fn bad_filters_are_refused_by_name(db: TestDb) {
