@@ -22,7 +22,7 @@ on_both_engines!(
 );
 
 /// A line of the log: what was done to what, by whom, and how it ended.
-type Line = (String, String, String, AuditOutcome);
+pub(super) type Line = (String, String, String, AuditOutcome);
 
 impl Fixture {
     /// All of the log after an id, oldest first.
@@ -35,7 +35,7 @@ impl Fixture {
     }
 
     /// What is told of something done from now on. The clock goes on, so that it is told in order.
-    async fn told<T>(&self, deed: impl Future<Output = T>) -> (T, Vec<AuditEvent>) {
+    pub(super) async fn told<T>(&self, deed: impl Future<Output = T>) -> (T, Vec<AuditEvent>) {
         let before = self.log("").await.last().map(|event| event.id.clone()).unwrap_or_default();
         self.pass(1);
         let done = deed.await;
@@ -54,13 +54,13 @@ fn line(event: &AuditEvent) -> Line {
 }
 
 /// In an order of their own, as what is told of one change has none.
-fn lines(events: &[AuditEvent]) -> Vec<Line> {
+pub(super) fn lines(events: &[AuditEvent]) -> Vec<Line> {
     let mut lines: Vec<_> = events.iter().map(line).collect();
     lines.sort();
     lines
 }
 
-fn good(action: &str, thing: &str, by: &str) -> Line {
+pub(super) fn good(action: &str, thing: &str, by: &str) -> Line {
     (action.into(), thing.into(), by.into(), AuditOutcome::Succeeded)
 }
 

@@ -8,6 +8,7 @@ use headgate_proto::auth::v1::{
     WatchKeysRequest,
 };
 
+use super::audited::{good, lines};
 use super::*;
 
 on_both_engines!(
@@ -18,6 +19,7 @@ on_both_engines!(
     a_key_of_ones_own_ends_with_the_membership_for_good,
     no_key_is_left_of_who_leaves_while_they_make_one,
     the_number_is_bounded_and_may_be_none,
+    what_becomes_of_a_key_of_ones_own_is_told,
 );
 
 const DENIED: Result<(), ErrorReason> = Err(ErrorReason::PermissionDenied);
@@ -282,4 +284,23 @@ async fn the_number_is_bounded_and_may_be_none(db: TestDb) {
     let token = fixture.token("ada@example.com").await;
     assert_eq!(fixture.make(&token, "b").await.unwrap_err().reason, ErrorReason::PermissionDenied);
     assert_eq!(fixture.verify(&secret).await, Ok(kept.id), "what there is goes on");
+}
+
+async fn what_becomes_of_a_key_of_ones_own_is_told(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.tenant("a").await;
+    let (ada, token) = fixture.member("ada@example.com", "a", Role::Member).await;
+    let (made, told) = fixture.told(fixture.make(&token, "a")).await;
+    let (key, secret) = made.unwrap();
+    let thing = format!("api_key {}", key.id);
+    assert_eq!(lines(&told), [good("CreatePersonalKey", &thing, "ada@example.com")]);
+    let secret = secret.split_once('.').unwrap().1;
+    assert!(!format!("{told:?}").contains(secret));
+    let (rotated, told) = fixture.told(fixture.rotate_own(&token, &key.id)).await;
+    rotated.unwrap();
+    assert_eq!(lines(&told), [good("RotatePersonalKey", &thing, "ada@example.com")]);
+    let ((), told) = fixture.told(fixture.set_user(&ada, UserStatus::Suspended)).await;
+    assert!(lines(&told).contains(&good("UpdateUser", &thing, "operator")), "{told:?}");
+    let ((), told) = fixture.told(fixture.leave("a", &ada)).await;
+    assert!(lines(&told).contains(&good("DeleteMembership", &thing, "operator")), "{told:?}");
 }
