@@ -4,7 +4,7 @@ use std::fs;
 
 use headgate_tests::cluster::{Headgate, run_to_end_with};
 use headgate_tests::prompts;
-use headgate_tests::setup::Setup;
+use headgate_tests::setup::{Setup, TENANT};
 use headgate_tests::upstream::Upstream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -82,6 +82,58 @@ async fn a_tenant_gets_a_model_and_a_key_from_the_command_line() {
     catalog.json("", &["model", "delete", "mine"]).await;
     let suspended = auth.json("", &["tenant", "suspend", "umbra"]).await;
     assert_eq!(suspended["status"], "TENANT_STATUS_SUSPENDED");
+}
+
+#[tokio::test]
+async fn people_and_what_a_tenant_may_are_looked_after_from_the_command_line() {
+    let headgate = Headgate::start(&Setup::new()).await;
+    let (auth, budget) = (Admin::of(&headgate, "auth"), Admin::of(&headgate, "budget"));
+    let create = ["user", "create", "Root@example.com", "--name", "Root", "--super-admin"];
+    let made = auth.json("planted-password", &[&create[..], &["--password-file", "secret"]].concat()).await;
+    let expected = (&json!("root@example.com"), &json!(true));
+    assert_eq!((&made["email"], &made["super_admin"]), expected);
+    let ada = auth.json("", &["user", "create", "ada@example.com"]).await;
+    let (code, listed) = auth.run(&["user", "list"]).await;
+    assert!(code == Some(0) && listed.starts_with("ID ") && listed.contains("ada@example.com"), "{listed}");
+    let suspended = auth.json("", &["user", "suspend", "ada@example.com"]).await;
+    assert_eq!((&suspended["id"], &suspended["status"]), (&ada["id"], &json!("USER_STATUS_SUSPENDED")));
+    let id = ada["id"].as_str().unwrap();
+    assert_eq!(auth.json("", &["user", "activate", id]).await["status"], "USER_STATUS_ACTIVE");
+    assert_eq!(auth.json("", &["user", "grant-super-admin", id]).await["super_admin"], true);
+    assert_eq!(auth.json("", &["user", "revoke-super-admin", "ADA@example.com"]).await["super_admin"], false);
+    assert!(auth.json("", &["user", "reset-password", id]).await["token"].is_string());
+    assert_eq!(auth.run(&["user", "get", "nobody"]).await.0, Some(1));
+
+    let tenant = ["--tenant", TENANT];
+    let member = async |words: &[&str]| auth.json("", &[&["membership"], words, &tenant].concat()).await;
+    assert_eq!(member(&["add", "ada@example.com", "--role", "viewer"]).await["role"], "ROLE_VIEWER");
+    assert_eq!(member(&["set", "ada@example.com", "--role", "admin"]).await["role"], "ROLE_ADMIN");
+    assert_eq!(member(&["list"]).await[0]["user_id"], ada["id"]);
+    member(&["remove", id]).await;
+    assert_eq!(member(&["list"]).await, json!([]));
+
+    let set = ["budget", "set", "--limit-usd", "12.50", "--warning-percent", "70", "--tenant", TENANT];
+    assert_eq!(budget.json("", &set).await["budget"]["limit_nano_usd"], "12500000000");
+    let got = budget.json("", &["budget", "get", "--tenant", TENANT]).await;
+    assert_eq!((&got["budget"]["limit_usd"], &got["remaining_usd"]), (&json!("12.50"), &json!("12.50")));
+    budget.json("", &["budget", "delete", "--tenant", TENANT]).await;
+    let (code, printed) = budget.run(&["budget", "get", "--tenant", TENANT]).await;
+    assert!(code == Some(1) && printed.contains("NOT_FOUND"), "{printed}");
+    let limits = async |words: &[&str]| {
+        budget.json("", &[&["limits"], words, &tenant].concat()).await["limits"].clone()
+    };
+    limits(&["set", "--requests-per-minute", "60", "--sliding-window", "100/60"]).await;
+    let both = limits(&["set", "--parallel-requests", "4"]).await;
+    assert_eq!((&both["requests_per_minute"], &both["parallel_requests"]), (&json!(60), &json!(4)));
+    assert_eq!(limits(&["get"]).await, both);
+    assert_eq!(both["sliding_window"], json!({"requests": 100, "seconds": 60}));
+    for wrong in [
+        &["limits", "set", "--tenant", TENANT][..],
+        &["budget", "get"],
+        &["limits", "get", "--tenant", "t", "--key", "k"],
+    ] {
+        assert_eq!(budget.run(wrong).await.0, Some(2), "{wrong:?}");
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ mod limits;
 mod llama;
 mod log_noise;
 mod login;
+mod login_cli;
 mod models;
 mod mutual_tls;
 mod oidc;

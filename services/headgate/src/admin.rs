@@ -1,11 +1,19 @@
 //! `headgate admin`: the everyday tasks of operators, over gRPC as anyone else would do them.
 
+mod ask;
+mod budgets;
+mod environment;
 mod keys;
 pub(crate) mod link;
+mod login;
+mod members;
 mod models;
 mod providers;
+mod session;
 mod show;
 mod tenants;
+mod tls;
+mod users;
 
 use std::process::ExitCode;
 
@@ -16,6 +24,7 @@ use tonic::Status;
 
 use crate::cli::{complain, say};
 use link::LinkError;
+pub(crate) use login::{login, logout};
 use show::Shown;
 
 /// Whom to speak to, and how to show what it says.
@@ -38,6 +47,18 @@ enum Task {
     /// API keys. Served by auth.
     #[command(subcommand)]
     Key(keys::Command),
+    /// People who can log in. Served by auth.
+    #[command(subcommand)]
+    User(users::Command),
+    /// Who belongs to a tenant, and what they may do there. Served by auth.
+    #[command(subcommand, alias = "member")]
+    Membership(members::Command),
+    /// What a tenant or a key may spend. Served by budget.
+    #[command(subcommand)]
+    Budget(budgets::BudgetCommand),
+    /// How much a tenant or a key may do at once. Served by budget.
+    #[command(subcommand)]
+    Limits(budgets::LimitsCommand),
     /// Parties that run models. Served by catalog.
     #[command(subcommand)]
     Provider(providers::Command),
@@ -72,15 +93,8 @@ impl From<Status> for TaskError {
 }
 
 pub(crate) fn run(admin: Admin) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(cause) => {
-            complain(format!("no runtime: {cause}"));
-            return ExitCode::FAILURE;
-        }
-    };
     let is_json = admin.json;
-    match runtime.block_on(perform(admin)) {
+    match block_on(perform(admin)) {
         Ok(shown) => {
             say(if is_json { shown.json() } else { shown.table() });
             ExitCode::SUCCESS
@@ -92,11 +106,21 @@ pub(crate) fn run(admin: Admin) -> ExitCode {
     }
 }
 
+/// Does what a command is about.
+pub(crate) fn block_on<T>(task: impl Future<Output = Result<T, TaskError>>) -> Result<T, TaskError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|cause| TaskError::Value(format!("no runtime: {cause}")))?.block_on(task)
+}
+
 async fn perform(admin: Admin) -> Result<Shown, TaskError> {
-    let link = link::open(&admin.link)?;
+    let link = link::open(&admin.link).await?;
     match admin.task {
         Task::Tenant(command) => tenants::run(command, link).await,
         Task::Key(command) => keys::run(command, link).await,
+        Task::User(command) => users::run(command, link).await,
+        Task::Membership(command) => members::run(command, link).await,
+        Task::Budget(command) => budgets::budget(command, link).await,
+        Task::Limits(command) => budgets::limits(command, link).await,
         Task::Provider(command) => providers::run(command, link).await,
         Task::Model(command) => models::run(command, link).await,
     }

@@ -9,7 +9,7 @@ use headgate_kit::seal::write_private;
 use headgate_proto::catalog::v1::backup_service_client::BackupServiceClient;
 use headgate_proto::catalog::v1::{ExportBackupRequest, RestoreBackupRequest};
 
-use crate::admin::{TaskError, link};
+use crate::admin::{TaskError, block_on, link};
 use crate::cli::{complain, say};
 
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -39,14 +39,7 @@ enum Task {
 
 /// Does it, and tells what it did.
 pub(crate) fn run(backup: &Backup) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(cause) => {
-            complain(format!("no runtime: {cause}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(perform(backup)) {
+    match block_on(perform(backup)) {
         Ok(done) => {
             say(done);
             ExitCode::SUCCESS
@@ -59,13 +52,13 @@ pub(crate) fn run(backup: &Backup) -> ExitCode {
 }
 
 async fn perform(backup: &Backup) -> Result<String, TaskError> {
-    let client = || {
-        let client = BackupServiceClient::new(link::open(&backup.link)?);
+    let client = async || {
+        let client = BackupServiceClient::new(link::open(&backup.link).await?);
         Ok::<_, TaskError>(client.max_decoding_message_size(MAX_BYTES).max_encoding_message_size(MAX_BYTES))
     };
     match &backup.task {
         Task::Export { file } => {
-            let answer = client()?.export_backup(ExportBackupRequest {}).await?.into_inner();
+            let answer = client().await?.export_backup(ExportBackupRequest {}).await?.into_inner();
             let exported = answer.backup.ok_or(TaskError::Incomplete)?;
             let text = backup_json(&exported).map_err(|cause| TaskError::Value(cause.to_string()))?;
             let Some(file) = file else { return Ok(text) };
@@ -82,7 +75,7 @@ async fn perform(backup: &Backup) -> Result<String, TaskError> {
             let text = std::fs::read(file).map_err(|cause| at(file, &cause))?;
             let given = Some(parse_backup(&text).map_err(|cause| at(file, &cause))?);
             let restore = RestoreBackupRequest { backup: given };
-            let restored = client()?.restore_backup(restore).await?.into_inner();
+            let restored = client().await?.restore_backup(restore).await?.into_inner();
             Ok(format!(
                 "restored {} providers, {} models, {} allowlists",
                 restored.providers, restored.models, restored.tenant_models

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::topology::{Here, Service};
-use crate::{admin, backup_command, config_command, healthcheck, migrate_command, serve};
+use crate::{admin, backup_command, config_command, healthcheck, login_command, migrate_command, serve};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
 pub(crate) const EXIT_CONFIG: u8 = 64;
@@ -40,8 +40,12 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
-    /// Look after tenants, keys, providers and models of a running gate.
+    /// Look after tenants, users, members, keys, limits, budgets, providers and models of a running gate.
     Admin(admin::Admin),
+    /// Log in at a running gate; `admin` and `backup` then act for who did.
+    Login(login_command::Login),
+    /// End that.
+    Logout(login_command::Logout),
     /// Take the catalog of a running deployment along, or bring it back.
     Backup(backup_command::Backup),
     /// Look at configurations.
@@ -61,6 +65,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve { config, only } => serve::run(config.as_deref(), &Here::only(&only)),
         Command::Migrate { config, only } => migrate_command::run(config.as_deref(), &Here::only(&only)),
         Command::Admin(admin) => admin::run(admin),
+        Command::Login(login) => login_command::login(&login),
+        Command::Logout(logout) => login_command::logout(&logout),
         Command::Backup(backup) => backup_command::run(&backup),
         Command::Config(command) => config_command::run(&command),
         Command::Healthcheck { ops } => healthcheck::run(ops),

@@ -12,6 +12,7 @@ mod elsewhere;
 mod environment;
 mod health;
 mod healthcheck;
+mod login_command;
 mod migrate_command;
 mod offer;
 mod records;
