@@ -8,6 +8,7 @@ mod bootstrap;
 mod key_rights;
 mod keys;
 mod memberships;
+mod oidc;
 mod personal_keys;
 mod replicas;
 mod rights;

@@ -116,3 +116,32 @@ pub(crate) async fn insert_identity(
     .map(drop)
     .map_err(away)
 }
+
+#[cfg(test)]
+mod tests {
+    use headgate_kit::db::testing::TestDb;
+    use headgate_kit::on_both_engines;
+
+    use super::*;
+
+    on_both_engines!(of_more_than_are_kept_those_that_end_first_are_forgotten);
+
+    async fn of_more_than_are_kept_those_that_end_first_are_forgotten(db: TestDb) {
+        let db = db.source("auth").open(&crate::MIGRATIONS).await.unwrap();
+        let handle =
+            |n: u8| Handle { state: SecretHmac::new([n; 32]), browser: SecretHmac::new([100 + n; 32]) };
+        let pending = Pending { provider: "corp".into(), return_to: "/console".into() };
+        let mut tx = db.begin().await.unwrap();
+        for n in [1, 3, 2, 5, 4] {
+            insert_login(&mut tx, handle(n), &pending, i64::from(n) * 1000, 3).await.unwrap();
+        }
+        let other = Handle { state: handle(5).state, browser: handle(4).browser };
+        assert_eq!(take_login(&mut tx, other, 0).await.unwrap(), None);
+        for (n, now_ms, found) in
+            [(1, 0, false), (2, 0, false), (3, 0, true), (3, 0, false), (4, 4000, false), (5, 4999, true)]
+        {
+            let taken = take_login(&mut tx, handle(n), now_ms).await.unwrap();
+            assert_eq!(taken, found.then(|| pending.clone()), "{n} at {now_ms}");
+        }
+    }
+}
