@@ -1,7 +1,10 @@
 // Shows the OpenAPI document: each call once, under its service, with the other paths it has.
 
 // The order in which somebody new to it needs them; others follow.
-const ORDER = ["Inference", "Session", "Account", "Tenant", "Membership", "User", "ApiKey", "Provider", "ProviderHealth", "Model", "Budget", "Usage"];
+const ORDER = [
+  "Inference", "Directory", "Session", "Oidc", "Account", "PersonalKey", "Tenant", "Membership", "User", "ApiKey",
+  "Provider", "ProviderHealth", "Model", "ModelPrice", "DefaultModel", "Budget", "Usage", "Audit",
+];
 
 function rank(tag) {
   const at = ORDER.indexOf(tag.name.replace(/Service$/, ""));
