@@ -202,3 +202,33 @@ async fn what_is_set_while_auth_is_away_is_told_once_it_is_back() {
     assert_eq!((&set["before"], after["requests_per_minute"].as_f64()), (&Value::Null, Some(600.0)));
     assert_eq!(events(&admin, &query).await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_catalog_wrote_while_auth_was_away_outlives_catalog_too() {
+    let mut headgate = Headgate::start_on(Topology::Split, &setup()).await;
+    let root = login(&headgate, "root").await;
+    let known = async || (root.get("/admin/providers").await.status == 200).then_some(());
+    eventually(SOON, "root to be known", known).await;
+    headgate.node_mut("auth").kill();
+    let late = root.with_header("x-request-id", "while-auth-is-away");
+    let provider = json!({
+        "id": "late", "name": "Late", "kind": "PROVIDER_KIND_OPENAI", "base_url": "http://127.0.0.1:9",
+        "api_key": "planted-provider-key",
+    });
+    late.post("/admin/providers", &provider).await.expect(200);
+    headgate.node_mut("catalog").kill();
+    headgate.node_mut("catalog").restart().await;
+    headgate.node_mut("auth").restart().await;
+    let query = "filter.request_id=while-auth-is-away";
+    let told = eventually(SOON, "what was done", async || {
+        let reply = root.get(&format!("/admin/audit?{query}")).await;
+        (reply.status == 200).then(|| reply.json()["events"].clone()).filter(|events| events[1].is_object())
+    })
+    .await;
+    let mut kinds: Vec<_> = told.as_array().unwrap().iter().map(|event| &event["resource_kind"]).collect();
+    kinds.sort_by_key(ToString::to_string);
+    assert_eq!(kinds, ["provider", "provider_credential"]);
+    assert!(told.as_array().unwrap().iter().all(|event| event["actor"]["email"] == "root"), "{told}");
+    assert!(!told.to_string().contains("planted-provider-key"), "a secret is told");
+    assert_eq!(events(&root, query).await.len(), 2, "once each");
+}
