@@ -36,6 +36,7 @@ mod llama;
 mod log_noise;
 mod login;
 mod login_cli;
+mod migrations;
 mod models;
 mod mutual_tls;
 mod oidc;

@@ -34,7 +34,10 @@ pub struct Config {
     pub signing_key_rotation_ms: i64,
     /// Whether browsers are told to send the cookies of a login over TLS only.
     pub secure_cookies: bool,
-    /// Whether anyone can make an account.
+    /// Whether people log in with a password. Where not, they log in at a provider of accounts, if anywhere; the operator
+    /// token and API keys are good all the same, and so is a session that began before.
+    pub password_login: bool,
+    /// Whether anyone can make an account, which has a password.
     pub registration: bool,
     /// Logins with an account elsewhere.
     pub oidc: OidcConfig,
@@ -51,6 +54,7 @@ impl Default for Config {
             password_reset_ms: DAY_MS,
             signing_key_rotation_ms: 30 * DAY_MS,
             secure_cookies: true,
+            password_login: true,
             registration: false,
             oidc: OidcConfig::default(),
             personal_keys: 10,
@@ -73,6 +77,11 @@ impl Config {
         }
         if self.personal_keys > MOST_PERSONAL_KEYS {
             problems.push(("personal_keys", format!("must be at most {MOST_PERSONAL_KEYS}")));
+        }
+        if self.registration && !self.password_login {
+            let message =
+                "makes accounts with a password, which nobody logs in with while password_login is false";
+            problems.push(("registration", message.to_owned()));
         }
         let year_ms = 365 * DAY_MS;
         for (field, value, least, most) in [
@@ -103,12 +112,15 @@ mod tests {
             password_reset_ms: -1,
             signing_key_rotation_ms: 1,
             personal_keys: 1001,
+            password_login: false,
+            registration: true,
             ..Config::default()
         };
         let fields: Vec<_> = bad.problems().into_iter().map(|problem| problem.path).collect();
         let wanted = [
             "pepper",
             "personal_keys",
+            "registration",
             "access_token_ms",
             "session_ms",
             "password_reset_ms",

@@ -3,7 +3,7 @@
 use headgate_access::{Author, Claims};
 use headgate_audit::{Entry, Shown, Thing};
 use headgate_kit::db::Tx;
-use headgate_kit::error::ErrorReason::InvalidCredential;
+use headgate_kit::error::ErrorReason::{self, InvalidCredential};
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::TokenPair;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -48,13 +48,17 @@ impl Issued {
 }
 
 impl People {
-    /// Begins a session for who knows the password.
+    /// Begins a session for who knows the password, where passwords are good for that.
     pub(crate) async fn login(
         &self,
         claimed: &str,
         password: SecretString,
         by: &Author,
     ) -> Result<Opened, Failure> {
+        if !self.config.password_login {
+            let message = "nobody logs in with a password here; GET /admin/auth/methods tells where";
+            return Err(Failure::new(ErrorReason::PermissionDenied, message));
+        }
         let claimed = email::claimed(claimed);
         let charged = self.throttle.begin(by.origin.address, Some(&claimed))?;
         let known = store::user_with_email(&mut self.reading().await?, &claimed).await?;

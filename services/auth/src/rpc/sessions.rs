@@ -95,9 +95,9 @@ impl SessionService for SessionApi {
             start_path: format!("/admin/auth/oidc/{name}/start"),
         };
         let providers: Vec<_> = self.people.providers.names().map(provider).collect();
-        let register = self.people.config.registration;
+        let (local, register) = (self.people.config.password_login, self.people.config.registration);
         let oidc = !providers.is_empty();
-        Ok(Response::new(ListLoginMethodsResponse { local: true, oidc, register, providers }))
+        Ok(Response::new(ListLoginMethodsResponse { local, oidc, register, providers }))
     }
 
     async fn list_signing_keys(

@@ -13,6 +13,7 @@ on_both_engines!(
     a_changed_password_leaves_the_new_session_only,
     a_reset_sets_a_password_once,
     anyone_registers_where_that_is_on_only,
+    nobody_logs_in_with_a_password_where_that_is_off,
 );
 
 fn owner(n: usize) -> BootstrapOwnerRequest {
@@ -117,6 +118,25 @@ async fn a_reset_sets_a_password_once(db: TestDb) {
     let request = CreatePasswordResetRequest { id: "none".into() };
     let refusal = fixture.users().create_password_reset(request).await.unwrap_err();
     assert_eq!(failure(refusal).reason, ErrorReason::NotFound);
+}
+
+async fn nobody_logs_in_with_a_password_where_that_is_off(db: TestDb) {
+    let login =
+        || LoginRequest { email: "ada@example.com".into(), password: PASSWORD.into(), ..Default::default() };
+    let fixture = Fixture::start_with(&db, Config { registration: true, ..Config::default() }).await.unwrap();
+    let ada =
+        RegisterRequest { email: "ada@example.com".into(), password: PASSWORD.into(), name: "Ada".into() };
+    fixture.accounts().register(ada).await.unwrap();
+    fixture.sessions().login(login()).await.unwrap();
+    drop(fixture);
+
+    let config = Config { password_login: false, ..Config::default() };
+    let fixture = Fixture::start_with(&db, config).await.unwrap();
+    let refusal = fixture.sessions().login(login()).await.unwrap_err();
+    assert_eq!(failure(refusal).reason, ErrorReason::PermissionDenied);
+    let methods =
+        fixture.sessions().list_login_methods(ListLoginMethodsRequest {}).await.unwrap().into_inner();
+    assert_eq!((methods.local, methods.oidc, methods.register), (false, false, false));
 }
 
 async fn anyone_registers_where_that_is_on_only(db: TestDb) {
