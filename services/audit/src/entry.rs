@@ -4,7 +4,7 @@ use headgate_access::{Actor, Author, Denial};
 use headgate_kit::error::ErrorReason;
 use headgate_kit::ids;
 use headgate_proto::auth::v1::{AuditActor, AuditActorKind, AuditEvent, AuditOrigin, AuditOutcome};
-use prost_types::Timestamp;
+use headgate_proto::timestamp;
 
 use crate::shown::Shown;
 
@@ -114,9 +114,4 @@ const PREFIX: &str = "audit_";
 pub fn id_floor(unix_ms: i64) -> String {
     // A UUID begins with 48 bits of time.
     format!("{PREFIX}{:012x}", unix_ms.clamp(0, 0xffff_ffff_ffff))
-}
-
-fn timestamp(unix_ms: i64) -> Timestamp {
-    let nanos = i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
-    Timestamp { seconds: unix_ms.div_euclid(1000), nanos }
 }

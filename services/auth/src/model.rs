@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use headgate_proto::auth::v1::{self as proto, TenantStatus};
+use headgate_proto::timestamp;
 
 use crate::key::SecretHmac;
 
@@ -125,10 +126,4 @@ impl Key {
             previous_secret_expires_at_unix_ms: self.previous.map_or(0, |previous| previous.expires_ms),
         }
     }
-}
-
-/// As the contract shows a time.
-pub(crate) fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
-    let nanos = i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
-    prost_types::Timestamp { seconds: unix_ms.div_euclid(1000), nanos }
 }

@@ -11,10 +11,11 @@ use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_proto::catalog::v1::{Backup, RestoreBackupResponse};
+use headgate_proto::timestamp;
 
 pub use self::json::{BackupError, parse as parse_backup, write as backup_json};
 pub(crate) use self::keep::keep;
-use crate::change::{Stamp, timestamp};
+use crate::change::Stamp;
 use crate::registry::Registry;
 use crate::state::State;
 

@@ -4,6 +4,7 @@ use headgate_proto::adapter::v1::SealedSecret;
 use headgate_proto::catalog::v1::{
     self as proto, DefaultModel, Model, ProviderRecord, TenantModels, WatchCatalogResponse,
 };
+use headgate_proto::timestamp;
 
 use crate::health::Health;
 
@@ -89,10 +90,4 @@ impl Change {
             default_model: self.default_model.clone(),
         }
     }
-}
-
-/// A time as the contract shows it.
-pub(crate) fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
-    let nanos = i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
-    prost_types::Timestamp { seconds: unix_ms.div_euclid(1000), nanos }
 }

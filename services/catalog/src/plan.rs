@@ -4,8 +4,9 @@ use headgate_kit::clock::Clock;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, ids};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Provider as ShownProvider, TenantModels};
+use headgate_proto::timestamp;
 
-use crate::change::{Change, Provider, Stamp, timestamp};
+use crate::change::{Change, Provider, Stamp};
 use crate::default_model;
 use crate::state::State;
 

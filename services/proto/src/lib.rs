@@ -60,6 +60,13 @@ pub fn descriptors() -> Result<&'static DescriptorPool, &'static DescriptorError
     DESCRIPTORS.as_ref()
 }
 
+/// A moment, of milliseconds since 1970-01-01 UTC, as the contract shows it.
+#[must_use]
+pub fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
+    prost_types::Timestamp { seconds: unix_ms.div_euclid(1000), nanos }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -10,6 +10,7 @@ use headgate_proto::catalog::v1::Operation;
 use headgate_proto::inference::v1::{
     GetCallerResponse, GetFeaturesResponse, ListModelsRequest, ModelStatus, ProviderInfo,
 };
+use headgate_proto::timestamp;
 
 use crate::cooldown::Cooldowns;
 use crate::models::{Candidate, Entry, operation_name};
@@ -141,9 +142,6 @@ pub(crate) fn caller(key: &KeyRecord) -> GetCallerResponse {
         scopes: key.scopes.clone(),
         models: key.models.clone(),
         ip_allowlist: key.ip_allowlist.clone(),
-        expire_time: expires.map(|ms| prost_types::Timestamp {
-            seconds: ms.div_euclid(1000),
-            nanos: i32::try_from(ms.rem_euclid(1000) * 1_000_000).unwrap_or_default(),
-        }),
+        expire_time: expires.map(timestamp),
     }
 }

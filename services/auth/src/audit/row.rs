@@ -4,9 +4,8 @@ use headgate_audit::{from_json, to_json};
 use headgate_kit::db::Tx;
 use headgate_kit::execute;
 use headgate_proto::auth::v1::{AuditActor, AuditEvent, AuditOrigin};
+use headgate_proto::timestamp;
 use prost_types::Timestamp;
-
-use crate::model::timestamp;
 
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {

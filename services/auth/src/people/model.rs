@@ -2,8 +2,7 @@
 
 use headgate_proto::auth::v1::{self as proto, UserStatus};
 use headgate_proto::common::v1::Role;
-
-use crate::model::timestamp;
+use headgate_proto::timestamp;
 
 /// A user, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

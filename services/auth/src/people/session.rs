@@ -6,6 +6,7 @@ use headgate_kit::db::Tx;
 use headgate_kit::error::ErrorReason::{self, InvalidCredential};
 use headgate_kit::{Failure, ids};
 use headgate_proto::auth::v1::TokenPair;
+use headgate_proto::timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -15,7 +16,6 @@ use super::token::Kind;
 use super::{People, email, log_out_and_update, not_known, written};
 use crate::audit;
 use crate::draft::Draft;
-use crate::model::timestamp;
 use crate::voided::Voided;
 
 /// How often a login begins anew when the user is changed under it.

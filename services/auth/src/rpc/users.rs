@@ -9,11 +9,11 @@ use headgate_proto::auth::v1::{
     GetUserRequest, GetUserResponse, ListUsersRequest, ListUsersResponse, LookupUsersRequest,
     LookupUsersResponse, UpdateUserRequest, UpdateUserResponse, UserStatus,
 };
+use headgate_proto::timestamp;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status};
 
 use super::http::created;
-use crate::model::timestamp;
 use crate::people::{NewUser, People, User, UserChange};
 
 /// Serves users to super admins.

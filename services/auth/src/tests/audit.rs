@@ -110,7 +110,7 @@ async fn events_are_found_by_what_they_say_in_pages_newest_first(db: TestDb) {
     let all: Vec<_> = (0..25).rev().filter(|n| *n != 6).map(|n: u32| n.to_string()).collect();
     assert_eq!(ids, all);
 
-    let at = |ms: i64| Some(crate::model::timestamp(NOW_MS + ms));
+    let at = |ms: i64| Some(headgate_proto::timestamp(NOW_MS + ms));
     let until = |end| AuditFilter { end_time: at(end), ..of("") };
     for (filter, found) in [
         (AuditFilter { outcome: AuditOutcome::Denied.into(), ..until(900) }, vec!["3"]),

@@ -13,9 +13,10 @@ use headgate_proto::catalog::v1::{
     ListProvidersRequest, ListProvidersResponse, Provider as ShownProvider, UpdateProviderRequest,
     UpdateProviderResponse,
 };
+use headgate_proto::timestamp;
 use tonic::{Request, Response, Status};
 
-use crate::change::{Change, Provider, Stamp, timestamp};
+use crate::change::{Change, Provider, Stamp};
 use crate::health::Health;
 use crate::plan::{self, no_such};
 use crate::registry::Registry;

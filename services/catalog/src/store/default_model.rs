@@ -3,10 +3,10 @@
 use headgate_kit::db::{self, Tx};
 use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::DefaultModel;
+use headgate_proto::timestamp;
 
 use super::{signed, unix_ms};
 use crate::BuildError;
-use crate::change::timestamp;
 
 /// Without the model's name.
 pub(super) async fn load(tx: &mut Tx) -> Result<Option<DefaultModel>, BuildError> {

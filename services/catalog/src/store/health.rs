@@ -2,10 +2,10 @@
 
 use headgate_kit::db::{self, Tx};
 use headgate_kit::{execute, fetch};
+use headgate_proto::timestamp;
 
 use super::{unix_ms, unsigned};
 use crate::BuildError;
-use crate::change::timestamp;
 use crate::health::Health;
 
 #[derive(sqlx::FromRow)]

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use headgate_kit::db::{self, Tx};
 use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
+use headgate_proto::timestamp;
 
 use super::{signed, unix_ms, unsigned};
 use crate::BuildError;
-use crate::change::timestamp;
 
 #[derive(sqlx::FromRow)]
 struct ModelRow {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::{Model, ModelPrice, Price};
+use headgate_proto::timestamp;
 use prost::Message as _;
 
 use super::{signed, unix_ms, unsigned};
 use crate::BuildError;
-use crate::change::timestamp;
 use crate::price_list;
 
 #[derive(sqlx::FromRow)]

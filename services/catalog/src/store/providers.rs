@@ -4,10 +4,11 @@ use headgate_kit::db::{self, Tx};
 use headgate_kit::{execute, fetch};
 use headgate_proto::adapter::v1::{Deadlines, ProviderKind, SealedSecret};
 use headgate_proto::catalog::v1 as proto;
+use headgate_proto::timestamp;
 
 use super::{signed, unix_ms, unsigned};
 use crate::BuildError;
-use crate::change::{Provider, timestamp};
+use crate::change::Provider;
 use crate::validate;
 
 #[derive(sqlx::FromRow)]

@@ -6,10 +6,13 @@ use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use headgate_proto::auth::v1::{
     CreateApiKeyRequest, GetApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest, RotateApiKeyRequest,
 };
+use headgate_proto::timestamp;
 
 use super::link::Link;
 use super::show::{Column, Shown};
 use super::{PAGE, TaskError, all_pages};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -77,10 +80,8 @@ pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError
             Shown::one(keys.get_api_key(GetApiKeyRequest { id }).await?.into_inner().api_key.as_ref())
         }
         Command::Create { name, tenant, scopes, models, ip_allowlist, expires_in_days } => {
-            let expire_time = expires_in_days.map(|days| prost_types::Timestamp {
-                seconds: Clock::system().unix_millis() / 1000 + i64::from(days) * 86_400,
-                nanos: 0,
-            });
+            let in_days = |days| timestamp(Clock::system().unix_millis() + i64::from(days) * DAY_MS);
+            let expire_time = expires_in_days.map(in_days);
             let request = CreateApiKeyRequest {
                 tenant_id: tenant,
                 name,
