@@ -77,7 +77,7 @@ impl Visit {
     }
 
     /// Checks that nothing was asked of anybody else, and nothing went wrong unseen.
-    fn end(self) {
+    async fn end(self) {
         let own = origin(&self.headgate);
         let is_own = |url: &String| url.starts_with(&own) || url.starts_with("data:");
         let foreign: Vec<_> = self.browser.requests().into_iter().filter(|url| !is_own(url)).collect();
@@ -87,6 +87,7 @@ impl Visit {
         let ours: Vec<_> =
             complaints.into_iter().filter(|text| !text.contains("Failed to load resource")).collect();
         assert!(ours.is_empty(), "{ours:?}");
+        self.browser.close().await;
     }
 }
 
@@ -116,7 +117,7 @@ async fn a_stranger_gets_from_nothing_to_a_first_answer() {
     let budget = visit.headgate.anonymous().with_key(&visit.headgate.operator_token());
     let budget = budget.get("/admin/tenants/hello/budget").await.expect(200).json();
     assert_eq!(budget["status"]["budget"]["limit_usd"], "10.00");
-    visit.end();
+    visit.end().await;
 }
 
 #[tokio::test]
@@ -158,7 +159,7 @@ async fn calls_are_found_by_words_and_by_whom_they_answer_and_say_what_is_missin
     visit.browser.evaluate("document.querySelector('#BudgetService_SetBudget button.other').click()").await;
     visit.browser.until("document.querySelector('#BudgetService_SetBudget input[aria-label=key_id]')").await;
     visit.picture("other-path").await;
-    visit.end();
+    visit.end().await;
 }
 
 #[tokio::test]
@@ -171,5 +172,5 @@ async fn the_page_fits_a_narrow_screen() {
     visit.picture("narrow-call").await;
     let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
     assert_eq!(visit.browser.evaluate(overflow).await, 0, "it scrolls sideways");
-    visit.end();
+    visit.end().await;
 }

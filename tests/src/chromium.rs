@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// How long an answer of the browser itself may take there.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A browser with one page. Killed when dropped, and its profile removed.
+/// A browser with one page. Killed when dropped; [`Chromium::close`] leaves nothing behind, either.
 pub struct Chromium {
     process: Child,
     to: ChildStdin,
@@ -29,7 +29,7 @@ pub struct Chromium {
     last_id: u64,
     /// What happened, in its order.
     events: Vec<Value>,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Chromium {
@@ -56,7 +56,7 @@ impl Chromium {
             .expect("a browser");
         let (to, from) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
         let (session, events) = (None, Vec::new());
-        let mut browser = Self { process, to, from, session, last_id: 0, events, _profile: profile };
+        let mut browser = Self { process, to, from, session, last_id: 0, events, profile };
         let target = browser.command("Target.createTarget", json!({"url": "about:blank"})).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = browser.command("Target.attachToTarget", attach).await;
@@ -66,6 +66,23 @@ impl Chromium {
         }
         browser.resize(width, height).await;
         browser
+    }
+
+    /// Ends it, and removes its profile once it writes there no more.
+    ///
+    /// # Panics
+    /// When it does not end, or the profile stays.
+    pub async fn close(mut self) {
+        self.session = None;
+        self.command("Browser.close", json!({})).await;
+        let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
+        ended.expect("the browser ends in time").expect("the browser ends");
+        let profile = self.profile.path();
+        eventually(SOON, "the profile is gone", async || {
+            let removed = std::fs::remove_dir_all(profile);
+            (removed.is_ok() || !profile.exists()).then_some(())
+        })
+        .await;
     }
 
     /// Gives the page another size.
