@@ -30,7 +30,7 @@ async fn split(proof: Proof, upstream: &Upstream) -> Headgate {
 fn internal(headgate: &Headgate) -> Vec<(SocketAddr, Method)> {
     // Every service follows access, so that tells no two apart.
     among_internal(headgate, |method| {
-        let of_others = is_probe(method) || is_question(method) || is_tale(method);
+        let of_others = is_probe(method) || is_question(method) || is_quota(method) || is_tale(method);
         method.service != "headgate.auth.v1.AccessWatchService" && !of_others
     })
 }
@@ -43,6 +43,11 @@ fn is_probe(method: &Method) -> bool {
 /// Answers budget alone.
 fn is_question(method: &Method) -> bool {
     method.path.ends_with("/FindApiKey")
+}
+
+/// Answers auth alone.
+fn is_quota(method: &Method) -> bool {
+    method.path.ends_with("/SetKeyQuota")
 }
 
 /// Answers those who serve people.
@@ -134,7 +139,7 @@ async fn certificates_alone_carry_every_call_and_tell_who_may_call_what() {
     let upstream = Upstream::start().await;
     let (ours, theirs) = (Authority::new(), Authority::new());
     let (router, usage) = (ours.sign(&["router.example", "edge"]), ours.sign(&["usage"]));
-    let (catalog, budget) = (ours.sign(&["catalog"]), ours.sign(&["budget"]));
+    let (catalog, budget, auth) = (ours.sign(&["catalog"]), ours.sign(&["budget"]), ours.sign(&["auth"]));
     let (nameless, foreign) = (ours.sign(&[]), theirs.sign(&["router", "edge"]));
     let headgate = split(Proof::Certificates(ours), &upstream).await;
     works(&headgate, &upstream).await;
@@ -152,6 +157,11 @@ async fn certificates_alone_carry_every_call_and_tell_who_may_call_what() {
     let question = || among_internal(&headgate, is_question);
     assert_eq!(met_at(question(), ours, Some(&router), &[]).await, [Met::Forbidden]);
     assert_eq!(met_at(question(), ours, Some(&budget), &[]).await, [Met::Answered]);
+    let quota = || among_internal(&headgate, is_quota);
+    for other in [&router, &catalog, &budget, &usage] {
+        assert_eq!(met_at(quota(), ours, Some(other), &[]).await, [Met::Forbidden]);
+    }
+    assert_eq!(met_at(quota(), ours, Some(&auth), &[]).await, [Met::Answered]);
     for service in SERVICES {
         let address = headgate.node(service).grpc();
         let plain = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();

@@ -15,12 +15,13 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 /// Answer services of the deployment only.
-pub(crate) const INTERNAL: [&str; 8] = [
+pub(crate) const INTERNAL: [&str; 9] = [
     "headgate.adapter.v1.AdapterService",
     "headgate.auth.v1.AccessWatchService",
     "headgate.auth.v1.AuditIngestService",
     "headgate.auth.v1.AuthenticationService",
     "headgate.budget.v1.AdmissionService",
+    "headgate.budget.v1.KeyQuotaService",
     "headgate.budget.v1.PolicyWatchService",
     "headgate.catalog.v1.CatalogWatchService",
     "headgate.router.v1.RoutingService",

@@ -1,6 +1,8 @@
 //! Who does something, from where and by which call: what the audit log tells of whoever it was.
 
 use headgate_kit::origin::Origin;
+use headgate_proto::common::v1 as pb;
+use pb::author as told;
 use prost::Name;
 use tonic::Request;
 
@@ -55,5 +57,56 @@ impl Author {
 impl From<&Caller> for Author {
     fn from(caller: &Caller) -> Self {
         caller.author().clone()
+    }
+}
+
+impl From<&Author> for pb::Author {
+    fn from(author: &Author) -> Self {
+        let Author { actor, origin, action } = author.clone();
+        let actor = match actor {
+            Actor::User(id) => Some(told::Actor::UserId(id)),
+            Actor::Operator => Some(told::Actor::Operator(told::Operator {})),
+            Actor::Service => Some(told::Actor::Service(told::Service {})),
+            Actor::Anonymous => None,
+        };
+        let address = origin.address.map(|address| address.to_string()).unwrap_or_default();
+        Self { actor, address, user_agent: origin.user_agent, request_id: origin.request_id, action }
+    }
+}
+
+impl From<pb::Author> for Author {
+    fn from(author: pb::Author) -> Self {
+        let pb::Author { actor, address, user_agent, request_id, action } = author;
+        let actor = match actor {
+            Some(told::Actor::UserId(id)) => Actor::User(id),
+            Some(told::Actor::Operator(_)) => Actor::Operator,
+            Some(told::Actor::Service(_)) => Actor::Service,
+            None => Actor::Anonymous,
+        };
+        Self { actor, origin: Origin { address: address.parse().ok(), user_agent, request_id }, action }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_service_tells_another_all_of_an_author() {
+        let origin = Origin {
+            address: Some([192, 0, 2, 1].into()),
+            user_agent: "curl/8".into(),
+            request_id: "req-1".into(),
+        };
+        let user = Actor::User("user_1".into());
+        for (actor, origin) in [
+            (user, origin.clone()),
+            (Actor::Operator, origin),
+            (Actor::Service, Origin::default()),
+            (Actor::Anonymous, Origin::default()),
+        ] {
+            let author = Author { actor, origin, action: "auth.v1.ApiKeyService.CreateApiKey".into() };
+            assert_eq!(Author::from(pb::Author::from(&author)), author);
+        }
     }
 }

@@ -5,7 +5,7 @@ use headgate_audit::{Entry, Shown, Thing};
 use headgate_kit::Failure;
 use headgate_proto::budget::v1 as pb;
 
-use crate::policy::{Budget, Limits, Scope};
+use crate::policy::{Budget, Limits, Quota, Scope};
 use crate::service::wire;
 
 /// What the audit log calls the budget of those who have none of their own.
@@ -36,7 +36,7 @@ impl Change {
         &self,
         scope: &Scope,
         before: Option<Limits>,
-        after: Limits,
+        after: Option<Limits>,
         now_ms: i64,
     ) -> Result<Option<Entry>, Failure> {
         let shown = |limits: Limits| {
@@ -44,8 +44,8 @@ impl Change {
             let shown = Shown::of(&pb::BudgetOverride { scope, limits, budget: None })?;
             Ok(shown.without("budget"))
         };
-        let (before, after) = (before.map(shown).transpose()?, shown(after)?);
-        Ok(Entry::of_change(&self.by, now_ms, self.thing("limits", Some(scope)), before, Some(after)))
+        let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
+        Ok(Entry::of_change(&self.by, now_ms, self.thing("limits", Some(scope)), before, after))
     }
 
     /// What it tells of a budget, of a scope or of those who have none of their own.
@@ -59,6 +59,19 @@ impl Change {
         let shown = |budget: Budget| Shown::of(&wire::shown_budget(scope.cloned(), budget));
         let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
         Ok(Entry::of_change(&self.by, now_ms, self.thing("budget", scope), before, after))
+    }
+
+    /// What it tells of limits and budget that change together.
+    pub(crate) fn of_quota(
+        &self,
+        scope: &Scope,
+        before: Quota,
+        after: Quota,
+        now_ms: i64,
+    ) -> Result<impl Iterator<Item = Entry> + use<>, Failure> {
+        let limits = self.of_limits(scope, before.limits, after.limits, now_ms)?;
+        let budget = self.of_budget(Some(scope), before.budget, after.budget, now_ms)?;
+        Ok(limits.into_iter().chain(budget))
     }
 
     fn thing(&self, kind: &'static str, scope: Option<&Scope>) -> Thing {

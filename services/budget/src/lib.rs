@@ -56,6 +56,7 @@ use headgate_kit::vitals::Vitals;
 use headgate_proto::budget::v1::DirectAdmissionService;
 use headgate_proto::budget::v1::admission_service_server::AdmissionServiceServer;
 use headgate_proto::budget::v1::budget_service_server::BudgetServiceServer;
+use headgate_proto::budget::v1::key_quota_service_server::KeyQuotaServiceServer;
 use headgate_proto::budget::v1::policy_watch_service_server::PolicyWatchServiceServer;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,7 @@ pub use config::Config;
 pub use service::admission::Admissions;
 pub use service::budgets::Budgets;
 pub use service::policies::PolicyWatch;
+pub use service::quotas::KeyQuotas;
 pub use shared::config::RedisConfig;
 
 use consumer::Consumer;
@@ -243,6 +245,12 @@ impl Budget {
     #[must_use]
     pub fn policy_watch_service(&self) -> PolicyWatchServiceServer<PolicyWatch> {
         PolicyWatchServiceServer::new(PolicyWatch(self.clone()))
+    }
+
+    /// The service that takes what keys are made with. For auth only.
+    #[must_use]
+    pub fn key_quota_service(&self) -> KeyQuotaServiceServer<KeyQuotas> {
+        KeyQuotaServiceServer::new(KeyQuotas(self.clone()))
     }
 
     /// Books the records of a source from now on, until the process stops. Nothing that a budget covers is admitted

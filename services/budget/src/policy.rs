@@ -140,6 +140,15 @@ pub(crate) struct Budget {
     pub(crate) warning_percent: u32,
 }
 
+/// What a key is made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// `None` where it has none of its own.
+    pub(crate) limits: Option<Limits>,
+    /// `None` where it has none of its own.
+    pub(crate) budget: Option<Budget>,
+}
+
 /// What holds for one scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Policy {
@@ -255,6 +264,19 @@ impl Policies {
     pub(crate) fn set_budget(&self, scope: &Scope, budget: Option<Budget>) {
         let (map, id) = self.place(scope);
         map.entry(id.to_owned()).or_default().budget = budget;
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Gives a scope limits and budget at once, by the change of this revision.
+    pub(crate) fn set_quota(&self, scope: &Scope, quota: Quota, revision: i64) {
+        let (map, id) = self.place(scope);
+        let policy = Policy {
+            limits: quota.limits.unwrap_or_default(),
+            budget: quota.budget,
+            limits_revision: quota.limits.map_or(0, |_| revision),
+            budget_revision: quota.budget.map_or(0, |_| revision),
+        };
+        map.insert(id.to_owned(), policy);
         self.changes.send_modify(|changes| *changes += 1);
     }
 

@@ -4,4 +4,5 @@ pub(crate) mod admission;
 pub(crate) mod budgets;
 mod lists;
 pub(crate) mod policies;
+pub(crate) mod quotas;
 pub(crate) mod wire;

@@ -3,8 +3,8 @@
 use headgate_kit::Failure;
 
 use crate::change::Change;
-use crate::policy::{Budget, Limits, Scope};
-use crate::store::set;
+use crate::policy::{Budget, Limits, Quota, Scope};
+use crate::store::{quota, set};
 use crate::{Budget as Service, unavailable};
 
 impl Service {
@@ -15,9 +15,7 @@ impl Service {
         limits: Limits,
         change: &Change,
     ) -> Result<i64, Failure> {
-        if let Some((name, wrong)) = limits.problems().into_iter().next() {
-            return Err(Failure::invalid(&format!("limits.{name}"), format!("{name} {wrong}")));
-        }
+        possible(&limits)?;
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
@@ -81,6 +79,27 @@ impl Service {
         Ok(there)
     }
 
+    /// Gives a key what it is made with, and nothing else. What it has then.
+    pub(crate) async fn set_quota(
+        &self,
+        key: &Scope,
+        quota: Quota,
+        change: &Change,
+    ) -> Result<Quota, Failure> {
+        let quota = Quota {
+            limits: quota.limits.filter(|limits| *limits != Limits::default()),
+            budget: quota.budget.map(|budget| self.sound(budget)).transpose()?,
+        };
+        quota.limits.iter().try_for_each(possible)?;
+        let _order = self.policies.lock().await;
+        let writer = self.store.writer().await;
+        let now_ms = self.engine.clock().unix_millis();
+        let written = quota::set(&writer, key, quota, change, now_ms).await;
+        let revision = written.map_err(unavailable)??;
+        self.engine.policies().set_quota(key, quota, revision);
+        Ok(quota)
+    }
+
     /// A budget with nothing left open.
     fn sound(&self, mut budget: Budget) -> Result<Budget, Failure> {
         if budget.limit < 0 {
@@ -93,5 +112,12 @@ impl Service {
             return Err(Failure::invalid("budget.warning_percent", "warning_percent must be from 1 to 100"));
         }
         Ok(budget)
+    }
+}
+
+fn possible(limits: &Limits) -> Result<(), Failure> {
+    match limits.problems().into_iter().next() {
+        Some((name, wrong)) => Err(Failure::invalid(&format!("limits.{name}"), format!("{name} {wrong}"))),
+        None => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 pub(crate) mod policies;
+pub(crate) mod quota;
 pub(crate) mod replays;
 pub(crate) mod set;
 pub(crate) mod spend;

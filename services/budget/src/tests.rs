@@ -4,6 +4,7 @@ mod admin;
 mod audited;
 mod auth;
 mod fleet;
+mod quotas;
 mod restart;
 mod rights;
 

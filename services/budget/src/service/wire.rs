@@ -39,6 +39,18 @@ pub(super) fn default_budget(budget: Option<pb::Budget>) -> Result<Budget, Failu
     terms(&budget)
 }
 
+/// A budget that a key is made with.
+pub(super) fn key_budget(mut budget: pb::Budget) -> Result<Budget, Failure> {
+    if budget.scope.is_some() {
+        return Err(Failure::invalid("budget.scope", "the budget that a key is made with covers the key"));
+    }
+    // Not by its name: one that is not known here is none.
+    if budget.window == i32::from(pb::BudgetWindow::Unspecified) {
+        budget.set_window(pb::BudgetWindow::CalendarMonth);
+    }
+    terms(&budget)
+}
+
 fn terms(budget: &pb::Budget) -> Result<Budget, Failure> {
     if budget.window() != pb::BudgetWindow::CalendarMonth {
         return Err(Failure::invalid("budget.window", "budget.window must be BUDGET_WINDOW_CALENDAR_MONTH"));

@@ -11,7 +11,7 @@ use crate::change::Change;
 use crate::policy::{Budget, Limits, Scope};
 
 /// Kind and id of a scope.
-type Place<'a> = (&'a str, &'a str);
+pub(super) type Place<'a> = (&'a str, &'a str);
 
 /// The change that last touched it; a refusal where the caller knew it otherwise.
 pub(crate) type Outcome = Result<i64, Failure>;
@@ -43,7 +43,7 @@ pub(crate) async fn limits(
         return Ok(Ok(revision));
     }
     put_limits(&mut tx, scope.parts(), limits, next, now_ms).await?;
-    let told = change.of_limits(scope, old, limits, now_ms);
+    let told = change.of_limits(scope, old, Some(limits), now_ms);
     Ok(finish(tx, told).await?.map(|()| next))
 }
 
@@ -90,13 +90,7 @@ pub(crate) async fn no_budget(
         tx.rollback().await?;
         return Ok(Err(refusal));
     }
-    let (kind, id) = place(scope);
-    execute!(tx.conn(), conn => {
-        sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
-            .bind(kind)
-            .bind(id)
-            .execute(conn)
-    })?;
+    remove_budget(&mut tx, place(scope)).await?;
     let told = change.of_budget(scope, Some(old), None, now_ms);
     Ok(finish(tx, told).await?.map(|()| true))
 }
@@ -106,13 +100,13 @@ fn place(scope: Option<&Scope>) -> Place<'_> {
 }
 
 /// Makes a change last, with what the audit log is told of it.
-async fn finish(
+pub(super) async fn finish(
     mut tx: Tx,
-    told: Result<Option<Entry>, Failure>,
+    told: Result<impl IntoIterator<Item = Entry>, Failure>,
 ) -> Result<Result<(), Failure>, sqlx::Error> {
     match told {
-        Ok(entry) => {
-            outbox::write(&mut tx, entry.as_slice()).await?;
+        Ok(entries) => {
+            outbox::write(&mut tx, &Vec::from_iter(entries)).await?;
             tx.commit().await?;
             Ok(Ok(()))
         }
@@ -124,14 +118,14 @@ async fn finish(
 }
 
 /// Lets other replicas see that something changes. Whoever else changes something waits here. The change's revision.
-async fn touch(tx: &mut Tx) -> Result<i64, sqlx::Error> {
+pub(super) async fn touch(tx: &mut Tx) -> Result<i64, sqlx::Error> {
     fetch!(tx.conn(), conn => {
         sqlx::query_scalar("UPDATE policy_revision SET revision = revision + 1 RETURNING revision")
             .fetch_one(conn)
     })
 }
 
-async fn limits_at(tx: &mut Tx, (kind, id): Place<'_>) -> Result<Option<LimitsRow>, sqlx::Error> {
+pub(super) async fn limits_at(tx: &mut Tx, (kind, id): Place<'_>) -> Result<Option<LimitsRow>, sqlx::Error> {
     fetch!(tx.conn(), conn => {
         sqlx::query_as(
             "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
@@ -144,7 +138,10 @@ async fn limits_at(tx: &mut Tx, (kind, id): Place<'_>) -> Result<Option<LimitsRo
     })
 }
 
-async fn budget_at(tx: &mut Tx, (kind, id): Place<'_>) -> Result<Option<(Budget, i64)>, sqlx::Error> {
+pub(super) async fn budget_at(
+    tx: &mut Tx,
+    (kind, id): Place<'_>,
+) -> Result<Option<(Budget, i64)>, sqlx::Error> {
     let row: Option<(i64, i64, i64)> = fetch!(tx.conn(), conn => {
         sqlx::query_as(
             "SELECT limit_nano_usd, warning_percent, revision FROM budgets
@@ -159,7 +156,7 @@ async fn budget_at(tx: &mut Tx, (kind, id): Place<'_>) -> Result<Option<(Budget,
     }))
 }
 
-async fn put_limits(
+pub(super) async fn put_limits(
     tx: &mut Tx,
     (kind, id): Place<'_>,
     limits: Limits,
@@ -201,7 +198,7 @@ async fn put_limits(
     Ok(())
 }
 
-async fn put_budget(
+pub(super) async fn put_budget(
     tx: &mut Tx,
     (kind, id): Place<'_>,
     budget: Budget,
@@ -228,6 +225,16 @@ async fn put_budget(
         .bind(now_ms)
         .bind(revision)
         .execute(conn)
+    })?;
+    Ok(())
+}
+
+pub(super) async fn remove_budget(tx: &mut Tx, (kind, id): Place<'_>) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
+            .bind(kind)
+            .bind(id)
+            .execute(conn)
     })?;
     Ok(())
 }

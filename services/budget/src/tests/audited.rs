@@ -17,7 +17,7 @@ on_both_engines!(
 
 impl Service {
     /// What is yet to be told, oldest first.
-    async fn told(&self) -> Vec<AuditEvent> {
+    pub(super) async fn told(&self) -> Vec<AuditEvent> {
         let rows: Vec<Vec<u8>> = fetch!(self.budget.store.db.read(), pool => {
             sqlx::query_scalar("SELECT event FROM audit_outbox ORDER BY id").fetch_all(pool)
         })
@@ -27,7 +27,7 @@ impl Service {
 }
 
 /// Who did what to which thing of which tenant.
-fn line(event: &AuditEvent) -> [&str; 5] {
+pub(super) fn line(event: &AuditEvent) -> [&str; 5] {
     let actor = event.actor.as_ref().unwrap();
     let who = match actor.kind() {
         AuditActorKind::User => actor.user_id.as_str(),
