@@ -42,6 +42,8 @@ budget:
   time_zone: Mars/Olympus
   lease_ttl_ms: 0
 no_such_section: {}
+bootstrap:
+  tenant_budgets: {acme: {limit_usd: 1, window: fortnightly}}
 ",
     )
     .await;
@@ -53,6 +55,7 @@ no_such_section: {}
         "budget.time_zone",
         "budget.lease_ttl_ms",
         "no_such_section",
+        "bootstrap.tenant_budgets.acme.window: must be calendar_month, weekly, or rolling_Nd",
     ] {
         assert!(output.contains(fault), "{fault} is not named:\n{output}");
     }

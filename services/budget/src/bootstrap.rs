@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Budget as Service;
 use crate::change::Change;
 use crate::policy::{Budget, Limits, SlidingWindow};
+pub use crate::schedule::Schedule;
 
 /// Limits and budgets to set at start. Setting them again changes nothing.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
@@ -72,7 +73,7 @@ pub struct BudgetEntry {
     pub warning_percent: Option<u32>,
     /// As of its terms.
     #[serde(default)]
-    pub window: Window,
+    pub window: Schedule,
 }
 
 /// How much may be spent.
@@ -84,18 +85,9 @@ pub struct BudgetTerms {
     /// From which share of the limit on responses carry a warning, in percent. Unset means the configured one.
     #[serde(default)]
     pub warning_percent: Option<u32>,
-    /// When it starts anew.
+    /// When it starts anew: `calendar_month`, `weekly` or `rolling_Nd`. It is counted by calendar month all the same, for now.
     #[serde(default)]
-    pub window: Window,
-}
-
-/// When a budget starts anew.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Window {
-    /// At the start of each calendar month in the configured time zone.
-    #[default]
-    CalendarMonth,
+    pub window: Schedule,
 }
 
 /// What is said of a key where it is made.
@@ -113,7 +105,11 @@ pub struct KeyEntry {
 
 impl From<BudgetTerms> for Budget {
     fn from(terms: BudgetTerms) -> Self {
-        Self { limit: terms.limit_usd.nano, warning_percent: terms.warning_percent.unwrap_or(0) }
+        Self {
+            limit: terms.limit_usd.nano,
+            warning_percent: terms.warning_percent.unwrap_or(0),
+            schedule: terms.window,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod owners;
 mod policy;
 mod record;
 mod replays;
+mod schedule;
 mod service;
 mod setting;
 mod shared;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::maps::SharedIdMap;
+use crate::schedule::Schedule;
 pub use crate::sliding::SlidingWindow;
 
 /// Whom a limit or a budget covers.
@@ -131,13 +132,15 @@ impl From<Limits> for pb::Limits {
     }
 }
 
-/// How much may be spent in a calendar month.
+/// How much may be spent in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
     /// In nano-USD, not negative.
     pub(crate) limit: i64,
     /// From which share of the limit on to warn, in percent.
     pub(crate) warning_percent: u32,
+    /// When it is to start anew. It is counted by calendar month all the same, for now.
+    pub(crate) schedule: Schedule,
 }
 
 /// What a key is made with.

@@ -7,6 +7,7 @@ mod fleet;
 mod quotas;
 mod restart;
 mod rights;
+mod schedules;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -20,6 +20,7 @@ use crate::engine::Overdue;
 use crate::engine::admit::{Ask, Decision};
 use crate::engine::finish::Booking;
 use crate::policy::{Budget, Limits, SlidingWindow};
+use crate::schedule::Schedule;
 use bench::{Bench, CENT, On, TTL_MS, USD, admitted, idempotency, key, read, refusal, tenant};
 
 macro_rules! on_each {
@@ -328,7 +329,11 @@ async fn a_new_month_starts_from_nothing_and_old_leases_stay_in_theirs(on: On) {
     bench.budget(&key(), USD);
     assert!(admitted(&bench.admit(1, CENT).await) && admitted(&bench.admit(2, CENT).await));
     bench.settle(2, CENT, None).await;
-    let old = bench.live.standing(&key(), Budget { limit: USD, warning_percent: 80 }).await.unwrap();
+    let old = bench
+        .live
+        .standing(&key(), Budget { limit: USD, warning_percent: 80, schedule: Schedule::default() })
+        .await
+        .unwrap();
     assert_eq!((old.spent, old.held), (CENT, CENT));
     // November ends in standard time: 2026-12-01 00:00 in Los Angeles is 08:00 UTC.
     assert_eq!(old.window.end, 1_796_112_000_000);

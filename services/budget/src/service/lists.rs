@@ -9,6 +9,7 @@ use headgate_proto::budget::v1 as pb;
 use super::budgets::status;
 use super::wire;
 use crate::policy::{Budget, Limits, Policy, Scope};
+use crate::schedule::Schedule;
 use crate::{Budget as Service, unavailable};
 
 /// How many tenants may be asked for by id.
@@ -76,6 +77,6 @@ async fn standing(service: &Service, tenant_id: &str) -> Result<pb::BudgetStatus
     if let Some(status) = status(service, &scope).await? {
         return Ok(status);
     }
-    let nothing = Budget { limit: 0, warning_percent: 0 };
+    let nothing = Budget { limit: 0, warning_percent: 0, schedule: Schedule::default() };
     Ok(wire::uncovered(service.engine.standing(&scope, nothing).await?))
 }

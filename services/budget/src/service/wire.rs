@@ -6,6 +6,7 @@ use headgate_proto::budget::v1 as pb;
 
 use crate::engine::scopes::Standing;
 use crate::policy::{Budget, Scope};
+use crate::schedule::{MAX_ROLLING_DAYS, Schedule};
 
 pub(super) fn scope(field: &str, scope: Option<pb::Scope>) -> Result<Scope, Failure> {
     match scope.and_then(|s| s.scope) {
@@ -40,22 +41,34 @@ pub(super) fn default_budget(budget: Option<pb::Budget>) -> Result<Budget, Failu
 }
 
 /// A budget that a key is made with.
-pub(super) fn key_budget(mut budget: pb::Budget) -> Result<Budget, Failure> {
+pub(super) fn key_budget(budget: pb::Budget) -> Result<Budget, Failure> {
     if budget.scope.is_some() {
         return Err(Failure::invalid("budget.scope", "the budget that a key is made with covers the key"));
-    }
-    // Not by its name: one that is not known here is none.
-    if budget.window == i32::from(pb::BudgetWindow::Unspecified) {
-        budget.set_window(pb::BudgetWindow::CalendarMonth);
     }
     terms(&budget)
 }
 
 fn terms(budget: &pb::Budget) -> Result<Budget, Failure> {
-    if budget.window() != pb::BudgetWindow::CalendarMonth {
-        return Err(Failure::invalid("budget.window", "budget.window must be BUDGET_WINDOW_CALENDAR_MONTH"));
-    }
-    Ok(Budget { limit: limit(budget)?, warning_percent: budget.warning_percent })
+    let schedule = schedule(budget)?;
+    Ok(Budget { limit: limit(budget)?, warning_percent: budget.warning_percent, schedule })
+}
+
+/// When it starts anew: each calendar month, where nothing is said.
+fn schedule(budget: &pb::Budget) -> Result<Schedule, Failure> {
+    use pb::BudgetWindow::{CalendarMonth, RollingDays, Unspecified, Week};
+    let days = budget.rolling_days;
+    let wrong = |text: String| Failure::invalid("budget.rolling_days", format!("budget.rolling_days {text}"));
+    let schedule = match pb::BudgetWindow::try_from(budget.window) {
+        Ok(Unspecified | CalendarMonth) => Schedule::CalendarMonth,
+        Ok(Week) => Schedule::Week,
+        Ok(RollingDays) if (1..=MAX_ROLLING_DAYS).contains(&days) => return Ok(Schedule::RollingDays(days)),
+        Ok(RollingDays) => {
+            return Err(wrong(format!("must be 1 to {MAX_ROLLING_DAYS} with BUDGET_WINDOW_ROLLING_DAYS")));
+        }
+        Err(_unknown) => return Err(Failure::invalid("budget.window", "budget.window is no known window")),
+    };
+    let only_there = || wrong("belongs to BUDGET_WINDOW_ROLLING_DAYS only".to_owned());
+    if days == 0 { Ok(schedule) } else { Err(only_there()) }
 }
 
 /// How much, as either field says.
@@ -79,12 +92,14 @@ pub(crate) fn shown_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
 }
 
 fn bare_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
+    let (window, rolling_days) = budget.schedule.to_proto();
     pb::Budget {
         scope: scope.map(shown_scope),
-        window: pb::BudgetWindow::CalendarMonth.into(),
+        window: window.into(),
         limit_nano_usd: budget.limit,
         warning_percent: budget.warning_percent,
         limit_usd: String::new(),
+        rolling_days,
     }
 }
 

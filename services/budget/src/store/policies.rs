@@ -29,8 +29,15 @@ pub(super) struct LimitsRow {
     pub(super) revision: i64,
 }
 
-/// Kind and id of its scope, limit, warning share, and the change that last touched it.
-type BudgetRow = (String, String, i64, i64, i64);
+#[derive(sqlx::FromRow)]
+pub(super) struct BudgetRow {
+    scope_kind: String,
+    scope_id: String,
+    limit_nano_usd: i64,
+    warning_percent: i64,
+    schedule: String,
+    pub(super) revision: i64,
+}
 
 impl LimitsRow {
     pub(super) fn limits(&self) -> Limits {
@@ -44,6 +51,17 @@ impl LimitsRow {
             request_burst: narrow(self.request_burst),
             parallel_streams: narrow(self.parallel_streams),
             sliding_window: window.map(|(requests, seconds)| SlidingWindow { requests, seconds }),
+        }
+    }
+}
+
+impl BudgetRow {
+    pub(super) fn budget(&self) -> Budget {
+        Budget {
+            limit: self.limit_nano_usd,
+            warning_percent: u32::try_from(self.warning_percent).unwrap_or(100),
+            // Of a newer version, perhaps: what is enforced.
+            schedule: self.schedule.parse().unwrap_or_default(),
         }
     }
 }
@@ -69,18 +87,18 @@ impl Store {
         }
         let budgets: Vec<BudgetRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
-                "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent, revision FROM budgets
+                "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent, schedule, revision FROM budgets
                  WHERE window_kind = $1",
             )
             .bind(CALENDAR_MONTH)
             .fetch_all(pool)
         })?;
         let mut default = None;
-        for (kind, id, limit, warning, revision) in budgets {
-            let budget = Budget { limit, warning_percent: u32::try_from(warning).unwrap_or(100) };
-            if (kind.as_str(), id.as_str()) == DEFAULT {
+        for row in budgets {
+            let (budget, revision) = (row.budget(), row.revision);
+            if (row.scope_kind.as_str(), row.scope_id.as_str()) == DEFAULT {
                 default = Some((budget, revision));
-            } else if let Some(scope) = Scope::from_parts(&kind, id) {
+            } else if let Some(scope) = Scope::from_parts(&row.scope_kind, row.scope_id) {
                 let policy = set.entry(scope).or_default();
                 (policy.budget, policy.budget_revision) = (Some(budget), revision);
             }

@@ -6,7 +6,7 @@ use headgate_kit::db::Tx;
 use headgate_kit::{Failure, etag, execute, fetch};
 
 use super::Writer;
-use super::policies::{CALENDAR_MONTH, DEFAULT, LimitsRow};
+use super::policies::{BudgetRow, CALENDAR_MONTH, DEFAULT, LimitsRow};
 use crate::change::Change;
 use crate::policy::{Budget, Limits, Scope};
 
@@ -142,18 +142,16 @@ pub(super) async fn budget_at(
     tx: &mut Tx,
     (kind, id): Place<'_>,
 ) -> Result<Option<(Budget, i64)>, sqlx::Error> {
-    let row: Option<(i64, i64, i64)> = fetch!(tx.conn(), conn => {
+    let row: Option<BudgetRow> = fetch!(tx.conn(), conn => {
         sqlx::query_as(
-            "SELECT limit_nano_usd, warning_percent, revision FROM budgets
+            "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent, schedule, revision FROM budgets
              WHERE scope_kind = $1 AND scope_id = $2",
         )
         .bind(kind)
         .bind(id)
         .fetch_optional(conn)
     })?;
-    Ok(row.map(|(limit, warning, revision)| {
-        (Budget { limit, warning_percent: u32::try_from(warning).unwrap_or(100) }, revision)
-    }))
+    Ok(row.map(|row| (row.budget(), row.revision)))
 }
 
 pub(super) async fn put_limits(
@@ -208,14 +206,15 @@ pub(super) async fn put_budget(
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO budgets (scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent,
-                                  updated_at_unix_ms, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
+                                  updated_at_unix_ms, revision, schedule)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
                  window_kind = excluded.window_kind,
                  limit_nano_usd = excluded.limit_nano_usd,
                  warning_percent = excluded.warning_percent,
                  updated_at_unix_ms = excluded.updated_at_unix_ms,
-                 revision = excluded.revision",
+                 revision = excluded.revision,
+                 schedule = excluded.schedule",
         )
         .bind(kind)
         .bind(id)
@@ -224,6 +223,7 @@ pub(super) async fn put_budget(
         .bind(i64::from(budget.warning_percent))
         .bind(now_ms)
         .bind(revision)
+        .bind(budget.schedule.to_string())
         .execute(conn)
     })?;
     Ok(())

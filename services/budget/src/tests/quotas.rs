@@ -80,6 +80,7 @@ async fn a_quota_holds_from_the_first_admission_on_and_over_a_restart(db: TestDb
         limit_nano_usd: 10 * CENT,
         limit_usd: "0.10".into(),
         warning_percent: 80,
+        ..Default::default()
     };
     assert_eq!(set, pb::SetKeyQuotaResponse { limits: Some(at_once(1)), budget: Some(shown) });
     let of_key = |service: &Service, n, hold| {

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::policy::{Budget, Limits, Policies, Scope};
 use crate::record::Ended;
 use crate::replays::{IdempotencyKey, Replays};
+use crate::schedule::Schedule;
 use crate::servers;
 use crate::shared::{Link, Parts, Shared};
 use crate::store::Store;
@@ -84,7 +85,9 @@ impl Bench {
     }
 
     pub(super) fn budget(&self, scope: &Scope, limit: i64) {
-        self.live.policies().set_budget(scope, Some(Budget { limit, warning_percent: 80 }));
+        self.live
+            .policies()
+            .set_budget(scope, Some(Budget { limit, warning_percent: 80, schedule: Schedule::default() }));
     }
 
     pub(super) fn ask(&self, n: u128, hold: i64) -> Ask {
@@ -209,7 +212,7 @@ impl Bench {
 
     /// What is spent and what is held.
     pub(super) async fn sums(&self, scope: &Scope) -> (i64, i64) {
-        let budget = Budget { limit: 0, warning_percent: 80 };
+        let budget = Budget { limit: 0, warning_percent: 80, schedule: Schedule::default() };
         let standing = self.live.standing(scope, budget).await.unwrap();
         (standing.spent, standing.held)
     }

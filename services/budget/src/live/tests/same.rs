@@ -8,6 +8,7 @@ use super::bench::{Bench, On, TTL_MS, idempotency, key, read, tenant};
 use crate::engine::admit::Ask;
 use crate::engine::finish::Booking;
 use crate::policy::{Budget, Limits, SlidingWindow};
+use crate::schedule::Schedule;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -141,7 +142,8 @@ async fn run(bench: &Bench, step: &Step, tokens_per_minute: [Option<u32>; 2]) ->
             String::new()
         }
         Step::Budget { key, limit } => {
-            let budget = limit.map(|limit| Budget { limit, warning_percent: 80 });
+            let budget =
+                limit.map(|limit| Budget { limit, warning_percent: 80, schedule: Schedule::default() });
             policies.set_budget(&scope(*key), budget);
             String::new()
         }
