@@ -17,6 +17,7 @@ CALLS = {
     "runtime": {"auth", "catalog"},
     "catalog": {"auth", "adapter"},
     "budget": {"auth"},
+    "auth": {"budget"},
     "usage": {"auth"},
 }
 

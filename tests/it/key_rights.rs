@@ -31,7 +31,7 @@ async fn keys(headgate: &Headgate) -> ApiKeyServiceClient<Authorized> {
 async fn make(headgate: &Headgate, request: CreateApiKeyRequest) -> (ApiKey, Client) {
     let request = CreateApiKeyRequest { tenant_id: TENANT.into(), ..request };
     let made = keys(headgate).await.create_api_key(request).await.unwrap();
-    let CreateApiKeyResponse { api_key, secret_key } = made.into_inner();
+    let CreateApiKeyResponse { api_key, secret_key, .. } = made.into_inner();
     (api_key.unwrap(), headgate.anonymous().with_key(&secret_key))
 }
 

@@ -27,6 +27,7 @@ mod hang_ups;
 mod health;
 mod idempotency;
 mod image;
+mod key_quotas;
 mod key_rights;
 mod keys;
 mod layering;

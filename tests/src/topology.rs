@@ -43,7 +43,9 @@ impl Topology {
     /// The process that others call which are started before it, by its position in [`Topology::groups`].
     pub(crate) fn called_early(self) -> Option<usize> {
         match self {
-            Self::AllInOne | Self::Split => None,
+            Self::AllInOne => None,
+            // Auth tells budget what keys are made with.
+            Self::Split => Some(3),
             // The control plane probes through the data plane's adapter.
             Self::Planes => Some(1),
         }

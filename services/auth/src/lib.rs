@@ -25,6 +25,7 @@ mod metrics;
 mod model;
 mod people;
 mod pepper;
+mod quotas;
 mod registry;
 mod rpc;
 mod signing;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use headgate_access::Gate;
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
+use headgate_kit::conn::Conn;
 use headgate_kit::db::{self, Source};
 use headgate_kit::tasks::Tasks;
 use headgate_kit::trust::TlsError;
@@ -71,6 +73,7 @@ pub use signing::KeyError;
 use crate::metrics::Metrics;
 use crate::people::People;
 use crate::pepper::Pepper;
+use crate::quotas::Quotas;
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::uses::Uses;
@@ -132,6 +135,7 @@ pub struct Auth {
     metrics: Metrics,
     gate: Gate,
     uses: Arc<Uses>,
+    quotas: Quotas,
 }
 
 impl Auth {
@@ -168,7 +172,13 @@ impl Auth {
         people.begin().await.map_err(BuildError::Start)?;
         registry.follow_others();
         people.keep_up_from_now_on();
-        Ok(Self { registry, people, metrics, gate, uses })
+        Ok(Self { registry, people, metrics, gate, uses, quotas: Quotas::default() })
+    }
+
+    /// Has budget set from now on what keys are made with. Until then, keys with limits or a budget of their own cannot be
+    /// made.
+    pub fn set_quotas_at(&self, budget: Conn) {
+        self.quotas.set_at(budget);
     }
 
     /// Makes what the bootstrap names, or brings it to what the bootstrap says: tenants and keys, all or nothing, then
@@ -250,7 +260,7 @@ impl Auth {
 
     fn api_key_api(&self) -> ApiKeyApi {
         let (registry, uses) = (Arc::clone(&self.registry), Arc::clone(&self.uses));
-        ApiKeyApi::new(registry, self.gate.clone(), uses)
+        ApiKeyApi::new(registry, self.gate.clone(), uses, self.quotas.clone())
     }
 
     /// Serves verification and the watch of keys to peer services.

@@ -110,7 +110,8 @@ impl Registry {
         self.carry_out(async move { this.draft_now(by, work).await }).await
     }
 
-    async fn carry_out<T: Send + 'static>(
+    /// Does work to its end, even if the caller goes away.
+    pub(crate) async fn carry_out<T: Send + 'static>(
         &self,
         change: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
@@ -200,6 +201,16 @@ impl Registry {
         }
         self.catch_up().await?;
         owner().ok_or_else(|| Failure::no_such("API key"))
+    }
+
+    /// Passes where there is a tenant of this id. Before one is called unknown, it is made sure that no other replica has
+    /// just made it.
+    pub(crate) async fn expect_tenant(&self, id: &str) -> Result<(), Failure> {
+        let is_known = || self.read().tenant(id).is_some();
+        if !is_known() {
+            self.catch_up().await?;
+        }
+        if is_known() { Ok(()) } else { Err(Failure::no_such("tenant")) }
     }
 
     /// Waits until nothing is missing of what other replicas changed, or tells that this cannot be known: who begins to

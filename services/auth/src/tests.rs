@@ -10,6 +10,7 @@ mod keys;
 mod memberships;
 mod oidc;
 mod personal_keys;
+mod quotas;
 mod replicas;
 mod rights;
 mod sessions;

@@ -126,6 +126,9 @@ impl Services {
         if let Some(budget) = &services.budget {
             budget.ask_owners_at(services.conn(Service::Auth, &settings.peers, context)?);
         }
+        if let Some(auth) = &services.auth {
+            auth.set_quotas_at(services.quotas(&settings.peers, context)?);
+        }
         services.tell_audit_log(&settings.peers, context)?;
         if context.here.runs(Service::Runtime) {
             let deps = context.runtime(data_dir);
@@ -206,6 +209,13 @@ impl Services {
         let Context { gate, clock, front, registry, .. } = context;
         headgate_audit::tell_denials(gate, auth, clock.clone(), front, registry);
         Ok(())
+    }
+
+    /// To where budget takes what keys are made with.
+    fn quotas(&self, peers: &Peers, context: &Context) -> Result<Conn, ComposeError> {
+        let here = self.budget.as_ref().map(|budget| local(budget.key_quota_service()));
+        let budget = here.or_else(|| context.elsewhere.conn(Service::Budget, peers, context));
+        budget.ok_or(ComposeError::Missing(Service::Budget.name()))
     }
 
     /// Builds the router, which ends what an earlier process left open, and then lets the consumers read.

@@ -58,7 +58,9 @@ impl Service {
             // Who presents an access token, auth tells.
             Self::Catalog => &[Self::Auth, Self::Adapter],
             Self::Budget | Self::Usage | Self::Runtime => &[Self::Auth],
-            Self::Auth | Self::Adapter => &[],
+            // Keys are made with limits and budgets.
+            Self::Auth => &[Self::Budget],
+            Self::Adapter => &[],
         }
     }
 }
@@ -190,10 +192,11 @@ mod tests {
         assert_eq!(needs(&data_plane), [Service::Auth, Service::Catalog, Service::Budget]);
         for service in [Service::Budget, Service::Usage, Service::Runtime] {
             assert_eq!(needs(&[service]), [Service::Auth], "{service:?}");
-            assert_eq!(needs(&[service, Service::Auth]), []);
         }
+        assert_eq!(needs(&[Service::Auth]), [Service::Budget]);
+        assert_eq!(needs(&[Service::Auth, Service::Budget]), []);
         assert_eq!(needs(&[Service::Catalog]), [Service::Adapter, Service::Auth]);
-        assert_eq!(needs(&[Service::Auth, Service::Adapter]), []);
+        assert_eq!(needs(&[Service::Adapter]), []);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::no_such;
 use crate::directory::Directory;
 use crate::key_change::{self, KeyChange};
 use crate::model::Key;
+use crate::quotas::{Quota, Quotas};
 use crate::registry::Registry;
 use crate::uses::Uses;
 use crate::{key, validate};
@@ -30,11 +31,12 @@ pub struct ApiKeyApi {
     pub(super) registry: Arc<Registry>,
     pub(super) gate: Gate,
     pub(super) uses: Arc<Uses>,
+    quotas: Quotas,
 }
 
 impl ApiKeyApi {
-    pub(crate) fn new(registry: Arc<Registry>, gate: Gate, uses: Arc<Uses>) -> Self {
-        Self { registry, gate, uses }
+    pub(crate) fn new(registry: Arc<Registry>, gate: Gate, uses: Arc<Uses>, quotas: Quotas) -> Self {
+        Self { registry, gate, uses, quotas }
     }
 
     /// Lets in who may do this with a key.
@@ -101,12 +103,17 @@ impl ApiKeyService for ApiKeyApi {
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
         let caller = self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
+        let mut request = request.into_inner();
+        let quota = Quota { limits: request.limits.take(), budget: request.budget.take() };
         let secret = key::random_secret();
-        let key = self.draw_up(request.into_inner(), &secret)?;
-        let plan = move |directory: &Directory| key_change::create(directory, key);
-        let made = self.registry.change(&caller, plan).await?;
-        let secret_key = key::join(&made.prefix, &secret).expose_secret().to_owned();
-        Ok(Response::new(CreateApiKeyResponse { api_key: Some(self.show(&made)), secret_key }))
+        let key = self.draw_up(request, &secret)?;
+        let (made, quota) = self.quotas.make(&self.registry, (&caller).into(), key, quota).await?;
+        Ok(Response::new(CreateApiKeyResponse {
+            api_key: Some(self.show(&made)),
+            secret_key: key::join(&made.prefix, &secret).expose_secret().to_owned(),
+            limits: quota.limits,
+            budget: quota.budget,
+        }))
     }
 
     async fn get_api_key(
