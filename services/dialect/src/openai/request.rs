@@ -1,6 +1,7 @@
 //! Requests: what the gateway reads of a body, and the few values it may change.
 
 mod careful;
+mod defaults;
 mod draft;
 mod embeddings;
 mod items;
@@ -17,6 +18,7 @@ use headgate_proto::inference::v1::body_facts::Places;
 use headgate_proto::inference::v1::{BodyFacts, Dialect};
 
 use crate::Invalid;
+pub use defaults::with_defaults;
 pub use splice::{Splice, splice};
 
 /// Facts of a request body, read in one pass. Belongs to the body it was read from.
