@@ -24,7 +24,7 @@ pub(crate) struct Echo;
 impl Provider for Echo {
     fn chat(&self, call: &Call<'_>, ask: ChatAsk) -> Result<(Exchange, ChatForm), Failure> {
         let stream = ask.stream;
-        let ChatQuestion { body, form } = chat_question(&call.target.upstream_model, ask)?;
+        let ChatQuestion { body, form } = chat_question(call.target, ask)?;
         let id = ids::uuid(call.clock).simple();
         let created = call.clock.unix_millis() / 1000;
         let answer: LocalBody = match form.encoding {

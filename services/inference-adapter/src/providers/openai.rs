@@ -28,7 +28,7 @@ pub(crate) struct OpenAi;
 impl Provider for OpenAi {
     fn chat(&self, call: &Call<'_>, ask: ChatAsk) -> Result<(Exchange, ChatForm), Failure> {
         let accept = if ask.stream { EVENTS } else { JSON };
-        let ChatQuestion { body, form } = chat_question(&call.target.upstream_model, ask)?;
+        let ChatQuestion { body, form } = chat_question(call.target, ask)?;
         let path = match form.encoding {
             Encoding::Dialect(Dialect::OpenaiCompletions) => "/completions",
             _ => "/chat/completions",

@@ -45,6 +45,42 @@ async fn the_cap_is_spliced_in_and_a_whole_answer_is_not_streamed() {
     assert_eq!(String::from_utf8(upstream.seen().remove(0).body).unwrap(), expected);
 }
 
+/// A target that has a default of everything.
+fn with_defaults(base_url: &str) -> adapter::Target {
+    let defaults = inference::RequestDefaults {
+        max_output_tokens: Some(3),
+        temperature: Some(0.2),
+        top_p: Some(0.9),
+        frequency_penalty: Some(-1.0),
+        presence_penalty: Some(1.0),
+        stop: vec!["END".into()],
+        seed: Some(7),
+    };
+    adapter::Target { request_defaults: Some(defaults), ..target(base_url) }
+}
+
+#[tokio::test]
+async fn what_a_question_does_not_say_is_the_target_s_default_in_every_encoding() {
+    let answer = ANSWER.replace("\"message\"", "\"text\":\"hello\",\"message\"");
+    let upstream = Upstream::answering(200, "", &answer).await;
+    let mut client = client();
+    let others = r#""top_p":0.9,"frequency_penalty":-1,"presence_penalty":1,"stop":["END"],"seed":7,"#;
+    let asked = r#"{"model":"mine","temperature":1.5,"messages":[{"role":"user"}],"prompt":"a"}"#;
+    for question in [dialect(asked), completions(asked)] {
+        let mut request = ask(with_defaults(&upstream.base_url), question);
+        // The caller alone knows which limit counts.
+        request.output_token_cap = Some(7);
+        client.chat(request).await.unwrap();
+        let expected =
+            asked.replace("mine", "theirs").replacen('{', &format!("{{{others}\"max_tokens\":7,"), 1);
+        assert_eq!(String::from_utf8(upstream.seen().pop().unwrap().body).unwrap(), expected);
+    }
+    client.chat(ask(with_defaults(&upstream.base_url), typed("hi"))).await.unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&upstream.seen().pop().unwrap().body).unwrap();
+    assert_eq!((&sent["temperature"], &sent["stop"]), (&0.2.into(), &serde_json::json!(["END"])));
+    assert_eq!(sent["max_tokens"], serde_json::Value::Null);
+}
+
 #[tokio::test]
 async fn a_completion_goes_to_its_own_path_and_keeps_every_byte() {
     let answer = r#"{"id":"cmpl-1","odd":[1e400],"choices":[{"index":0,"text":"hello"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;

@@ -59,6 +59,7 @@ pub(crate) fn target(base_url: &str) -> Target {
         credential: Some(key().seal("provider_1", SECRET).unwrap()),
         upstream_model: "theirs".into(),
         deadlines: None,
+        request_defaults: None,
     }
 }
 

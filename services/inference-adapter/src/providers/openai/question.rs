@@ -4,9 +4,12 @@
 mod tests;
 
 use bytes::Bytes;
-use headgate_dialect::openai::request::{Peek, Reader, Splice, peek_embeddings, peek_of, splice};
+use headgate_dialect::openai::request::{
+    Peek, Reader, Splice, peek_embeddings, peek_of, splice, with_defaults,
+};
 use headgate_dialect::openai::typed::{encode_chat, encode_embed};
 use headgate_kit::Failure;
+use headgate_proto::adapter::v1::Target;
 use headgate_proto::inference::v1::{BodyFacts, Dialect, EmbedRequest, chat_request, embed_request};
 
 use crate::failure;
@@ -28,9 +31,11 @@ pub(crate) struct EmbedQuestion {
     pub(crate) form: EmbedForm,
 }
 
-/// Asks `model` of the upstream. A dialect body keeps every byte but the model's name, the output cap, whether it is
-/// streamed, and the demand for usage, without which streams could not be accounted.
-pub(crate) fn chat_question(model: &str, ask: ChatAsk) -> Result<ChatQuestion, Failure> {
+/// Asks the target's model of the upstream. A dialect body keeps every byte but the model's name, the output cap, whether
+/// it is streamed, the demand for usage, without which streams could not be accounted, and the target's defaults of what
+/// it does not say.
+pub(crate) fn chat_question(target: &Target, ask: ChatAsk) -> Result<ChatQuestion, Failure> {
+    let model = target.upstream_model.as_str();
     let ChatAsk { request, cap, stream, include_usage } = ask;
     let (body, encoding, choices) = match request.encoding {
         None => return Err(Failure::invalid("request", "request.typed or request.dialect is required")),
@@ -52,6 +57,10 @@ pub(crate) fn chat_question(model: &str, ask: ChatAsk) -> Result<ChatQuestion, F
             };
             (splice(&body, &peek, &changes), Encoding::Dialect(dialect), peek.choices)
         }
+    };
+    let body = match &target.request_defaults {
+        Some(defaults) => with_defaults(body, defaults).map_err(failure::request)?,
+        None => body,
     };
     Ok(ChatQuestion { body, form: ChatForm { encoding, choices, include_usage } })
 }

@@ -12,7 +12,8 @@ fn asked(body: &'static str, facts: Option<BodyFacts>) -> (String, u32) {
     let encoding = Some(chat_request::Encoding::Dialect(dialect));
     let request = ChatRequest { model: "m".into(), encoding, facts };
     let ask = ChatAsk { request, cap: Some(5), stream: true, include_usage: true };
-    let question = chat_question("theirs", ask).unwrap();
+    let target = Target { upstream_model: "theirs".into(), ..Target::default() };
+    let question = chat_question(&target, ask).unwrap();
     (String::from_utf8(question.body.to_vec()).unwrap(), question.form.choices)
 }
 
