@@ -56,10 +56,21 @@ async fn a_tenant_gets_a_model_and_a_key_from_the_command_line() {
     let provider = ["provider", "create", "Mock", "--base-url", &base_url, "--api-key-file", "secret"];
     let provider = catalog.json("planted-credential\n", &provider).await;
     assert_eq!((&provider["has_credential"], &provider["base_url"]), (&json!(true), &json!(base_url)));
-    let model = ["model", "create", "mine", "--upstream-model", "m", "--max-output-tokens", "100"];
+    let model = [
+        "model",
+        "create",
+        "mine",
+        "--upstream-model",
+        "m",
+        "--max-output-tokens",
+        "100",
+        "--engine",
+        "vllm",
+    ];
     let priced = ["--input-usd-per-1m-tokens", "0.15", "--provider", provider["id"].as_str().unwrap()];
     let model = catalog.json("", &[&model[..], &priced[..]].concat()).await;
     assert_eq!(model["price"]["input_nano_usd_per_1k_tokens"], "150000");
+    assert_eq!(model["engine"], "vllm");
 
     let key = auth.json("", &["key", "create", "first", "--tenant", "umbra", "--scopes", "chat"]).await;
     let client = headgate.anonymous().with_key(key["secret_key"].as_str().unwrap());

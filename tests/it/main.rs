@@ -50,6 +50,7 @@ mod providers;
 mod records_load;
 mod records_nats;
 mod redis_keys;
+mod request_defaults;
 mod request_ids;
 mod rest;
 mod rights;

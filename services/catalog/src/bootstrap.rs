@@ -101,6 +101,32 @@ pub struct BootstrapModel {
     /// Whether requests are taken. Unset means yes.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// What runs it, e.g. `vllm`: at most 64 letters, digits, spaces and `._:/@+-`. Empty, as when unset, means not known.
+    #[serde(default)]
+    pub engine: String,
+    /// What chat requests get that do not say so themselves.
+    #[serde(default)]
+    pub request_defaults: BootstrapRequestDefaults,
+}
+
+/// What chat requests get that do not say so themselves. What is unset is left to the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BootstrapRequestDefaults {
+    /// The most tokens the answer may have: 1 to the model's `max_output_tokens`.
+    pub max_output_tokens: Option<u32>,
+    /// Randomness, 0 to 2.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling, 0 to 1.
+    pub top_p: Option<f64>,
+    /// Penalty on tokens by how often they occurred, -2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// Penalty on tokens that occurred at all, -2 to 2.
+    pub presence_penalty: Option<f64>,
+    /// Texts that end the answer: at most 4, of 1 to 256 characters.
+    pub stop: Vec<String>,
+    /// Asks for the same answer to the same prompt, as far as the model can.
+    pub seed: Option<i64>,
 }
 
 /// What a model is for.

@@ -65,7 +65,7 @@ use rand::rngs::StdRng;
 pub use backup::{BackupError, backup_json, parse_backup};
 pub use bootstrap::{
     Bootstrap, BootstrapDeadlines, BootstrapKind, BootstrapModel, BootstrapOperation, BootstrapPrice,
-    BootstrapProvider, BootstrapTarget,
+    BootstrapProvider, BootstrapRequestDefaults, BootstrapTarget,
 };
 pub use config::Config;
 pub use price::UsdPerMillionTokens;

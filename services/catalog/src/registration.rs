@@ -1,4 +1,4 @@
-//! Models in short: a name, the URL where it is served, and what for. What of it makes which change. Pure, but for ids.
+//! Models in short: a name, the URL where it is served, what for, and what runs it. What of it makes which change. Pure, but for ids.
 
 use headgate_kit::clock::Clock;
 use headgate_kit::error::ErrorReason;
@@ -7,6 +7,7 @@ use headgate_proto::adapter::v1::ProviderKind;
 use headgate_proto::catalog::v1::{
     Model, ModelTarget, Operation, Provider as ShownProvider, RegisterModelRequest, RegisteredModel,
 };
+use headgate_proto::inference::v1::RequestDefaults;
 use sha2::{Digest as _, Sha256};
 
 use crate::change::{Change, Provider, Stamp};
@@ -24,6 +25,8 @@ pub(crate) struct Wanted {
     name: String,
     url: String,
     operation: Operation,
+    engine: String,
+    request_defaults: Option<RequestDefaults>,
 }
 
 impl Wanted {
@@ -35,8 +38,16 @@ impl Wanted {
             "embeddings" | "embed" => Operation::Embeddings,
             _ => return Err(Failure::invalid("task", "task must be chat, generate, embeddings or embed")),
         };
-        Ok(Self { name: request.served_name, url, operation })
+        let most = Some(max_output_tokens(operation)).filter(|most| *most > 0);
+        let request_defaults =
+            validate::request_defaults("request_defaults", request.request_defaults, most)?;
+        validate::engine("engine", &request.engine)?;
+        Ok(Self { name: request.served_name, url, operation, engine: request.engine, request_defaults })
     }
+}
+
+fn max_output_tokens(operation: Operation) -> u32 {
+    if operation == Operation::Chat { MAX_OUTPUT_TOKENS } else { 0 }
 }
 
 /// Makes the model, unless it is there. Answers how it is then.
@@ -61,7 +72,9 @@ pub(crate) fn register(
         enabled: true,
         operations: vec![wanted.operation.into()],
         targets: vec![target],
-        max_output_tokens: if wanted.operation == Operation::Chat { MAX_OUTPUT_TOKENS } else { 0 },
+        max_output_tokens: max_output_tokens(wanted.operation),
+        engine: wanted.engine,
+        request_defaults: wanted.request_defaults,
         ..Default::default()
     };
     let model = with_ids(validate::model("model", model)?, None, clock);
@@ -160,5 +173,7 @@ fn shown(model: &Model, provider: Option<&ShownProvider>) -> RegisteredModel {
         task: if is_chat { "chat" } else { "embeddings" }.to_owned(),
         model_id: model.id.clone(),
         provider_id: provider.map(|provider| provider.id.clone()).unwrap_or_default(),
+        engine: model.engine.clone(),
+        request_defaults: model.request_defaults.clone(),
     }
 }

@@ -1,5 +1,7 @@
 //! What requests may say of providers and models. Pure.
 
+mod request_defaults;
+
 use std::collections::HashSet;
 
 use headgate_kit::Failure;
@@ -7,9 +9,11 @@ use headgate_kit::config::Faults;
 use headgate_proto::adapter::v1::{Deadlines, ProviderKind};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
 
+pub(crate) use self::request_defaults::request_defaults;
 use crate::price::{MAX_NANO_USD_PER_1K_TOKENS, MAX_REQUEST_NANO_USD};
 
 const MAX_ID: usize = 64;
+const MAX_ENGINE: usize = 64;
 const MAX_NAME: usize = 128;
 const MAX_UPSTREAM_MODEL: usize = 256;
 const MAX_URL: usize = 2048;
@@ -41,6 +45,14 @@ pub(crate) fn model_name(field: &str, name: &str) -> Result<(), Failure> {
     let chars = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b));
     require(chars && (1..=MAX_NAME).contains(&name.len()), field, || {
         format!("must be 1 to {MAX_NAME} letters, digits or any of . _ : / @ -")
+    })
+}
+
+/// What runs a model: at most 64 letters, digits, spaces and `._:/@+-`; nothing where it is not known.
+pub(crate) fn engine(field: &str, engine: &str) -> Result<(), Failure> {
+    let chars = engine.bytes().all(|b| b.is_ascii_alphanumeric() || b" ._:/@+-".contains(&b));
+    require(chars && engine.trim() == engine && engine.len() <= MAX_ENGINE, field, || {
+        format!("must be at most {MAX_ENGINE} letters, digits, spaces between them, or any of . _ : / @ + -")
     })
 }
 
@@ -122,7 +134,7 @@ pub(crate) fn model(field: &str, model: Model) -> Result<Model, Failure> {
 }
 
 /// Finds every fault of a model, whatever its ids and providers, and leaves it as it is kept: operations sorted and each
-/// once, a price always.
+/// once, a price always, request defaults only where there are any.
 pub(crate) fn check_model(field: &str, mut model: Model, faults: &mut Faults) -> Model {
     faults.keep(model_name(&format!("{field}.name"), &model.name));
     if let Some(operations) = faults.keep(operations(&format!("{field}.operations"), &model.operations)) {
@@ -138,6 +150,11 @@ pub(crate) fn check_model(field: &str, mut model: Model, faults: &mut Faults) ->
         model.aliases = aliases;
     }
     faults.keep(facts(field, &model));
+    faults.keep(engine(&format!("{field}.engine"), &model.engine));
+    let defaults = model.request_defaults.take();
+    let most = chat.then_some(model.max_output_tokens);
+    let defaults = faults.keep(request_defaults(&format!("{field}.request_defaults"), defaults, most));
+    model.request_defaults = defaults.flatten();
     let model_price = model.price.unwrap_or_default();
     faults.keep(price(&format!("{field}.price"), &model_price));
     model.price = Some(model_price);

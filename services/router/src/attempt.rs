@@ -20,6 +20,7 @@ pub(crate) struct Run {
     pub(crate) headers: Headers,
     /// Positions among the model's candidates that were not tried yet, best first.
     pub(crate) targets: vec::IntoIter<usize>,
+    /// What replaces the request's output limit: what is left in a budget, or the model's default.
     pub(crate) output_token_cap: Option<u32>,
 }
 

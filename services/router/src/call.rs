@@ -141,10 +141,17 @@ impl<'a> Call<'a> {
         let idempotency = self.idempotency(digest)?;
         let keep_response = idempotency.is_some();
         let cap_terms = asked.cap_terms(&entry);
+        let default_output_limit = asked.default_output_limit(&entry);
+        let limit_tokens = asked.limit_tokens(&entry);
         let subject = self.subject(entry, asked);
         let intent = subject.intent();
-        let prepared = Prepared { subject, intent: intent.encode_to_vec(), targets, keep_response };
-        let limit_tokens = asked.limit_tokens();
+        let prepared = Prepared {
+            subject,
+            intent: intent.encode_to_vec(),
+            targets,
+            keep_response,
+            default_output_limit,
+        };
         let message = AdmitRequest { limit_tokens, cap_terms, idempotency, intent: Some(intent) };
         Ok((prepared, within(ADMIT_TIMEOUT, message)))
     }
@@ -171,15 +178,15 @@ impl<'a> Call<'a> {
 
     /// Writes the intent of a request that may run. One that nobody admitted has no lease to keep.
     fn enter(&mut self, prepared: Prepared, admitted: Option<&Admitted>) -> Result<Box<Run>, Failure> {
-        let Prepared { subject, intent, mut targets, keep_response } = prepared;
+        let Prepared { subject, intent, mut targets, keep_response, default_output_limit } = prepared;
         let (id, now) = (subject.id, subject.started_at_unix_ms);
         let key = subject.key.clone();
         let lease = Lease::open(self.parts.clone(), subject, &intent, self.started, keep_response)?;
         if let Some(admitted) = admitted {
             self.parts.keeper.hold(id, key, now, admitted.expires_at_unix_ms);
         }
-        let output_token_cap = admitted.and_then(|admitted| admitted.output_token_cap);
-        if let Some(cap) = output_token_cap {
+        let budgeted = admitted.and_then(|admitted| admitted.output_token_cap);
+        if let Some(cap) = budgeted {
             self.headers.output_cap(cap);
         }
         targets.truncate(usize::try_from(self.parts.config.max_attempts).unwrap_or(usize::MAX));
@@ -187,7 +194,7 @@ impl<'a> Call<'a> {
             lease,
             headers: std::mem::take(&mut self.headers),
             targets: targets.into_iter(),
-            output_token_cap,
+            output_token_cap: [budgeted, default_output_limit].into_iter().flatten().min(),
         }))
     }
 
@@ -257,6 +264,8 @@ struct Prepared {
     intent: Vec<u8>,
     targets: Vec<usize>,
     keep_response: bool,
+    /// The most tokens of the answer, where the request leaves that to the model's default.
+    default_output_limit: Option<u32>,
 }
 
 /// A call that ends after `timeout` at the latest, given as gRPC writes it.

@@ -188,7 +188,7 @@ impl Raw {
                 credential: record.credential.clone(),
                 upstream_model: t.upstream_model.clone(),
                 deadlines: provider.deadlines,
-                request_defaults: None,
+                request_defaults: model.request_defaults.clone(),
             };
             let price = t.price.unwrap_or(default_price);
             Some(Candidate { target, weight: t.weight, price, is_healthy: provider.is_healthy })

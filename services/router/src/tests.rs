@@ -1,6 +1,7 @@
 //! The router among scripted peers.
 
 mod ask;
+mod defaults;
 mod directory;
 mod facts;
 mod known;

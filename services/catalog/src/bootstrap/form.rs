@@ -8,10 +8,12 @@ use headgate_proto::adapter::v1::{Deadlines, ProviderKind};
 use headgate_proto::catalog::v1::{
     Model, ModelTarget, Operation, Price, Provider as ShownProvider, TenantModels,
 };
+use headgate_proto::inference::v1::RequestDefaults;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     Bootstrap, BootstrapKind, BootstrapModel, BootstrapOperation, BootstrapPrice, BootstrapProvider,
+    BootstrapRequestDefaults,
 };
 use crate::plan::check_providers;
 use crate::{credential, validate};
@@ -169,7 +171,21 @@ fn to_model(model: &BootstrapModel) -> Model {
         max_output_tokens: model.max_output_tokens,
         context_tokens: model.context_tokens,
         aliases: model.aliases.clone(),
+        engine: model.engine.clone(),
+        request_defaults: Some(to_request_defaults(&model.request_defaults)),
         ..Default::default()
+    }
+}
+
+fn to_request_defaults(defaults: &BootstrapRequestDefaults) -> RequestDefaults {
+    RequestDefaults {
+        max_output_tokens: defaults.max_output_tokens,
+        temperature: defaults.temperature,
+        top_p: defaults.top_p,
+        frequency_penalty: defaults.frequency_penalty,
+        presence_penalty: defaults.presence_penalty,
+        stop: defaults.stop.clone(),
+        seed: defaults.seed,
     }
 }
 

@@ -166,6 +166,8 @@ fn patched(mut model: Model, patch: PatchModelRequest) -> Model {
     model.description = patch.description.unwrap_or(model.description);
     model.max_output_tokens = patch.max_output_tokens.unwrap_or(model.max_output_tokens);
     model.context_tokens = patch.context_tokens.unwrap_or(model.context_tokens);
+    model.engine = patch.engine.unwrap_or(model.engine);
+    model.request_defaults = patch.request_defaults.or(model.request_defaults);
     model.metadata.extend(patch.metadata);
     model.metadata.retain(|_, value| !value.is_empty());
     model

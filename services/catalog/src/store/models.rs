@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use headgate_kit::db::{self, Tx};
 use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::{Model, ModelTarget, Operation, Price};
+use headgate_proto::inference::v1::RequestDefaults;
 use headgate_proto::timestamp;
+use prost::Message as _;
 
 use super::{signed, unix_ms, unsigned};
 use crate::BuildError;
@@ -27,6 +29,8 @@ struct ModelRow {
     updated_at_unix_ms: i64,
     description: String,
     metadata: String,
+    engine: String,
+    request_defaults: Option<Vec<u8>>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -45,7 +49,7 @@ struct TargetRow {
 /// By name: a column that a later version adds must not change what a statement returns that is prepared already.
 const MODELS: &str = "SELECT id, name, enabled, operations, input_price, output_price, cached_input_price,
      request_price, max_output_tokens, context_tokens, created_at_unix_ms,
-     revision, updated_at_unix_ms, description, metadata FROM models";
+     revision, updated_at_unix_ms, description, metadata, engine, request_defaults FROM models";
 
 pub(super) async fn load(tx: &mut Tx) -> Result<Vec<Model>, BuildError> {
     let rows: Vec<ModelRow> =
@@ -108,15 +112,16 @@ pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(),
         sqlx::query(
             "INSERT INTO models (id, name, enabled, operations, input_price, output_price, cached_input_price,
                  request_price, max_output_tokens, context_tokens, created_at_unix_ms, revision, updated_at_unix_ms,
-                 description, metadata)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                 description, metadata, engine, request_defaults)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, enabled = excluded.enabled,
                  operations = excluded.operations, input_price = excluded.input_price,
                  output_price = excluded.output_price, cached_input_price = excluded.cached_input_price,
                  request_price = excluded.request_price,
                  max_output_tokens = excluded.max_output_tokens, context_tokens = excluded.context_tokens,
                  revision = excluded.revision, updated_at_unix_ms = excluded.updated_at_unix_ms,
-                 description = excluded.description, metadata = excluded.metadata",
+                 description = excluded.description, metadata = excluded.metadata,
+                 engine = excluded.engine, request_defaults = excluded.request_defaults",
         )
         .bind(&model.id)
         .bind(&model.name)
@@ -133,6 +138,8 @@ pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(),
         .bind(unix_ms(model.update_time.as_ref()))
         .bind(&model.description)
         .bind(serde_json::json!(model.metadata).to_string())
+        .bind(&model.engine)
+        .bind(model.request_defaults.as_ref().map(RequestDefaults::encode_to_vec))
     .execute(conn)
     })?;
     put_aliases(tx, model).await?;
@@ -203,6 +210,11 @@ fn operations(text: &str) -> Result<Vec<i32>, BuildError> {
     text.split(',').map(number).collect()
 }
 
+fn request_defaults(encoded: &[u8]) -> Result<RequestDefaults, BuildError> {
+    RequestDefaults::decode(encoded)
+        .map_err(|cause| BuildError::Corrupt(format!("a model's request defaults: {cause}")))
+}
+
 impl TryFrom<ModelRow> for Model {
     type Error = BuildError;
 
@@ -225,6 +237,8 @@ impl TryFrom<ModelRow> for Model {
                 .map_err(|cause| BuildError::Corrupt(format!("a model's metadata: {cause}")))?,
             max_output_tokens: unsigned(row.max_output_tokens)?,
             context_tokens: unsigned(row.context_tokens)?,
+            engine: row.engine,
+            request_defaults: row.request_defaults.as_deref().map(request_defaults).transpose()?,
             create_time: Some(timestamp(row.created_at_unix_ms)),
             update_time: Some(timestamp(row.updated_at_unix_ms.max(row.created_at_unix_ms))),
             etag: row.revision.to_string(),

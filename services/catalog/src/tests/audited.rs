@@ -14,6 +14,7 @@ use headgate_proto::catalog::v1::{
     PatchModelRequest, RestoreBackupRequest, SetDefaultModelRequest, SetProviderHealthRequest,
     SetTenantModelsRequest, TestProviderRequest, UpdateProviderRequest,
 };
+use headgate_proto::inference::v1::RequestDefaults;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tonic::{Request, Response};
@@ -108,11 +109,14 @@ async fn a_change_is_told_once_with_what_was_before_and_after(db: TestDb) {
     let thing = format!("model/{}", model.id);
     assert_eq!(what(&log.line().await), ("CreateModel", thing.as_str(), false, true));
     let price = Some(Price { input_nano_usd_per_1k_tokens: 7, ..Default::default() });
-    let patch = PatchModelRequest { name: "m".into(), price, ..Default::default() };
+    let request_defaults = Some(RequestDefaults { temperature: Some(0.5), ..Default::default() });
+    let patch = PatchModelRequest { name: "m".into(), price, request_defaults, ..Default::default() };
     fixture.models().patch_model(patch).await.unwrap();
     let (call, _, before, after) = log.line().await;
     let costs = |model: &Value| model["price"]["input_nano_usd_per_1k_tokens"].clone();
     assert_eq!((call.as_str(), costs(&before), costs(&after)), ("PatchModel", json!("150000"), json!("7")));
+    let heat = |model: &Value| model["request_defaults"]["temperature"].clone();
+    assert_eq!((heat(&before), heat(&after)), (Value::Null, json!(0.5)));
 
     let list = |restricted: bool, models: &[&str]| {
         let models = models.iter().map(|&name| name.to_owned()).collect();

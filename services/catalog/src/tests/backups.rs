@@ -9,6 +9,7 @@ use headgate_proto::catalog::v1::{
     RestoreBackupRequest, SetDefaultModelRequest, SetTenantModelsRequest, TestProviderRequest,
     UpdateProviderRequest,
 };
+use headgate_proto::inference::v1::RequestDefaults;
 use secrecy::ExposeSecret as _;
 
 use super::*;
@@ -42,7 +43,9 @@ impl Fixture {
     async fn fill(&self) {
         self.provider("p", SECRET).await;
         self.provider("q", "").await;
-        self.model(chat_model("m", &[("p", "a"), ("q", "b")])).await.unwrap();
+        let request_defaults = Some(RequestDefaults { temperature: Some(0.7), ..Default::default() });
+        let model = chat_model("m", &[("p", "a"), ("q", "b")]);
+        self.model(Model { engine: "vllm".into(), request_defaults, ..model }).await.unwrap();
         let list =
             SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
         self.models().set_tenant_models(list).await.unwrap();

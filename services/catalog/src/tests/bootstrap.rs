@@ -1,3 +1,5 @@
+use headgate_proto::inference::v1::RequestDefaults;
+
 use super::*;
 
 on_both_engines!(
@@ -15,7 +17,9 @@ fn bootstrap() -> Bootstrap {
                   "api_key": "sk-planted-secret", "deadlines": { "connect_ms": 500 } }
             ],
             "models": [
-                { "name": "m", "operations": ["chat", "embeddings"], "max_output_tokens": 100,
+                { "name": "m", "operations": ["chat", "embeddings"], "max_output_tokens": 100, "engine": "vllm",
+                  "request_defaults": { "max_output_tokens": 50, "temperature": 0.7, "top_p": 1, "seed": -7,
+                      "frequency_penalty": 0.5, "presence_penalty": -0.5, "stop": ["END"] },
                   "price": { "input_usd_per_1m_tokens": "0.15", "output_usd_per_1m_tokens": 0.6 },
                   "targets": [
                       { "provider": "up", "upstream_model": "real" },
@@ -47,6 +51,16 @@ async fn a_bootstrap_is_one_revision_and_repeating_changes_nothing(db: TestDb) {
     let other = model.targets[1].price.unwrap();
     let other = (other.cached_input_nano_usd_per_1k_tokens, other.request_nano_usd);
     assert_eq!((model.targets[1].weight, other), (0, (Some(1_000_000), Some(40_000_000))));
+    let defaults = RequestDefaults {
+        max_output_tokens: Some(50),
+        temperature: Some(0.7),
+        top_p: Some(1.0),
+        frequency_penalty: Some(0.5),
+        presence_penalty: Some(-0.5),
+        stop: vec!["END".into()],
+        seed: Some(-7),
+    };
+    assert_eq!((model.engine.as_str(), &model.request_defaults), ("vllm", &Some(defaults)));
     assert_eq!(made.tenant_models[0].models, ["m"]);
 
     fixture.clock.advance(std::time::Duration::from_secs(60));
@@ -81,7 +95,9 @@ async fn a_bootstrap_changes_what_differs_and_keeps_what_it_does_not_name(db: Te
 
 async fn a_bad_bootstrap_names_the_fault_and_changes_nothing(db: TestDb) {
     type Spoil = fn(&mut Bootstrap);
-    let faults: [(Spoil, &str); 8] = [
+    let faults: [(Spoil, &str); 10] = [
+        (|b| b.models[0].engine = "<b>".into(), "bootstrap.models[0].engine"),
+        (|b| b.models[0].request_defaults.top_p = Some(2.0), "bootstrap.models[0].request_defaults.top_p"),
         (|b| b.providers[1].base_url.clear(), "bootstrap.providers[1].base_url"),
         (|b| b.providers[0].id = "up".into(), "bootstrap.providers[1].id"),
         (|b| b.providers[0].name = "Upstream".into(), "bootstrap.providers[1].name"),

@@ -3,6 +3,8 @@ use headgate_proto::catalog::v1::{
     SetTenantModelsRequest, SetTenantModelsResponse, UpdateModelRequest,
 };
 
+use headgate_proto::inference::v1::RequestDefaults;
+
 use super::*;
 
 on_both_engines!(
@@ -13,8 +15,22 @@ on_both_engines!(
     models_have_other_names_that_are_nobody_elses,
     models_are_found_by_what_they_say,
     a_patch_changes_what_is_set_and_nothing_else,
+    a_patch_replaces_request_defaults_as_a_whole_and_an_empty_one_takes_them_away,
     a_restriction_lists_names_until_it_is_lifted,
 );
+
+/// Something other than nothing for each, though some of it is 0.
+fn request_defaults() -> RequestDefaults {
+    RequestDefaults {
+        max_output_tokens: Some(4096),
+        temperature: Some(0.7),
+        top_p: Some(0.0),
+        frequency_penalty: Some(-2.0),
+        presence_penalty: Some(1.0 / 3.0),
+        stop: vec!["\n\n".into(), "Ende".into()],
+        seed: Some(i64::MIN),
+    }
+}
 
 async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: TestDb) {
     let fixture = Fixture::start(&db).await;
@@ -25,6 +41,8 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: Te
     model.aliases = vec!["alias/b".into(), "alias-a".into()];
     model.description = "Ein großes Modell\nfür alles".into();
     model.metadata = [("tier".to_owned(), "\"gold\"".to_owned())].into();
+    model.engine = "llama.cpp b4321+cuda".into();
+    model.request_defaults = Some(request_defaults());
     model.targets[1].weight = 0;
     model.targets[1].price =
         Some(Price { cached_input_nano_usd_per_1k_tokens: Some(7), ..Default::default() });
@@ -232,4 +250,36 @@ async fn a_patch_changes_what_is_set_and_nothing_else(db: TestDb) {
         assert_eq!(field(refusal), (ErrorReason::InvalidRequest, wanted.into()));
     }
     assert_eq!(fixture.everything().models, [patched]);
+}
+
+async fn a_patch_replaces_request_defaults_as_a_whole_and_an_empty_one_takes_them_away(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.provider("p", "").await;
+    let (engine, given) = ("vllm".to_owned(), Some(request_defaults()));
+    let model = Model { engine, request_defaults: given.clone(), ..chat_model("m", &[("p", "a")]) };
+    let made = fixture.model(model).await.unwrap();
+    let patch = async |request: PatchModelRequest| {
+        let request = PatchModelRequest { name: "m".into(), ..request };
+        let patched = fixture.models().patch_model(request).await?.into_inner().model.unwrap();
+        Ok::<_, Status>((patched.engine, patched.request_defaults))
+    };
+    // The longest answer may not become shorter than what is given by default.
+    let shorter = PatchModelRequest { max_output_tokens: Some(4095), ..Default::default() };
+    let refusal = field(patch(shorter).await.unwrap_err());
+    assert_eq!(refusal, (ErrorReason::InvalidRequest, "request_defaults.max_output_tokens".into()));
+    assert_eq!(fixture.everything().models, [made]);
+    let other = PatchModelRequest { description: Some("x".into()), ..Default::default() };
+    assert_eq!(patch(other).await.unwrap(), ("vllm".into(), given));
+    let less = Some(RequestDefaults { seed: Some(0), ..Default::default() });
+    let request = PatchModelRequest { request_defaults: less.clone(), ..Default::default() };
+    assert_eq!(patch(request).await.unwrap(), ("vllm".into(), less));
+    let request = PatchModelRequest {
+        engine: Some(String::new()),
+        request_defaults: Some(RequestDefaults::default()),
+        ..Default::default()
+    };
+    assert_eq!(patch(request).await.unwrap(), (String::new(), None));
+    let before = fixture.everything();
+    drop(fixture);
+    assert_eq!(Fixture::start(&db).await.everything(), before);
 }

@@ -5,12 +5,14 @@ use headgate_proto::catalog::v1::{
     GetModelRequest, ListRegisteredModelsRequest, PatchModelRequest, RegisterModelRequest, RegisteredModel,
     UnregisterModelRequest, UpdateProviderRequest,
 };
+use headgate_proto::inference::v1::RequestDefaults;
 
 use super::*;
 
 on_both_engines!(
     what_is_registered_is_a_model_and_doing_it_again_changes_nothing,
     what_is_managed_is_never_overwritten,
+    what_runs_a_model_and_its_defaults_are_registered_with_it_and_then_managed,
     what_a_registration_made_goes_with_its_last_model,
     bad_registrations_are_refused_by_field,
 );
@@ -24,7 +26,16 @@ impl Fixture {
     }
 
     async fn register(&self, name: &str, url: &str, task: &str) -> Result<RegisteredModel, Status> {
-        let request = RegisterModelRequest { served_name: name.into(), url: url.into(), task: task.into() };
+        self.register_as(RegisterModelRequest {
+            served_name: name.into(),
+            url: url.into(),
+            task: task.into(),
+            ..Default::default()
+        })
+        .await
+    }
+
+    async fn register_as(&self, request: RegisterModelRequest) -> Result<RegisteredModel, Status> {
         Ok(self.registrations().register_model(request).await?.into_inner().model.unwrap())
     }
 
@@ -98,6 +109,44 @@ async fn what_is_managed_is_never_overwritten(db: TestDb) {
     assert_eq!(fixture.everything(), before);
     fixture.unregister("n").await.unwrap();
     assert_eq!(fixture.provider_ids(), ["p"], "nobody registered it");
+}
+
+async fn what_runs_a_model_and_its_defaults_are_registered_with_it_and_then_managed(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    let wanted = |engine: &str, temperature| RegisterModelRequest {
+        served_name: "m".into(),
+        url: URL.into(),
+        engine: engine.into(),
+        request_defaults: Some(RequestDefaults { temperature, ..Default::default() }),
+        ..Default::default()
+    };
+    let made = fixture.register_as(wanted("vllm", Some(0.5))).await.unwrap();
+    let shown = (made.engine.as_str(), made.request_defaults.as_ref().unwrap().temperature);
+    assert_eq!(shown, ("vllm", Some(0.5)));
+    let before = fixture.everything();
+    let model = &before.models[0];
+    assert_eq!((&model.engine, &model.request_defaults), (&made.engine, &made.request_defaults));
+
+    for again in [wanted("llama.cpp", Some(1.0)), wanted("", None)] {
+        assert_eq!(fixture.register_as(again).await.unwrap(), made, "what is there stays");
+    }
+    assert_eq!(fixture.everything(), before);
+    drop(fixture);
+    let fixture = Fixture::start(&db).await;
+    assert_eq!(fixture.everything(), before);
+
+    let other = |request| RegisterModelRequest { served_name: "other".into(), ..request };
+    let embeddings = RegisterModelRequest { task: "embed".into(), ..other(wanted("", Some(0.0))) };
+    for (bad, field_at_fault) in [
+        (other(wanted("<b>", None)), "engine"),
+        (wanted("<b>", None), "engine"),
+        (other(wanted("", Some(-1.0))), "request_defaults.temperature"),
+        (embeddings, "request_defaults"),
+    ] {
+        let refusal = fixture.register_as(bad).await.unwrap_err();
+        assert_eq!(field(refusal), (ErrorReason::InvalidRequest, field_at_fault.into()));
+    }
+    assert_eq!(fixture.everything(), before);
 }
 
 async fn what_a_registration_made_goes_with_its_last_model(db: TestDb) {

@@ -1,3 +1,5 @@
+use headgate_proto::inference::v1::RequestDefaults;
+
 use super::*;
 
 fn good() -> Model {
@@ -81,6 +83,76 @@ fn a_bad_model_is_refused_by_the_field_at_fault() {
         spoil(&mut spoiled);
         assert_eq!(model("model", spoiled).unwrap_err().metadata["field"], wanted);
     }
+}
+
+#[test]
+fn what_runs_a_model_is_told_in_a_few_plain_characters() {
+    for good in ["", "vllm", "llama.cpp b4321+cuda", "nvcr.io/nim:1.8@x_y-z", &"e".repeat(64)] {
+        assert!(engine("engine", good).is_ok(), "{good}");
+    }
+    for bad in [" ", "vllm ", " vllm", "v\nllm", "<b>", "größe", &"e".repeat(65)] {
+        assert!(engine("engine", bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn request_defaults_are_what_a_request_may_say() {
+    type Say = fn(&mut RequestDefaults);
+    let said = |say: Say, most| {
+        let mut defaults = RequestDefaults::default();
+        say(&mut defaults);
+        request_defaults("d", Some(defaults), most).map_err(|refusal| refusal.metadata["field"].clone())
+    };
+    let good: [Say; 8] = [
+        |d| d.max_output_tokens = Some(100),
+        |d| d.temperature = Some(2.0),
+        |d| d.top_p = Some(0.0),
+        |d| d.frequency_penalty = Some(-2.0),
+        |d| d.presence_penalty = Some(2.0),
+        |d| d.stop = vec!["ß".repeat(256); 4],
+        |d| d.seed = Some(i64::MAX),
+        |d| d.temperature = Some(0.0),
+    ];
+    for say in good {
+        assert!(said(say, Some(100)).unwrap().is_some());
+        assert_eq!(said(say, None).unwrap_err(), "d", "for chat only");
+    }
+    let bad: [(Say, &str); 10] = [
+        (|d| d.max_output_tokens = Some(0), "d.max_output_tokens"),
+        (|d| d.max_output_tokens = Some(101), "d.max_output_tokens"),
+        (|d| d.temperature = Some(2.1), "d.temperature"),
+        (|d| d.temperature = Some(f64::NAN), "d.temperature"),
+        (|d| d.top_p = Some(-0.1), "d.top_p"),
+        (|d| d.frequency_penalty = Some(f64::NEG_INFINITY), "d.frequency_penalty"),
+        (|d| d.presence_penalty = Some(2.1), "d.presence_penalty"),
+        (|d| d.stop = vec!["x".into(); 5], "d.stop"),
+        (|d| d.stop = vec!["x".into(), String::new()], "d.stop[1]"),
+        (|d| d.stop = vec!["x".repeat(257)], "d.stop[0]"),
+    ];
+    for (say, field) in bad {
+        assert_eq!(said(say, Some(100)).unwrap_err(), field);
+    }
+    for most in [Some(100), None] {
+        assert_eq!(said(|_| {}, most).unwrap(), None, "what says nothing is not kept");
+    }
+}
+
+#[test]
+fn a_model_s_request_defaults_are_checked_as_its_own() {
+    let with = |operations: Vec<i32>, limit| Model {
+        operations,
+        request_defaults: Some(RequestDefaults { max_output_tokens: limit, ..Default::default() }),
+        ..good()
+    };
+    assert!(model("model", with(vec![1, 2], Some(1))).unwrap().request_defaults.is_some());
+    assert_eq!(model("model", with(vec![2], None)).unwrap().request_defaults, None);
+    for (operations, field) in
+        [(vec![1], "model.request_defaults.max_output_tokens"), (vec![2], "model.request_defaults")]
+    {
+        assert_eq!(model("model", with(operations, Some(2))).unwrap_err().metadata["field"], field);
+    }
+    let other = Model { engine: "<b>".into(), ..good() };
+    assert_eq!(model("model", other).unwrap_err().metadata["field"], "model.engine");
 }
 
 #[test]

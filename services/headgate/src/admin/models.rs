@@ -65,6 +65,9 @@ pub(super) struct New {
     /// Prompt and answer together, in tokens. Default: not known.
     #[arg(long, default_value = "0")]
     context_tokens: u32,
+    /// What runs it, e.g. vllm. Default: not known.
+    #[arg(long, default_value = "")]
+    engine: String,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -155,6 +158,7 @@ impl From<New> for Model {
             targets: vec![target],
             max_output_tokens: new.max_output_tokens,
             context_tokens: new.context_tokens,
+            engine: new.engine,
             ..Self::default()
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Peers {
     pub(super) failures: Mutex<VecDeque<Failure>>,
     /// Whether admissions are never decided.
     pub(super) undecided: AtomicBool,
+    /// The longest answer, in tokens, that is left in the budget.
+    pub(super) output_token_cap: Mutex<Option<u32>>,
 }
 
 /// What peers were asked, and how many requests the spool held open when they were.
@@ -55,8 +57,8 @@ pub(super) struct Seen {
 
 impl Peers {
     pub(super) fn new(tasks: Tasks, spool: Spool) -> Self {
-        let (seen, failures, undecided) = Default::default();
-        Self { tasks, spool, seen, failures, undecided }
+        let (seen, failures, undecided, output_token_cap) = Default::default();
+        Self { tasks, spool, seen, failures, undecided, output_token_cap }
     }
 
     fn attempt<M>(&self, answer: M) -> Answer<M> {
@@ -125,7 +127,8 @@ impl AdmissionService for Peers {
         if self.undecided.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-        let admitted = budget::Admitted { expires_at_unix_ms: i64::MAX, output_token_cap: None };
+        let output_token_cap = *self.output_token_cap.lock();
+        let admitted = budget::Admitted { expires_at_unix_ms: i64::MAX, output_token_cap };
         let budget = budget::Budget { limit_nano_usd: 100 * NANO, ..Default::default() };
         let status = budget::BudgetStatus {
             budget: Some(budget),
