@@ -1,12 +1,11 @@
 //! The pepper: the secret under which key secrets are hashed, kept beside the database and not in it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
 use headgate_kit::seal::MasterKey;
+use headgate_kit::secret_file::{self, SecretFileError};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
@@ -29,6 +28,15 @@ pub enum PepperError {
     Another,
 }
 
+impl From<SecretFileError> for PepperError {
+    fn from(fault: SecretFileError) -> Self {
+        match fault {
+            SecretFileError::File(e) => Self::File(e),
+            SecretFileError::Malformed => Self::Malformed,
+        }
+    }
+}
+
 /// Hashes key secrets. Never printed.
 pub(crate) struct Pepper {
     bytes: [u8; 32],
@@ -41,22 +49,18 @@ impl Pepper {
         Ok(Self { bytes, keyed })
     }
 
-    /// Reads the pepper from a file. Where there is none and `may_create`, makes both, with mode 0600.
+    /// Reads the pepper from a file. Where there is none and `may_create`, makes both.
     pub(crate) fn open(path: &Path, may_create: bool) -> Result<Self, PepperError> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound && may_create => create(path)?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(PepperError::Missing),
-            Err(e) => return Err(e.into()),
-        };
-        Self::parse(&text)
+        match secret_file::read(path)? {
+            Some(bytes) => Self::new(bytes),
+            None if may_create => Self::new(secret_file::create(path)?),
+            None => Err(PepperError::Missing),
+        }
     }
 
     /// Reads 64 hexadecimal digits.
     pub(crate) fn parse(text: &str) -> Result<Self, PepperError> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| PepperError::Malformed)?;
-        Self::new(bytes)
+        Self::new(secret_file::parse(text).ok_or(PepperError::Malformed)?)
     }
 
     /// The same for the same pepper, and tells nothing of it.
@@ -93,30 +97,8 @@ impl Pepper {
     }
 }
 
-/// Writes a new pepper aside and moves it into place, so that a crash leaves a whole one or none.
-fn create(path: &Path) -> io::Result<String> {
-    let text = hex::encode(rand::random::<[u8; 32]>());
-    let aside = path.with_extension("pepper.new");
-    if let Err(e) = fs::remove_file(&aside)
-        && e.kind() != io::ErrorKind::NotFound
-    {
-        return Err(e);
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    // The name must be as durable as the keys that will depend on it.
-    if let Some(folder) = path.parent() {
-        fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -128,22 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pepper_is_made_once_with_mode_0600_and_kept() {
+    fn a_pepper_is_made_where_it_may_be_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("auth.pepper");
         assert!(matches!(Pepper::open(&path, false), Err(PepperError::Missing)));
         let made = Pepper::open(&path, true).unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
         assert_eq!(Pepper::open(&path, false).unwrap().bytes, made.bytes);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing stays aside");
-    }
-
-    #[test]
-    fn a_damaged_pepper_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("auth.pepper");
-        fs::write(&path, "").unwrap();
+        std::fs::write(&path, "").unwrap();
         assert!(matches!(Pepper::open(&path, true), Err(PepperError::Malformed)));
     }
 }

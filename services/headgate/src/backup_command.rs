@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use headgate_catalog::{backup_json, parse_backup};
-use headgate_kit::seal::write_private;
+use headgate_kit::secret_file::write_private;
 use headgate_proto::catalog::v1::backup_service_client::BackupServiceClient;
 use headgate_proto::catalog::v1::{ExportBackupRequest, RestoreBackupRequest};
 

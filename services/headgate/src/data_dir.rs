@@ -6,7 +6,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use headgate_kit::seal::{MasterKey, SealError, write_private};
+use headgate_kit::seal::{MasterKey, SealError};
+use headgate_kit::secret_file::write_private;
 use rand::rngs::OsRng;
 use rand::{RngCore as _, TryRngCore as _};
 use secrecy::{ExposeSecret as _, SecretString};

@@ -25,6 +25,7 @@ pub mod records;
 pub mod request_id;
 pub mod scope;
 pub mod seal;
+pub mod secret_file;
 pub mod seldom;
 pub mod server;
 pub mod snapshot;

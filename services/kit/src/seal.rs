@@ -1,8 +1,6 @@
 //! Secrets at rest: sealed with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha) under a master key from a file.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +9,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use headgate_proto::adapter::v1::SealedSecret;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
+
+use crate::secret_file::{self, Bytes32, SecretFileError};
 
 const NONCE_BYTES: usize = 24;
 const ID_PURPOSE: &[u8] = b"headgate master key id";
@@ -39,26 +39,27 @@ pub enum SealError {
     Wrong,
 }
 
+impl From<SecretFileError> for SealError {
+    fn from(fault: SecretFileError) -> Self {
+        match fault {
+            SecretFileError::File(e) => Self::File(e),
+            SecretFileError::Malformed => Self::Malformed,
+        }
+    }
+}
+
 impl MasterKey {
     /// Reads a key from 64 hexadecimal digits.
     ///
     /// # Errors
     /// When it is anything else.
     pub fn parse(text: &str) -> Result<Self, SealError> {
-        let mut key = [0_u8; 32];
-        let text = text.trim();
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(SealError::Malformed);
-        }
-        for (byte, i) in key.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&text[i..i + 2], 16).map_err(|_| SealError::Malformed)?;
-        }
-        Ok(Self::from_bytes(key))
+        secret_file::parse(text).map(Self::from_bytes).ok_or(SealError::Malformed)
     }
 
     /// A key that was derived from another secret.
     #[must_use]
-    pub fn from_bytes(key: [u8; 32]) -> Self {
+    pub fn from_bytes(key: Bytes32) -> Self {
         // The id tells keys apart without telling anything of the key.
         let digest = Sha256::new_with_prefix(ID_PURPOSE).chain_update(key).finalize();
         let id = digest.iter().take(ID_BYTES).map(|b| format!("{b:02x}")).collect();
@@ -70,16 +71,8 @@ impl MasterKey {
     /// # Errors
     /// When the file cannot be read, made, or understood.
     pub fn open_or_create(path: &Path) -> Result<Self, SealError> {
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let key = XChaCha20Poly1305::generate_key(&mut OsRng);
-                let text: String = key.iter().map(|b| format!("{b:02x}")).collect();
-                write_private(path, &text)?;
-                Self::parse(&text)
-            }
-            Err(e) => Err(e.into()),
-        }
+        let found = secret_file::read(path)?;
+        Ok(Self::from_bytes(found.map_or_else(|| secret_file::create(path), Ok)?))
     }
 
     /// The same key, which also opens what these sealed.
@@ -152,19 +145,6 @@ impl MasterKey {
     }
 }
 
-/// Writes a file of mode 0600 that is there whole or not at all: a crash must not leave half a secret.
-///
-/// # Errors
-/// When it cannot be written or put in its place.
-pub fn write_private(path: &Path, contents: impl AsRef<[u8]>) -> io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    file.write_all(contents.as_ref())?;
-    file.sync_all()?;
-    fs::rename(part, path)
-}
-
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MasterKey").field("id", &self.id).finish_non_exhaustive()
@@ -187,8 +167,6 @@ mod tests {
         assert_eq!(opened.expose_secret(), "hunter2");
         assert!(key.open("provider_b", &sealed).is_err());
         assert!(!sealed.ciphertext.windows(7).any(|w| w == b"hunter2"));
-        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 use prost::Message;
 
 use crate::clock::Clock;
-use crate::seal::{MasterKey, SealError, write_private};
+use crate::seal::{MasterKey, SealError};
+use crate::secret_file::write_private;
 
 /// The snapshots of one process. Cheap to clone.
 #[derive(Clone, Debug)]

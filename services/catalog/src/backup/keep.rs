@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use headgate_kit::seal::write_private;
+use headgate_kit::secret_file::write_private;
 use headgate_proto::catalog::v1::Backup;
 use tokio_util::sync::CancellationToken;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::error::ErrorReason;
-use headgate_kit::seal::write_private;
+use headgate_kit::secret_file::write_private;
 use headgate_proto::auth::v1::session_service_client::SessionServiceClient;
 use headgate_proto::auth::v1::{RefreshRequest, TokenPair};
 use secrecy::SecretString;
