@@ -25,9 +25,12 @@ fn setup(upstream: &Upstream, database: &Value) -> Setup {
     Setup::with_model("m", upstream).section("database", database)
 }
 
-/// With what replicas of auth and catalog have in common.
+/// With what replicas of auth, catalog and budget have in common.
 fn shared(setup: Setup) -> Setup {
-    setup.section("auth", &json!({"pepper": "5a".repeat(32)})).set("master_key", "6b".repeat(32))
+    setup
+        .section("auth", &json!({"pepper": "5a".repeat(32)}))
+        .section("budget", &json!({"sealing_key": "7c".repeat(32)}))
+        .set("master_key", "6b".repeat(32))
 }
 
 /// One process: the other topologies bring a database of their own.

@@ -13,12 +13,14 @@ use headgate_tests::cluster::{Headgate, TOKEN_KEY};
 use headgate_tests::prompts;
 use headgate_tests::setup::{Setup, TENANT};
 use headgate_tests::upstream::{Behaviour, End, Upstream};
+use http::Method;
 use serde_json::json;
 
 const PROVIDER_KEY: &str = "sk-planted-provider-key-Zq7Jw2Xv9LkT4mNp";
 const ROTATED_KEY: &str = "sk-planted-rotated-key-Rt5Yh8Bn3VcX1sQw";
 const CLIENT_SECRET: &str = "planted-client-secret-Hd6Gf3Ks8WpM0zUe";
 const PASSWORD: &str = "planted-password-Ys6Nd1Bq4GtK8vRf";
+const WEBHOOK: &str = "https://hooks.example.com/planted-webhook-Jm3Tz7Qf5KxB2wLe";
 const WRONG_SECRET: &str = "planted-wrong-secret-Lx2Cv7Tb4NqJ9rYi";
 
 /// A place that is searched: its name, and its bytes as text. A secret's forms are ASCII, so none gets lost.
@@ -114,6 +116,19 @@ async fn planted_secrets_are_found_nowhere() {
     let read = providers.get_provider(GetProviderRequest { id: "mock".into() }).await.unwrap().into_inner();
     assert!(read.provider.as_ref().is_some_and(|provider| provider.has_credential));
     note("a read provider", format!("{read:?}"));
+    // Whom a budget tells, over REST, with a mistake first.
+    let operator = headgate.anonymous().with_key(&headgate.operator_token());
+    let path = format!("/admin/tenants/{TENANT}/budget");
+    for (name, status) in [("", 400), ("chat", 200), ("chat", 200)] {
+        let webhooks = json!([{"name": name, "url": format!("{WEBHOOK}{status}")}]);
+        let budget = json!({"limit_usd": "100.00", "alerts": {"webhooks": webhooks}});
+        let reply = operator.send_json(Method::PUT, &path, &budget).await.expect(status);
+        note("a budget", reply.text());
+    }
+    let read = operator.get(&path).await.expect(200);
+    let origin = &read.json()["status"]["budget"]["alerts"]["webhooks"][0]["origin"];
+    assert_eq!(origin, "https://hooks.example.com");
+    note("a read budget", read.text());
     // Who logs in, goes on and sets another password.
     let login = json!({"email": "root", "password": PASSWORD});
     let reply = headgate.anonymous().post("/auth/login", &login).await.expect(200).json();
@@ -130,7 +145,6 @@ async fn planted_secrets_are_found_nowhere() {
     let spent = headgate.anonymous().post("/auth/refresh", &again).await.expect(401);
     note("a used refresh token", spent.text());
     // Who asks what was done sees none of it.
-    let operator = headgate.anonymous().with_key(&headgate.operator_token());
     let audit = operator.get("/admin/audit?page_size=1000").await.expect(200);
     let events = audit.json()["events"].as_array().unwrap().len();
     assert!(events > 5, "nothing was told: {events}");
@@ -152,6 +166,7 @@ async fn planted_secrets_are_found_nowhere() {
     assert_absent(WRONG_SECRET, "a wrong secret", &places);
     assert_absent(&made_secret, "the secret of a key made at run time", &places);
     assert_absent(PASSWORD, "a password", &places);
+    assert_absent(&WEBHOOK["https://hooks.example.com/".len()..], "the URL of a webhook", &places);
     assert_absent(&reset, "a token to set a password with", &places);
     for secret in ["access_token", "refresh_token"] {
         // The end of an access token is its signature, without which it is nothing.
@@ -216,8 +231,10 @@ async fn files_with_secrets_are_their_owners_alone() {
     assert_eq!(mode(&headgate.data_dir_of("auth").join("operator.token")), 0o600);
     let mut found = Vec::new();
     headgate.data_dirs().iter().for_each(|folder| files(folder, &mut found));
-    let master: Vec<_> =
-        found.iter().filter(|path| path.file_name().unwrap().to_string_lossy().contains("master")).collect();
-    assert!(!master.is_empty(), "no master key in {found:?}");
-    assert!(master.iter().all(|path| mode(path) == 0o600));
+    for secret in ["master", "budget.key"] {
+        let named = |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().contains(secret);
+        let found: Vec<_> = found.iter().filter(named).collect();
+        assert!(!found.is_empty(), "no {secret} in the data folders");
+        assert!(found.iter().all(|path| mode(path) == 0o600));
+    }
 }

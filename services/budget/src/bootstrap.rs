@@ -1,9 +1,11 @@
 //! What a configuration seeds.
 
+mod alerts;
 mod form;
 
 use std::collections::BTreeMap;
 
+pub use alerts::{AlertsEntry, WebhookEntry};
 use headgate_kit::Failure;
 use headgate_kit::money::Usd;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use crate::Budget as Service;
 use crate::change::Change;
 use crate::policy::{Budget, Limits, SlidingWindow};
 pub use crate::schedule::Schedule;
+use crate::terms::Terms;
 
 /// Limits and budgets to set at start. Setting them again changes nothing.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
@@ -74,10 +77,13 @@ pub struct BudgetEntry {
     /// As of its terms.
     #[serde(default)]
     pub window: Schedule,
+    /// As of its terms.
+    #[serde(default)]
+    pub alerts: Option<AlertsEntry>,
 }
 
 /// How much may be spent.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug)]
+#[derive(Serialize, Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetTerms {
     /// How much may be spent in a window, in USD: a decimal string or number, e.g. `"100.00"`.
@@ -88,6 +94,9 @@ pub struct BudgetTerms {
     /// When it starts anew: `calendar_month`, `weekly` or `rolling_Nd`. It is counted by calendar month all the same, for now.
     #[serde(default)]
     pub window: Schedule,
+    /// Whom to tell when it runs low. Unset leaves those that are; an empty section, nobody.
+    #[serde(default)]
+    pub alerts: Option<AlertsEntry>,
 }
 
 /// What is said of a key where it is made.
@@ -103,13 +112,16 @@ pub struct KeyEntry {
     pub budget: Option<BudgetTerms>,
 }
 
-impl From<BudgetTerms> for Budget {
-    fn from(terms: BudgetTerms) -> Self {
-        Self {
-            limit: terms.limit_usd.nano,
-            warning_percent: terms.warning_percent.unwrap_or(0),
-            schedule: terms.window,
-        }
+impl BudgetTerms {
+    /// As they are set. `at` is where they stand.
+    fn checked(&self, at: &str) -> Result<Terms, Failure> {
+        let budget = Budget {
+            limit: self.limit_usd.nano,
+            warning_percent: self.warning_percent.unwrap_or(0),
+            schedule: self.window,
+        };
+        let alerts = self.alerts.as_ref().map(|alerts| alerts.checked(&format!("{at}.alerts")));
+        Ok(Terms { budget, alerts: alerts.transpose()? })
     }
 }
 
@@ -120,10 +132,10 @@ pub(crate) async fn apply(service: &Service, bootstrap: &Bootstrap) -> Result<()
         service.set_limits(&said.scope()?, said.what, &change).await?;
     }
     for said in bootstrap.all_budgets() {
-        service.set_budget(&said.scope()?, said.what.into(), &change).await?;
+        service.set_budget(&said.scope()?, said.what.checked(&said.at)?, &change).await?;
     }
-    if let Some(default) = bootstrap.default_budget {
-        service.set_default_budget(default.into(), &change).await?;
+    if let Some(default) = &bootstrap.default_budget {
+        service.set_default_budget(default.checked(form::DEFAULT_BUDGET)?, &change).await?;
     }
     Ok(())
 }

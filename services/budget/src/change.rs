@@ -5,8 +5,9 @@ use headgate_audit::{Entry, Shown, Thing};
 use headgate_kit::Failure;
 use headgate_proto::budget::v1 as pb;
 
-use crate::policy::{Budget, Limits, Quota, Scope};
+use crate::policy::{Limits, Scope};
 use crate::service::wire;
+use crate::terms::{Kept, Quota};
 
 /// What the audit log calls the budget of those who have none of their own.
 const DEFAULT: &str = "default";
@@ -38,40 +39,46 @@ impl Change {
         before: Option<Limits>,
         after: Option<Limits>,
         now_ms: i64,
-    ) -> Result<Option<Entry>, Failure> {
+    ) -> Result<Vec<Entry>, Failure> {
         let shown = |limits: Limits| {
             let (scope, limits) = (Some(wire::shown_scope(scope.clone())), Some(limits.into()));
             let shown = Shown::of(&pb::BudgetOverride { scope, limits, budget: None })?;
             Ok(shown.without("budget"))
         };
         let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
-        Ok(Entry::of_change(&self.by, now_ms, self.thing("limits", Some(scope)), before, after))
+        let thing = self.thing("limits", Some(scope));
+        Ok(Entry::of_change(&self.by, now_ms, thing, before, after).into_iter().collect())
     }
 
-    /// What it tells of a budget, of a scope or of those who have none of their own.
+    /// What it tells of a budget, of a scope or of those who have none of their own. That a webhook got another URL does
+    /// not show in it, and is told for itself.
     pub(crate) fn of_budget(
         &self,
         scope: Option<&Scope>,
-        before: Option<Budget>,
-        after: Option<Budget>,
+        before: Option<&Kept>,
+        after: Option<&Kept>,
         now_ms: i64,
-    ) -> Result<Option<Entry>, Failure> {
-        let shown = |budget: Budget| Shown::of(&wire::shown_budget(scope.cloned(), budget));
+    ) -> Result<Vec<Entry>, Failure> {
+        let shown =
+            |kept: &Kept| Shown::of(&wire::shown_budget(scope.cloned(), kept.budget, kept.alerts.told()));
+        let moved = before.zip(after).is_some_and(|(before, after)| after.alerts.moves(&before.alerts));
         let (before, after) = (before.map(shown).transpose()?, after.map(shown).transpose()?);
-        Ok(Entry::of_change(&self.by, now_ms, self.thing("budget", scope), before, after))
+        let changed = Entry::of_change(&self.by, now_ms, self.thing("budget", scope), before, after);
+        let moved = moved.then(|| Entry::of_deed(&self.by, now_ms, self.thing("budget_webhooks", scope)));
+        Ok(changed.into_iter().chain(moved).collect())
     }
 
     /// What it tells of limits and budget that change together.
     pub(crate) fn of_quota(
         &self,
         scope: &Scope,
-        before: Quota,
-        after: Quota,
+        before: &Quota,
+        after: &Quota,
         now_ms: i64,
-    ) -> Result<impl Iterator<Item = Entry> + use<>, Failure> {
-        let limits = self.of_limits(scope, before.limits, after.limits, now_ms)?;
-        let budget = self.of_budget(Some(scope), before.budget, after.budget, now_ms)?;
-        Ok(limits.into_iter().chain(budget))
+    ) -> Result<Vec<Entry>, Failure> {
+        let mut entries = self.of_limits(scope, before.limits, after.limits, now_ms)?;
+        entries.extend(self.of_budget(Some(scope), before.budget.as_ref(), after.budget.as_ref(), now_ms)?);
+        Ok(entries)
     }
 
     fn thing(&self, kind: &'static str, scope: Option<&Scope>) -> Thing {

@@ -1,7 +1,9 @@
 //! What can be configured.
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::alerts;
 pub use crate::policy::{Limits, SlidingWindow};
 use crate::window::Months;
 
@@ -19,6 +21,10 @@ pub struct Config {
     pub default_tenant_limits: Limits,
     /// From which share of a budget responses carry a warning where the budget does not say, in percent: 1 to 100.
     pub warning_percent: u32,
+    /// What alerts are sealed under in the database, 64 hexadecimal digits; the same for every replica. Unset: made on the
+    /// first start and kept in `<data_dir>/budget.key`.
+    #[serde(skip_serializing)]
+    pub sealing_key: Option<SecretString>,
 }
 
 impl Default for Config {
@@ -29,6 +35,7 @@ impl Default for Config {
             default_key_limits: Limits::default(),
             default_tenant_limits: Limits::default(),
             warning_percent: 80,
+            sealing_key: None,
         }
     }
 }
@@ -46,6 +53,9 @@ impl Config {
         }
         if !(1..=100).contains(&self.warning_percent) {
             problems.push(("warning_percent", "must be from 1 to 100".into()));
+        }
+        if self.sealing_key.as_ref().is_some_and(|key| !alerts::is_key(key)) {
+            problems.push(("sealing_key", "must be 64 hexadecimal digits".into()));
         }
         let defaults = [
             ("default_key_limits", self.default_key_limits),
@@ -74,7 +84,8 @@ mod tests {
             default_key_limits: limits,
             default_tenant_limits: limits,
             warning_percent: 101,
+            sealing_key: Some("ab".into()),
         };
-        assert_eq!(bad.problems().len(), 7);
+        assert_eq!(bad.problems().len(), 8);
     }
 }

@@ -16,6 +16,7 @@ pub mod bootstrap;
 pub mod config;
 
 mod account;
+mod alerts;
 mod change;
 mod consumer;
 mod engine;
@@ -33,6 +34,7 @@ mod setting;
 mod shared;
 mod sliding;
 mod store;
+mod terms;
 mod upkeep;
 mod window;
 
@@ -41,6 +43,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -62,6 +65,7 @@ use headgate_proto::budget::v1::policy_watch_service_server::PolicyWatchServiceS
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
+pub use alerts::SealingKeyError;
 pub use bootstrap::Bootstrap;
 pub use config::Config;
 pub use service::admission::Admissions;
@@ -70,6 +74,7 @@ pub use service::policies::PolicyWatch;
 pub use service::quotas::KeyQuotas;
 pub use shared::config::RedisConfig;
 
+use alerts::{Known, Vault, VaultError};
 use consumer::Consumer;
 use engine::Engine;
 use engine::journal::Journal;
@@ -95,6 +100,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Where its tables are.
     pub database: Source,
+    /// Where `budget.key` stands, unless a key is configured. Must exist.
+    pub data_dir: PathBuf,
     /// Owns what runs beside the requests.
     pub tasks: Tasks,
     /// Takes the metrics.
@@ -126,12 +133,24 @@ pub enum BuildError {
     /// The database cannot be opened or read.
     #[error(transparent)]
     Database(#[from] db::Error),
+    /// The key that alerts are sealed under cannot be had.
+    #[error(transparent)]
+    SealingKey(#[from] SealingKeyError),
     /// Redis cannot be used at all.
     #[error("redis: the client cannot be made")]
     Redis,
     /// A metric is malformed.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+impl From<VaultError> for BuildError {
+    fn from(fault: VaultError) -> Self {
+        match fault {
+            VaultError::Key(fault) => fault.into(),
+            VaultError::Database(fault) => fault.into(),
+        }
+    }
 }
 
 /// The budget service. Cheap to clone.
@@ -141,6 +160,8 @@ pub struct Budget {
     store: Store,
     /// Held while policies change, in the database and then in memory.
     policies: Arc<tokio::sync::Mutex<()>>,
+    vault: Vault,
+    alerts: Arc<Known>,
     /// That nobody else counts in memory, until the last clone is gone.
     _sole: Option<Sole>,
     gate: Gate,
@@ -157,7 +178,8 @@ impl Budget {
     /// replayed, and starts what runs beside the requests.
     ///
     /// # Errors
-    /// When the configuration is wrong or the database cannot be used.
+    /// When the configuration is wrong, the database cannot be used, or it belongs to another sealing key or to one that is
+    /// missing.
     pub async fn build(config: Config, deps: Deps) -> Result<Self, BuildError> {
         if let Some((field, problem)) = config.problems().into_iter().next() {
             return Err(BuildError::Config { field, problem });
@@ -166,42 +188,44 @@ impl Budget {
             .map_err(|e| BuildError::Config { field: "time_zone", problem: e.to_string() })?;
         let metrics = Metrics::new(&deps.registry)?;
         let store = Store::open(&deps.database).await?;
-        // Before anything is read: the one that counts until then still writes.
+        let sealing_key = config.sealing_key.as_ref();
+        let vault = Vault::open(sealing_key, &deps.data_dir, &store, &deps.database).await?;
+        // Before anything else is read: the one that counts until then still writes.
         let sole = match &deps.redis.url {
             None => Some(deps.database.sole(COUNTED_ELSEWHERE, ids::uuid(&deps.clock)).await?),
             Some(_) => None,
         };
 
         let policies = Policies::new(config.default_key_limits, config.default_tenant_limits);
-        let load = async || Ok((store.policy_revision().await?, store.load_policies().await?));
-        let (revision, known) = deps.database.read(load, |e| Some(e)).await?;
-        let (set, default) = known;
-        policies.replace(set);
-        policies.set_default_budget(default);
+        let load = async || Ok((store.policy_revision().await?, store.load_policies(&vault).await?));
+        let (revision, loaded) = deps.database.read(load, |e| Some(e)).await?;
+        policies.replace(loaded.set);
+        policies.set_default_budget(loaded.default_budget);
+        let alerts = Arc::new(Known::default());
+        alerts.replace(loaded.alerts);
         let behind = Arc::<AtomicUsize>::default();
         let parts = EngineParts { config: &config, policies, months, metrics, behind: behind.clone() };
         let (tasks, stop) = (&deps.tasks, deps.tasks.stopping());
-        let policies = Arc::default();
+        let is_shared = deps.redis.url.is_some();
         let engine = match &deps.redis.url {
             None => in_memory(parts, &store, &deps).await?,
             Some(url) => {
                 forget_journal(&deps);
                 let link = Link::open(&deps.redis, url).map_err(|_| BuildError::Redis)?;
-                let engine = in_redis(parts, &store, &deps, link);
-                let follower = upkeep::Follower::new(&engine, &store, &policies, revision);
-                tasks.spawn(follower.run(stop.clone()));
-                engine
+                in_redis(parts, &store, &deps, link)
             }
         };
         tasks.spawn(upkeep::reap(engine.clone(), deps.outbox, stop.clone()));
         if let Some(sole) = sole.clone() {
             tasks.spawn(give_way(sole, behind.clone(), deps.superseded, stop.clone()));
         }
-        tasks.spawn(upkeep::prune(store.clone(), deps.clock, stop));
-        Ok(Self {
+        tasks.spawn(upkeep::prune(store.clone(), deps.clock, stop.clone()));
+        let service = Self {
             engine,
             store,
-            policies,
+            policies: Arc::default(),
+            vault,
+            alerts,
             _sole: sole,
             gate: deps.gate,
             owners: Owners::default(),
@@ -209,7 +233,11 @@ impl Budget {
             behind,
             backlogs: Arc::default(),
             warning_percent: config.warning_percent,
-        })
+        };
+        if is_shared {
+            service.tasks.spawn(upkeep::Follower::new(&service, revision).run(stop));
+        }
+        Ok(service)
     }
 
     /// Asks auth from now on whose an API key is. Until then, calls about keys fail with UNAVAILABLE.

@@ -143,15 +143,6 @@ pub(crate) struct Budget {
     pub(crate) schedule: Schedule,
 }
 
-/// What a key is made with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Quota {
-    /// `None` where it has none of its own.
-    pub(crate) limits: Option<Limits>,
-    /// `None` where it has none of its own.
-    pub(crate) budget: Option<Budget>,
-}
-
 /// What holds for one scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Policy {
@@ -271,13 +262,19 @@ impl Policies {
     }
 
     /// Gives a scope limits and budget at once, by the change of this revision.
-    pub(crate) fn set_quota(&self, scope: &Scope, quota: Quota, revision: i64) {
+    pub(crate) fn set_quota(
+        &self,
+        scope: &Scope,
+        limits: Option<Limits>,
+        budget: Option<Budget>,
+        revision: i64,
+    ) {
         let (map, id) = self.place(scope);
         let policy = Policy {
-            limits: quota.limits.unwrap_or_default(),
-            budget: quota.budget,
-            limits_revision: quota.limits.map_or(0, |_| revision),
-            budget_revision: quota.budget.map_or(0, |_| revision),
+            limits: limits.unwrap_or_default(),
+            budget,
+            limits_revision: limits.map_or(0, |_| revision),
+            budget_revision: budget.map_or(0, |_| revision),
         };
         map.insert(id.to_owned(), policy);
         self.changes.send_modify(|changes| *changes += 1);

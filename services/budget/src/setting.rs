@@ -3,8 +3,9 @@
 use headgate_kit::Failure;
 
 use crate::change::Change;
-use crate::policy::{Budget, Limits, Quota, Scope};
+use crate::policy::{Budget, Limits, Scope};
 use crate::store::{quota, set};
+use crate::terms::{Quota, Terms};
 use crate::{Budget as Service, unavailable};
 
 impl Service {
@@ -30,17 +31,18 @@ impl Service {
     pub(crate) async fn set_budget(
         &self,
         scope: &Scope,
-        budget: Budget,
+        terms: Terms,
         change: &Change,
     ) -> Result<(), Failure> {
-        let budget = self.sound(budget)?;
+        let terms = Terms { budget: self.sound(terms.budget)?, ..terms };
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let written = set::budget(&writer, Some(scope), budget, change, now_ms).await;
-        let revision = written.map_err(unavailable)??;
-        self.engine.policies().set_budget(scope, Some(budget));
+        let written = set::budget(&writer, &self.vault, Some(scope), terms, change, now_ms).await;
+        let (kept, revision) = written.map_err(unavailable)??;
+        self.engine.policies().set_budget(scope, Some(kept.budget));
         self.engine.policies().date_budget(scope, revision);
+        self.alerts.set(Some(scope), kept.alerts.shown());
         Ok(())
     }
 
@@ -49,22 +51,24 @@ impl Service {
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let gone = set::no_budget(&writer, Some(scope), change, now_ms).await;
+        let gone = set::no_budget(&writer, &self.vault, Some(scope), change, now_ms).await;
         let there = gone.map_err(unavailable)??;
         self.engine.policies().set_budget(scope, None);
         self.engine.policies().date_budget(scope, 0);
+        self.alerts.set(Some(scope), None);
         Ok(there)
     }
 
     /// Sets the budget of tenants without one of their own.
-    pub(crate) async fn set_default_budget(&self, budget: Budget, change: &Change) -> Result<(), Failure> {
-        let budget = self.sound(budget)?;
+    pub(crate) async fn set_default_budget(&self, terms: Terms, change: &Change) -> Result<(), Failure> {
+        let terms = Terms { budget: self.sound(terms.budget)?, ..terms };
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let written = set::budget(&writer, None, budget, change, now_ms).await;
-        let revision = written.map_err(unavailable)??;
-        self.engine.policies().set_default_budget(Some((budget, revision)));
+        let written = set::budget(&writer, &self.vault, None, terms, change, now_ms).await;
+        let (kept, revision) = written.map_err(unavailable)??;
+        self.engine.policies().set_default_budget(Some((kept.budget, revision)));
+        self.alerts.set(None, kept.alerts.shown());
         Ok(())
     }
 
@@ -73,9 +77,10 @@ impl Service {
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let gone = set::no_budget(&writer, None, change, now_ms).await;
+        let gone = set::no_budget(&writer, &self.vault, None, change, now_ms).await;
         let there = gone.map_err(unavailable)??;
         self.engine.policies().set_default_budget(None);
+        self.alerts.set(None, None);
         Ok(there)
     }
 
@@ -83,20 +88,22 @@ impl Service {
     pub(crate) async fn set_quota(
         &self,
         key: &Scope,
-        quota: Quota,
+        limits: Option<Limits>,
+        budget: Option<Terms>,
         change: &Change,
     ) -> Result<Quota, Failure> {
-        let quota = Quota {
-            limits: quota.limits.filter(|limits| *limits != Limits::default()),
-            budget: quota.budget.map(|budget| self.sound(budget)).transpose()?,
-        };
-        quota.limits.iter().try_for_each(possible)?;
+        let limits = limits.filter(|limits| *limits != Limits::default());
+        limits.iter().try_for_each(possible)?;
+        let terms = |terms: Terms| Terms { budget: self.sound(terms.budget)?, ..terms }.over(None);
+        let quota = Quota { limits, budget: budget.map(terms).transpose()? };
         let _order = self.policies.lock().await;
         let writer = self.store.writer().await;
         let now_ms = self.engine.clock().unix_millis();
-        let written = quota::set(&writer, key, quota, change, now_ms).await;
+        let written = quota::set(&writer, &self.vault, key, &quota, change, now_ms).await;
         let revision = written.map_err(unavailable)??;
-        self.engine.policies().set_quota(key, quota, revision);
+        let kept = quota.budget.as_ref();
+        self.engine.policies().set_quota(key, limits, kept.map(|kept| kept.budget), revision);
+        self.alerts.set(Some(key), kept.and_then(|kept| kept.alerts.shown()));
         Ok(quota)
     }
 

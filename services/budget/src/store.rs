@@ -4,6 +4,7 @@ mod batch;
 pub(crate) mod policies;
 pub(crate) mod quota;
 pub(crate) mod replays;
+mod rows;
 pub(crate) mod set;
 pub(crate) mod spend;
 pub(crate) mod totals;
@@ -11,6 +12,7 @@ pub(crate) mod totals;
 use std::sync::Arc;
 
 use headgate_kit::db::{self, Db, Source, Tx};
+use headgate_kit::{execute, fetch};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// The database.
@@ -27,6 +29,18 @@ pub(crate) struct Writer {
 }
 
 impl Store {
+    /// Notes which key seals in this database, where none did yet, and tells which does.
+    pub(crate) async fn sealing_check(&self, ours: Option<&str>) -> Result<Option<String>, db::Error> {
+        if let Some(ours) = ours {
+            execute!(self.db.write(), pool => {
+                sqlx::query("UPDATE sealing SET key_check = $1 WHERE key_check IS NULL").bind(ours).execute(pool)
+            })?;
+        }
+        Ok(
+            fetch!(self.db.write(), pool => sqlx::query_scalar("SELECT key_check FROM sealing").fetch_one(pool))?,
+        )
+    }
+
     pub(crate) async fn open(source: &Source) -> Result<Self, db::Error> {
         Ok(Self { db: source.open(&crate::MIGRATIONS).await?, order: Arc::default() })
     }

@@ -1,6 +1,7 @@
 //! The whole service, over its own connection, with a real database and a real spool.
 
 mod admin;
+mod alerts;
 mod audited;
 mod auth;
 mod fleet;
@@ -39,7 +40,7 @@ use uuid::Uuid;
 use crate::bootstrap::KeyEntry;
 use crate::record::Ended;
 use crate::store::spend::{self, LeaseSpend};
-use crate::{Bootstrap, Budget, Config, Deps, RedisConfig, upkeep};
+use crate::{Bootstrap, Budget, BuildError, Config, Deps, RedisConfig, upkeep};
 
 on_both_engines!(
     exactly_a_hundred_of_five_hundred_cents_fit_into_a_dollar,
@@ -73,8 +74,19 @@ impl Service {
         Self::start_on(RedisConfig::default(), db, db.dir(), clock).await
     }
 
-    /// One of several that share counters and a database.
+    /// One of several that share counters, a database and its key.
     async fn start_on(redis: RedisConfig, db: &TestDb, dir: &Path, clock: &Clock) -> Self {
+        let config = Config { sealing_key: Some("5a".repeat(32).into()), ..Config::default() };
+        Self::try_start(config, redis, db, dir, clock).await.unwrap()
+    }
+
+    async fn try_start(
+        config: Config,
+        redis: RedisConfig,
+        db: &TestDb,
+        dir: &Path,
+        clock: &Clock,
+    ) -> Result<Self, BuildError> {
         let options = Options {
             dir: dir.join("outbox"),
             segment_bytes: 1 << 20,
@@ -86,6 +98,7 @@ impl Service {
         let deps = Deps {
             clock: clock.clone(),
             database: db.source("budget"),
+            data_dir: dir.to_owned(),
             tasks: tasks.clone(),
             registry: prometheus::Registry::new(),
             gate: Gate::new("operator".into(), clock.clone()),
@@ -94,9 +107,9 @@ impl Service {
             redis,
             superseded: CancellationToken::new(),
         };
-        let budget = Budget::build(Config::default(), deps).await.unwrap();
+        let budget = Budget::build(config, deps).await?;
         budget.ask_owners_at(auth::conn());
-        Self { budget, clock: clock.clone(), tasks, outbox }
+        Ok(Self { budget, clock: clock.clone(), tasks, outbox })
     }
 
     async fn stop(self) {
@@ -505,7 +518,7 @@ async fn a_bootstrap_speaks_of_keys_tenants_and_all_others(db: TestDb) {
                    "default_budget": {"limit_usd": "1.00"}}"#;
     let mut bootstrap: Bootstrap = serde_json::from_str(text).unwrap();
     let limits = Some(crate::config::Limits { parallel_requests: Some(3), ..Default::default() });
-    let budget = bootstrap.default_budget;
+    let budget = bootstrap.default_budget.clone();
     bootstrap.keys = vec![KeyEntry { at: "here".into(), id: "key".into(), limits, budget }];
     service.budget.bootstrap(&bootstrap).await.unwrap();
     let set = async |service: &Service| {

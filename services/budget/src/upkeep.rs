@@ -9,6 +9,8 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::Budget;
+use crate::alerts::{Known, Vault};
 use crate::live::Live;
 use crate::replays::Entry;
 use crate::shared::Fault;
@@ -74,18 +76,16 @@ pub(crate) struct Follower {
     engine: Arc<Live>,
     store: Store,
     order: Arc<tokio::sync::Mutex<()>>,
+    vault: Vault,
+    alerts: Arc<Known>,
     revision: i64,
 }
 
 impl Follower {
     /// From what was loaded at `revision` or later.
-    pub(crate) fn new(
-        engine: &Arc<Live>,
-        store: &Store,
-        order: &Arc<tokio::sync::Mutex<()>>,
-        revision: i64,
-    ) -> Self {
-        Self { engine: engine.clone(), store: store.clone(), order: order.clone(), revision }
+    pub(crate) fn new(service: &Budget, revision: i64) -> Self {
+        let Budget { engine, store, policies, vault, alerts, .. } = service.clone();
+        Self { engine, store, order: policies, vault, alerts, revision }
     }
 
     /// Until the process stops.
@@ -106,9 +106,10 @@ impl Follower {
         if revision != self.revision {
             // Nothing is set by this replica between reading and taking over.
             let _order = self.order.lock().await;
-            let (set, default) = self.store.load_policies().await?;
-            self.engine.policies().replace(set);
-            self.engine.policies().set_default_budget(default);
+            let loaded = self.store.load_policies(&self.vault).await?;
+            self.engine.policies().replace(loaded.set);
+            self.engine.policies().set_default_budget(loaded.default_budget);
+            self.alerts.replace(loaded.alerts);
             self.revision = revision;
         }
         Ok(())

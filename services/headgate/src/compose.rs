@@ -170,7 +170,8 @@ impl Services {
         let budget = async {
             Ok::<_, ComposeError>(match outbox {
                 Some(outbox) => {
-                    let deps = context.budget(settings, source(Service::Budget)?, outbox, unfinished);
+                    let database = source(Service::Budget)?;
+                    let deps = context.budget(settings, data_dir, database, outbox, unfinished);
                     let budget = headgate_budget::Budget::build(settings.budget.clone(), deps).await?;
                     budget.watched(&context.vitals);
                     Some(budget)
@@ -334,6 +335,7 @@ impl Context {
     fn budget(
         &self,
         settings: &Settings,
+        data_dir: &Path,
         database: Source,
         outbox: headgate_kit::spool::Spool,
         unfinished: Vec<headgate_kit::spool::OpenEntry>,
@@ -341,6 +343,7 @@ impl Context {
         headgate_budget::Deps {
             clock: self.clock.clone(),
             database,
+            data_dir: data_dir.to_owned(),
             tasks: self.back.clone(),
             registry: self.registry.clone(),
             gate: self.gate.clone(),

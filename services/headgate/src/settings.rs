@@ -350,7 +350,7 @@ impl Bootstrap {
             budgets: self.budgets.clone(),
             tenant_limits: self.tenant_limits.clone(),
             tenant_budgets: self.tenant_budgets.clone(),
-            default_budget: self.default_budget,
+            default_budget: self.default_budget.clone(),
             keys: self.api_keys.iter().enumerate().filter_map(key_entry).collect(),
         }
     }
@@ -375,7 +375,7 @@ impl Bootstrap {
 
 /// What budget makes of a key. `None` where nothing is said, or of a key that is none, which is said elsewhere.
 fn key_entry((i, key): (usize, &BootstrapKey)) -> Option<KeyEntry> {
-    let (limits, budget) = (key.limits, key.budget);
+    let (limits, budget) = (key.limits, key.budget.clone());
     let says_something = limits.is_some() || budget.is_some();
     let id = key.id().filter(|_| says_something)?;
     Some(KeyEntry { at: format!("bootstrap.api_keys[{i}]"), id, limits, budget })

@@ -9,9 +9,12 @@ use super::{Bootstrap, BudgetEntry, BudgetTerms, LimitsEntry};
 use crate::config::Config;
 use crate::policy::{Limits, Scope};
 
+/// Where the default budget stands.
+pub(super) const DEFAULT_BUDGET: &str = "bootstrap.default_budget";
+
 /// Something that is said of a scope, and where.
 pub(super) struct Said<T> {
-    at: String,
+    pub(super) at: String,
     /// The key's and the tenant's id, as far as they are given.
     of: (Option<String>, Option<String>),
     pub(super) what: T,
@@ -59,10 +62,12 @@ impl Bootstrap {
         seen.clear();
         for said in self.all_budgets() {
             faults.keep(said.scope_once(&mut seen));
-            faults.keep(check_warning(&said.at, said.what));
+            faults.keep(check_warning(&said.at, &said.what));
+            faults.keep(said.what.checked(&said.at));
         }
-        if let Some(default) = self.default_budget {
-            faults.keep(check_warning("bootstrap.default_budget", default));
+        if let Some(default) = &self.default_budget {
+            faults.keep(check_warning(DEFAULT_BUDGET, default));
+            faults.keep(default.checked(DEFAULT_BUDGET));
         }
         faults.into_problems()
     }
@@ -87,11 +92,11 @@ impl Bootstrap {
             Said { at: format!("bootstrap.budgets[{i}]"), of, what: entry.terms() }
         });
         let tenants = self.tenant_budgets.iter();
-        let tenants =
-            tenants.map(|(id, terms)| Said::of_tenant(format!("bootstrap.tenant_budgets.{id}"), id, *terms));
+        let tenants = tenants
+            .map(|(id, terms)| Said::of_tenant(format!("bootstrap.tenant_budgets.{id}"), id, terms.clone()));
         let keys = self.keys.iter();
-        let keys =
-            keys.filter_map(|key| Some(Said::of_key(format!("{}.budget", key.at), &key.id, key.budget?)));
+        let keys = keys
+            .filter_map(|key| Some(Said::of_key(format!("{}.budget", key.at), &key.id, key.budget.clone()?)));
         entries.chain(tenants).chain(keys).collect()
     }
 }
@@ -111,9 +116,9 @@ impl LimitsEntry {
 }
 
 impl BudgetEntry {
-    const fn terms(&self) -> BudgetTerms {
-        let Self { limit_usd, warning_percent, window, .. } = *self;
-        BudgetTerms { limit_usd, warning_percent, window }
+    fn terms(&self) -> BudgetTerms {
+        let Self { limit_usd, warning_percent, window, alerts, .. } = self.clone();
+        BudgetTerms { limit_usd, warning_percent, window, alerts }
     }
 }
 
@@ -125,7 +130,7 @@ fn check_limits(at: &str, limits: Limits, faults: &mut Faults) {
 }
 
 /// 0, as when unset, means the configured share; any other must be one that could be configured.
-fn check_warning(at: &str, terms: BudgetTerms) -> Result<(), Failure> {
+fn check_warning(at: &str, terms: &BudgetTerms) -> Result<(), Failure> {
     let Some(warning_percent) = terms.warning_percent.filter(|percent| *percent > 0) else {
         return Ok(());
     };
@@ -154,8 +159,8 @@ mod tests {
                 {"tenant_id": "t", "limit_usd": 1, "warning_percent": 0}
             ],
             "tenant_limits": {"t": {"requests_per_minute": 0}, "": {}},
-            "tenant_budgets": {"u": {"limit_usd": 1, "warning_percent": 101}},
-            "default_budget": {"limit_usd": 1, "warning_percent": 101}
+            "tenant_budgets": {"u": {"limit_usd": 1, "warning_percent": 101, "alerts": {"emails": ["ada"]}}},
+            "default_budget": {"limit_usd": 1, "warning_percent": 101, "alerts": {"webhooks": [{"name": "a", "url": ""}]}}
         }"#;
         let wanted = [
             "bootstrap.limits[0]",
@@ -167,7 +172,9 @@ mod tests {
             "bootstrap.budgets[0]",
             "bootstrap.budgets[0].warning_percent",
             "bootstrap.tenant_budgets.u.warning_percent",
+            "bootstrap.tenant_budgets.u.alerts.emails[0]",
             "bootstrap.default_budget.warning_percent",
+            "bootstrap.default_budget.alerts.webhooks[0].url",
         ];
         assert_eq!(paths(&serde_json::from_str(json).unwrap()), wanted);
     }
@@ -182,7 +189,7 @@ mod tests {
         }"#;
         let mut bootstrap: Bootstrap = serde_json::from_str(json).unwrap();
         assert_eq!(paths(&bootstrap), ["bootstrap.tenant_limits.t"]);
-        let budget = bootstrap.tenant_budgets.get("t").copied();
+        let budget = bootstrap.tenant_budgets.get("t").cloned();
         let at = "bootstrap.api_keys[0]".to_owned();
         bootstrap.keys = vec![KeyEntry { at, id: "k".into(), limits: Some(Limits::default()), budget }];
         let wanted =

@@ -166,7 +166,7 @@ impl Budgets {
 
     fn default_budget(&self) -> Result<(pb::Budget, String), Failure> {
         let (budget, revision) = self.0.engine.policies().default_budget().ok_or_else(no_default)?;
-        Ok((wire::shown_budget(None, budget), etag(revision)))
+        Ok((wire::shown_budget(None, budget, self.0.alerts.of(None)), etag(revision)))
     }
 }
 
@@ -178,7 +178,9 @@ pub(super) async fn status(service: &Budget, scope: &Scope) -> Result<Option<pb:
     let default = || matches!(scope, Scope::Tenant(_)).then(|| policies.default_budget()).flatten();
     let Some((budget, revision)) = own.or_else(default) else { return Ok(None) };
     let standing = service.engine.standing(scope, budget).await?;
-    Ok(Some(wire::shown_status(standing, etag(revision), own.is_none())))
+    // Whom the default budget tells is not its tenants' to know.
+    let alerts = own.and_then(|_| service.alerts.of(Some(scope)));
+    Ok(Some(wire::shown_status(standing, alerts, etag(revision), own.is_none())))
 }
 
 fn no_budget() -> Failure {

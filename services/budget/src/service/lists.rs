@@ -24,7 +24,7 @@ pub(super) fn overrides(
     let rows = service.engine.policies().overrides().into_iter();
     let rows = rows.map(|(scope, policy)| (place(&scope), scope, policy));
     let (rows, next_page_token) = page.cut(rows.filter(|(place, ..)| *place > page.after), |row| &row.0);
-    let overrides = rows.into_iter().map(|(_, scope, policy)| shown(scope, policy)).collect();
+    let overrides = rows.into_iter().map(|(_, scope, policy)| shown(service, scope, policy)).collect();
     Ok(pb::ListBudgetOverridesResponse { overrides, next_page_token })
 }
 
@@ -34,9 +34,10 @@ fn place(scope: &Scope) -> String {
     format!("{kind} {id}")
 }
 
-fn shown(scope: Scope, policy: Policy) -> pb::BudgetOverride {
+fn shown(service: &Service, scope: Scope, policy: Policy) -> pb::BudgetOverride {
     let limits = Some(policy.limits).filter(|limits| *limits != Limits::default());
-    let budget = policy.budget.map(|budget| wire::shown_budget(Some(scope.clone()), budget));
+    let alerts = service.alerts.of(Some(&scope));
+    let budget = policy.budget.map(|budget| wire::shown_budget(Some(scope.clone()), budget, alerts));
     pb::BudgetOverride { scope: Some(wire::shown_scope(scope)), limits: limits.map(Into::into), budget }
 }
 

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::wire;
 use crate::Budget;
 use crate::change::Change;
-use crate::policy::{Limits, Quota, Scope};
+use crate::policy::{Limits, Scope};
 
 /// Who may call.
 const CALLERS: &[&str] = &["auth"];
@@ -29,13 +29,12 @@ impl KeyQuotaService for KeyQuotas {
         let key = Scope::Key(required("key_id", key_id)?);
         let tenant_id = required("tenant_id", tenant_id)?;
         let author = author.ok_or_else(|| Failure::invalid("author", "author is required"))?;
-        let quota =
-            Quota { limits: limits.map(Limits::from), budget: budget.map(wire::key_budget).transpose()? };
+        let (limits, budget) = (limits.map(Limits::from), budget.map(wire::key_budget).transpose()?);
         let change = Change::new(author, String::new(), tenant_id);
-        let set = self.0.set_quota(&key, quota, &change).await?;
+        let set = self.0.set_quota(&key, limits, budget, &change).await?;
         Ok(Response::new(pb::SetKeyQuotaResponse {
             limits: set.limits.map(Into::into),
-            budget: set.budget.map(|budget| wire::shown_budget(Some(key), budget)),
+            budget: set.budget.map(|kept| wire::shown_budget(Some(key), kept.budget, kept.alerts.shown())),
         }))
     }
 }

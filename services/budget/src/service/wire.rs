@@ -4,9 +4,11 @@ use headgate_kit::Failure;
 use headgate_kit::money::Usd;
 use headgate_proto::budget::v1 as pb;
 
+use crate::alerts;
 use crate::engine::scopes::Standing;
 use crate::policy::{Budget, Scope};
 use crate::schedule::{MAX_ROLLING_DAYS, Schedule};
+use crate::terms::Terms;
 
 pub(super) fn scope(field: &str, scope: Option<pb::Scope>) -> Result<Scope, Failure> {
     match scope.and_then(|s| s.scope) {
@@ -26,31 +28,33 @@ pub(crate) fn shown_scope(scope: Scope) -> pb::Scope {
 }
 
 /// A budget with its scope.
-pub(super) fn budget(mut budget: pb::Budget) -> Result<(Scope, Budget), Failure> {
+pub(super) fn budget(mut budget: pb::Budget) -> Result<(Scope, Terms), Failure> {
     let scope = scope("budget.scope", budget.scope.take())?;
-    Ok((scope, terms(&budget)?))
+    Ok((scope, terms(budget)?))
 }
 
 /// A budget without a scope.
-pub(super) fn default_budget(budget: Option<pb::Budget>) -> Result<Budget, Failure> {
+pub(super) fn default_budget(budget: Option<pb::Budget>) -> Result<Terms, Failure> {
     let budget = budget.ok_or_else(|| Failure::invalid("budget", "budget is required"))?;
     if budget.scope.is_some() {
         return Err(Failure::invalid("budget.scope", "the default budget is of no scope"));
     }
-    terms(&budget)
+    terms(budget)
 }
 
 /// A budget that a key is made with.
-pub(super) fn key_budget(budget: pb::Budget) -> Result<Budget, Failure> {
+pub(super) fn key_budget(budget: pb::Budget) -> Result<Terms, Failure> {
     if budget.scope.is_some() {
         return Err(Failure::invalid("budget.scope", "the budget that a key is made with covers the key"));
     }
-    terms(&budget)
+    terms(budget)
 }
 
-fn terms(budget: &pb::Budget) -> Result<Budget, Failure> {
-    let schedule = schedule(budget)?;
-    Ok(Budget { limit: limit(budget)?, warning_percent: budget.warning_percent, schedule })
+fn terms(budget: pb::Budget) -> Result<Terms, Failure> {
+    let (limit, schedule) = (limit(&budget)?, schedule(&budget)?);
+    let alerts = alerts::checked("budget.alerts", budget.alerts.unwrap_or_default())?;
+    let budget = Budget { limit, warning_percent: budget.warning_percent, schedule };
+    Ok(Terms { budget, alerts: Some(alerts) })
 }
 
 /// When it starts anew: each calendar month, where nothing is said.
@@ -86,9 +90,13 @@ fn limit(budget: &pb::Budget) -> Result<i64, Failure> {
 }
 
 /// A budget as people are shown it.
-pub(crate) fn shown_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
+pub(crate) fn shown_budget(
+    scope: Option<Scope>,
+    budget: Budget,
+    alerts: Option<pb::BudgetAlerts>,
+) -> pb::Budget {
     let limit_usd = Usd::from_nano(budget.limit).to_string();
-    pb::Budget { limit_usd, ..bare_budget(scope, budget) }
+    pb::Budget { limit_usd, alerts, ..bare_budget(scope, budget) }
 }
 
 fn bare_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
@@ -100,6 +108,7 @@ fn bare_budget(scope: Option<Scope>, budget: Budget) -> pb::Budget {
         warning_percent: budget.warning_percent,
         limit_usd: String::new(),
         rolling_days,
+        alerts: None,
     }
 }
 
@@ -116,12 +125,17 @@ pub(super) fn status(standing: Standing) -> pb::BudgetStatus {
 }
 
 /// The same as people are shown it.
-pub(super) fn shown_status(standing: Standing, etag: String, is_default: bool) -> pb::BudgetStatus {
+pub(super) fn shown_status(
+    standing: Standing,
+    alerts: Option<pb::BudgetAlerts>,
+    etag: String,
+    is_default: bool,
+) -> pb::BudgetStatus {
     let Standing { budget, spent, held, .. } = standing;
     let usd = |nano: i64| Usd::from_nano(nano).to_string();
     let remaining = budget.limit.saturating_sub(spent).saturating_sub(held).max(0);
     pb::BudgetStatus {
-        budget: Some(shown_budget(Some(standing.scope.clone()), budget)),
+        budget: Some(shown_budget(Some(standing.scope.clone()), budget, alerts)),
         spent_usd: usd(spent),
         held_usd: usd(held),
         remaining_usd: usd(remaining),
@@ -133,6 +147,6 @@ pub(super) fn shown_status(standing: Standing, etag: String, is_default: bool) -
 
 /// What a scope has spent that no budget covers.
 pub(super) fn uncovered(standing: Standing) -> pb::BudgetStatus {
-    let status = shown_status(standing, String::new(), false);
+    let status = shown_status(standing, None, String::new(), false);
     pb::BudgetStatus { budget: None, remaining_usd: String::new(), ..status }
 }

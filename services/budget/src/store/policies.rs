@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use headgate_kit::fetch;
 
 use super::Store;
+use crate::alerts::{Alerts, ByBudget, Vault};
 use crate::policy::{Budget, Dated, Limits, Policy, Scope, SlidingWindow};
 
 pub(super) const CALENDAR_MONTH: &str = "calendar_month";
 /// Kind and id of the budget that covers tenants without one of their own.
 pub(crate) const DEFAULT: (&str, &str) = ("default", "tenant");
 
-/// Everything that is set for scopes, and the default budget.
-pub(crate) type Loaded = (HashMap<Scope, Policy>, Option<Dated>);
+/// Everything that is set.
+pub(crate) struct Loaded {
+    pub(crate) set: HashMap<Scope, Policy>,
+    pub(crate) default_budget: Option<Dated>,
+    pub(crate) alerts: ByBudget,
+}
 
 #[derive(sqlx::FromRow)]
 pub(super) struct LimitsRow {
@@ -36,6 +41,7 @@ pub(super) struct BudgetRow {
     limit_nano_usd: i64,
     warning_percent: i64,
     schedule: String,
+    sealed_alerts: Option<Vec<u8>>,
     pub(super) revision: i64,
 }
 
@@ -64,11 +70,15 @@ impl BudgetRow {
             schedule: self.schedule.parse().unwrap_or_default(),
         }
     }
+
+    pub(super) fn alerts(&self, vault: &Vault) -> Alerts {
+        vault.unseal((&self.scope_kind, &self.scope_id), self.sealed_alerts.as_deref())
+    }
 }
 
 impl Store {
-    /// Everything that is set, and the default budget.
-    pub(crate) async fn load_policies(&self) -> Result<Loaded, sqlx::Error> {
+    /// Everything that is set.
+    pub(crate) async fn load_policies(&self, vault: &Vault) -> Result<Loaded, sqlx::Error> {
         let mut set: HashMap<Scope, Policy> = HashMap::new();
         let limits: Vec<LimitsRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
@@ -87,23 +97,28 @@ impl Store {
         }
         let budgets: Vec<BudgetRow> = fetch!(self.db.read(), pool => {
             sqlx::query_as(
-                "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent, schedule, revision FROM budgets
-                 WHERE window_kind = $1",
+                "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent, schedule, sealed_alerts, revision
+                 FROM budgets WHERE window_kind = $1",
             )
             .bind(CALENDAR_MONTH)
             .fetch_all(pool)
         })?;
-        let mut default = None;
+        let (mut default_budget, mut alerts) = (None, ByBudget::new());
         for row in budgets {
-            let (budget, revision) = (row.budget(), row.revision);
-            if (row.scope_kind.as_str(), row.scope_id.as_str()) == DEFAULT {
-                default = Some((budget, revision));
+            let (budget, revision, shown) = (row.budget(), row.revision, row.alerts(vault).shown());
+            let scope = if (row.scope_kind.as_str(), row.scope_id.as_str()) == DEFAULT {
+                default_budget = Some((budget, revision));
+                None
             } else if let Some(scope) = Scope::from_parts(&row.scope_kind, row.scope_id) {
-                let policy = set.entry(scope).or_default();
+                let policy = set.entry(scope.clone()).or_default();
                 (policy.budget, policy.budget_revision) = (Some(budget), revision);
-            }
+                Some(scope)
+            } else {
+                continue;
+            };
+            alerts.extend(shown.map(|shown| (scope, shown)));
         }
-        Ok((set, default))
+        Ok(Loaded { set, default_budget, alerts })
     }
 
     /// Grows with every change.

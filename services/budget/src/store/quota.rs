@@ -4,9 +4,12 @@ use headgate_kit::db::Tx;
 use headgate_kit::{Failure, execute};
 
 use super::Writer;
-use super::set::{Place, budget_at, finish, limits_at, put_budget, put_limits, remove_budget, touch};
+use super::rows::{Place, budget_at, limits_at, put_budget, put_limits, remove_budget, touch};
+use super::set::finish;
+use crate::alerts::Vault;
 use crate::change::Change;
-use crate::policy::{Quota, Scope};
+use crate::policy::Scope;
+use crate::terms::Quota;
 
 /// The change that made the quota what it is.
 type Outcome = Result<i64, Failure>;
@@ -14,8 +17,9 @@ type Outcome = Result<i64, Failure>;
 /// Gives a scope these limits and this budget, and no others.
 pub(crate) async fn set(
     writer: &Writer,
+    vault: &Vault,
     scope: &Scope,
-    quota: Quota,
+    quota: &Quota,
     change: &Change,
     now_ms: i64,
 ) -> Result<Outcome, sqlx::Error> {
@@ -23,16 +27,16 @@ pub(crate) async fn set(
     let next = touch(&mut tx).await?;
     let place = scope.parts();
     let limits = limits_at(&mut tx, place).await?.map(|row| row.limits());
-    let budget = budget_at(&mut tx, place).await?.map(|(budget, _)| budget);
+    let budget = budget_at(&mut tx, vault, place).await?.map(|(budget, _)| budget);
     match quota.limits {
         Some(limits) => put_limits(&mut tx, place, limits, next, now_ms).await?,
         None => remove_limits(&mut tx, place).await?,
     }
-    match quota.budget {
-        Some(budget) => put_budget(&mut tx, place, budget, next, now_ms).await?,
+    match &quota.budget {
+        Some(kept) => put_budget(&mut tx, vault, place, kept, next, now_ms).await?,
         None => remove_budget(&mut tx, place).await?,
     }
-    let told = change.of_quota(scope, Quota { limits, budget }, quota, now_ms);
+    let told = change.of_quota(scope, &Quota { limits, budget }, quota, now_ms);
     Ok(finish(tx, told).await?.map(|()| next))
 }
 

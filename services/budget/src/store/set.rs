@@ -3,15 +3,15 @@
 
 use headgate_audit::{Entry, outbox};
 use headgate_kit::db::Tx;
-use headgate_kit::{Failure, etag, execute, fetch};
+use headgate_kit::{Failure, etag};
 
 use super::Writer;
-use super::policies::{BudgetRow, CALENDAR_MONTH, DEFAULT, LimitsRow};
+use super::policies::DEFAULT;
+use super::rows::{Place, budget_at, limits_at, put_budget, put_limits, remove_budget, touch};
+use crate::alerts::Vault;
 use crate::change::Change;
-use crate::policy::{Budget, Limits, Scope};
-
-/// Kind and id of a scope.
-pub(super) type Place<'a> = (&'a str, &'a str);
+use crate::policy::{Limits, Scope};
+use crate::terms::{Kept, Terms};
 
 /// The change that last touched it; a refusal where the caller knew it otherwise.
 pub(crate) type Outcome = Result<i64, Failure>;
@@ -47,42 +47,45 @@ pub(crate) async fn limits(
     Ok(finish(tx, told).await?.map(|()| next))
 }
 
-/// Sets the budget of a scope, or of those who have none of their own, unless it is set already.
+/// Sets the budget of a scope, or of those who have none of their own, unless it is set already. What it is now, and the
+/// change that last touched it; a refusal where the caller knew it otherwise, or where a URL is missing.
 pub(crate) async fn budget(
     writer: &Writer,
+    vault: &Vault,
     scope: Option<&Scope>,
-    budget: Budget,
+    terms: Terms,
     change: &Change,
     now_ms: i64,
-) -> Result<Outcome, sqlx::Error> {
+) -> Result<Result<(Kept, i64), Failure>, sqlx::Error> {
     let mut tx = writer.begin().await?;
     let next = touch(&mut tx).await?;
-    let old = budget_at(&mut tx, place(scope)).await?;
-    let revision = old.map_or(0, |(_, revision)| revision);
-    if let Err(refusal) = etag::check(&change.read, &etag(revision)) {
-        tx.rollback().await?;
-        return Ok(Err(refusal));
-    }
+    let old = budget_at(&mut tx, vault, place(scope)).await?;
+    let revision = old.as_ref().map_or(0, |(_, revision)| *revision);
     let old = old.map(|(old, _)| old);
-    if old == Some(budget) {
-        tx.rollback().await?;
-        return Ok(Ok(revision));
-    }
-    put_budget(&mut tx, place(scope), budget, next, now_ms).await?;
-    let told = change.of_budget(scope, old, Some(budget), now_ms);
-    Ok(finish(tx, told).await?.map(|()| next))
+    let next_terms = etag::check(&change.read, &etag(revision)).and_then(|()| terms.over(old.as_ref()));
+    let kept = match next_terms {
+        Ok(kept) if old.as_ref() != Some(&kept) => kept,
+        settled => {
+            tx.rollback().await?;
+            return Ok(settled.map(|kept| (kept, revision)));
+        }
+    };
+    put_budget(&mut tx, vault, place(scope), &kept, next, now_ms).await?;
+    let told = change.of_budget(scope, old.as_ref(), Some(&kept), now_ms);
+    Ok(finish(tx, told).await?.map(|()| (kept, next)))
 }
 
 /// Removes a budget. Whether there was one; a refusal where the caller knew it otherwise.
 pub(crate) async fn no_budget(
     writer: &Writer,
+    vault: &Vault,
     scope: Option<&Scope>,
     change: &Change,
     now_ms: i64,
 ) -> Result<Result<bool, Failure>, sqlx::Error> {
     let mut tx = writer.begin().await?;
     touch(&mut tx).await?;
-    let Some((old, revision)) = budget_at(&mut tx, place(scope)).await? else {
+    let Some((old, revision)) = budget_at(&mut tx, vault, place(scope)).await? else {
         tx.rollback().await?;
         return Ok(Ok(false));
     };
@@ -91,7 +94,7 @@ pub(crate) async fn no_budget(
         return Ok(Err(refusal));
     }
     remove_budget(&mut tx, place(scope)).await?;
-    let told = change.of_budget(scope, Some(old), None, now_ms);
+    let told = change.of_budget(scope, Some(&old), None, now_ms);
     Ok(finish(tx, told).await?.map(|()| true))
 }
 
@@ -102,11 +105,11 @@ fn place(scope: Option<&Scope>) -> Place<'_> {
 /// Makes a change last, with what the audit log is told of it.
 pub(super) async fn finish(
     mut tx: Tx,
-    told: Result<impl IntoIterator<Item = Entry>, Failure>,
+    told: Result<Vec<Entry>, Failure>,
 ) -> Result<Result<(), Failure>, sqlx::Error> {
     match told {
         Ok(entries) => {
-            outbox::write(&mut tx, &Vec::from_iter(entries)).await?;
+            outbox::write(&mut tx, &entries).await?;
             tx.commit().await?;
             Ok(Ok(()))
         }
@@ -117,124 +120,15 @@ pub(super) async fn finish(
     }
 }
 
-/// Lets other replicas see that something changes. Whoever else changes something waits here. The change's revision.
-pub(super) async fn touch(tx: &mut Tx) -> Result<i64, sqlx::Error> {
-    fetch!(tx.conn(), conn => {
-        sqlx::query_scalar("UPDATE policy_revision SET revision = revision + 1 RETURNING revision")
-            .fetch_one(conn)
-    })
-}
-
-pub(super) async fn limits_at(tx: &mut Tx, (kind, id): Place<'_>) -> Result<Option<LimitsRow>, sqlx::Error> {
-    fetch!(tx.conn(), conn => {
-        sqlx::query_as(
-            "SELECT scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                    parallel_requests, request_burst, parallel_streams, window_requests, window_seconds, revision
-             FROM limits WHERE scope_kind = $1 AND scope_id = $2",
-        )
-        .bind(kind)
-        .bind(id)
-        .fetch_optional(conn)
-    })
-}
-
-pub(super) async fn budget_at(
-    tx: &mut Tx,
-    (kind, id): Place<'_>,
-) -> Result<Option<(Budget, i64)>, sqlx::Error> {
-    let row: Option<BudgetRow> = fetch!(tx.conn(), conn => {
-        sqlx::query_as(
-            "SELECT scope_kind, scope_id, limit_nano_usd, warning_percent, schedule, revision FROM budgets
-             WHERE scope_kind = $1 AND scope_id = $2",
-        )
-        .bind(kind)
-        .bind(id)
-        .fetch_optional(conn)
-    })?;
-    Ok(row.map(|row| (row.budget(), row.revision)))
-}
-
-pub(super) async fn put_limits(
-    tx: &mut Tx,
-    (kind, id): Place<'_>,
-    limits: Limits,
-    revision: i64,
-    now_ms: i64,
-) -> Result<(), sqlx::Error> {
-    execute!(tx.conn(), conn => {
-        sqlx::query(
-            "INSERT INTO limits (scope_kind, scope_id, requests_per_second, requests_per_minute, tokens_per_minute,
-                                 parallel_requests, request_burst, parallel_streams, window_requests, window_seconds,
-                                 updated_at_unix_ms, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-             ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
-                 requests_per_second = excluded.requests_per_second,
-                 requests_per_minute = excluded.requests_per_minute,
-                 tokens_per_minute = excluded.tokens_per_minute,
-                 parallel_requests = excluded.parallel_requests,
-                 request_burst = excluded.request_burst,
-                 parallel_streams = excluded.parallel_streams,
-                 window_requests = excluded.window_requests,
-                 window_seconds = excluded.window_seconds,
-                 updated_at_unix_ms = excluded.updated_at_unix_ms,
-                 revision = excluded.revision",
-        )
-        .bind(kind)
-        .bind(id)
-        .bind(limits.requests_per_second.map(i64::from))
-        .bind(limits.requests_per_minute.map(i64::from))
-        .bind(limits.tokens_per_minute.map(i64::from))
-        .bind(limits.parallel_requests.map(i64::from))
-        .bind(limits.request_burst.map(i64::from))
-        .bind(limits.parallel_streams.map(i64::from))
-        .bind(limits.sliding_window.map(|window| i64::from(window.requests)))
-        .bind(limits.sliding_window.map(|window| i64::from(window.seconds)))
-        .bind(now_ms)
-        .bind(revision)
-        .execute(conn)
-    })?;
-    Ok(())
-}
-
-pub(super) async fn put_budget(
-    tx: &mut Tx,
-    (kind, id): Place<'_>,
-    budget: Budget,
-    revision: i64,
-    now_ms: i64,
-) -> Result<(), sqlx::Error> {
-    execute!(tx.conn(), conn => {
-        sqlx::query(
-            "INSERT INTO budgets (scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent,
-                                  updated_at_unix_ms, revision, schedule)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (scope_kind, scope_id) DO UPDATE SET
-                 window_kind = excluded.window_kind,
-                 limit_nano_usd = excluded.limit_nano_usd,
-                 warning_percent = excluded.warning_percent,
-                 updated_at_unix_ms = excluded.updated_at_unix_ms,
-                 revision = excluded.revision,
-                 schedule = excluded.schedule",
-        )
-        .bind(kind)
-        .bind(id)
-        .bind(CALENDAR_MONTH)
-        .bind(budget.limit)
-        .bind(i64::from(budget.warning_percent))
-        .bind(now_ms)
-        .bind(revision)
-        .bind(budget.schedule.to_string())
-        .execute(conn)
-    })?;
-    Ok(())
-}
-
-pub(super) async fn remove_budget(tx: &mut Tx, (kind, id): Place<'_>) -> Result<(), sqlx::Error> {
-    execute!(tx.conn(), conn => {
-        sqlx::query("DELETE FROM budgets WHERE scope_kind = $1 AND scope_id = $2")
-            .bind(kind)
-            .bind(id)
-            .execute(conn)
-    })?;
-    Ok(())
+/// Whom a budget tells, URLs included.
+#[cfg(test)]
+pub(crate) async fn alerts_of(
+    writer: &Writer,
+    vault: &Vault,
+    scope: &Scope,
+) -> Result<crate::alerts::Alerts, sqlx::Error> {
+    let mut tx = writer.begin().await?;
+    let row = budget_at(&mut tx, vault, scope.parts()).await?;
+    tx.rollback().await?;
+    Ok(row.map(|(kept, _)| kept.alerts).unwrap_or_default())
 }

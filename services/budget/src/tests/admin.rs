@@ -40,12 +40,12 @@ impl Service {
         Ok(self.budgets().set_default_budget(request).await?.into_inner().etag)
     }
 
-    async fn set(&self, budget: pb::Budget, etag: &str) -> Result<pb::BudgetStatus, Status> {
+    pub(super) async fn set(&self, budget: pb::Budget, etag: &str) -> Result<pb::BudgetStatus, Status> {
         let request = pb::SetBudgetRequest { budget: Some(budget), etag: etag.into(), ..Default::default() };
         Ok(self.budgets().set_budget(request).await?.into_inner().status.unwrap())
     }
 
-    async fn delete(&self, scope: pb::Scope, etag: &str) -> Result<(), Status> {
+    pub(super) async fn delete(&self, scope: pb::Scope, etag: &str) -> Result<(), Status> {
         let request = pb::DeleteBudgetRequest { scope: Some(scope), etag: etag.into(), ..Default::default() };
         self.budgets().delete_budget(request).await.map(drop)
     }

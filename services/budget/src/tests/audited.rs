@@ -13,6 +13,7 @@ on_both_engines!(
     each_change_is_told_once_with_its_author_and_what_was_before,
     what_changes_nothing_is_not_told,
     a_bootstrap_is_an_author_once,
+    another_url_is_told_of_and_not_shown,
 );
 
 impl Service {
@@ -136,4 +137,35 @@ async fn a_bootstrap_is_an_author_once(db: TestDb) {
             [[by, "bootstrap", "budget", "default", ""], [by, "bootstrap", "limits", "tenant", "tenant"]];
         assert_eq!(lines, wanted);
     }
+}
+
+async fn another_url_is_told_of_and_not_shown(db: TestDb) {
+    let service = Service::start(&db, &clock()).await;
+    let set = async |url: &str, cooldown_seconds| {
+        let hook = pb::AlertWebhook { name: "chat".into(), url: url.into(), ..Default::default() };
+        let alerts = pb::BudgetAlerts { webhooks: vec![hook], cooldown_seconds, ..Default::default() };
+        let budget = Some(pb::Budget { alerts: Some(alerts), ..cents(Some(key()), 100) });
+        let request = pb::SetBudgetRequest { budget, ..Default::default() };
+        service.budgets().set_budget(request).await.unwrap();
+        service.clock.advance(Duration::from_millis(5));
+    };
+    set("https://hooks.example.com/planted-first", None).await;
+    set("", None).await;
+    set("https://hooks.example.com/planted-first", None).await;
+    assert_eq!(service.told().await.len(), 1, "nothing became another");
+    set("https://hooks.example.com/planted-second", None).await;
+    set("", Some(60)).await;
+    set("https://hooks.example.com/planted-third", Some(120)).await;
+
+    let told = service.told().await;
+    let mut kinds: Vec<_> = told.iter().map(|event| event.resource_kind.as_str()).collect();
+    // Both entries of the last change are of one time.
+    kinds[3..].sort_unstable();
+    assert_eq!(kinds, ["budget", "budget_webhooks", "budget", "budget", "budget_webhooks"]);
+    let webhook =
+        [Value::Null, json!({"name": "chat", "url": "[redacted]", "origin": "https://hooks.example.com"})];
+    assert_eq!(became(&told[0], "/alerts/webhooks/0"), webhook);
+    assert_eq!(became(&told[2], "/alerts/cooldown_seconds"), [Value::Null, json!(60)]);
+    assert!(told.iter().all(|event| event.resource_id == "key" && event.tenant_id == "tenant"));
+    assert!(!told.iter().any(|event| format!("{event:?}").contains("planted")));
 }

@@ -28,7 +28,7 @@ fn author() -> Author {
     Author { actor: Actor::User("ada".into()), origin, action: CALL.into() }
 }
 
-fn quota(limits: Option<pb::Limits>, budget: Option<pb::Budget>) -> pb::SetKeyQuotaRequest {
+pub(super) fn quota(limits: Option<pb::Limits>, budget: Option<pb::Budget>) -> pb::SetKeyQuotaRequest {
     pb::SetKeyQuotaRequest {
         key_id: "key".into(),
         tenant_id: "tenant".into(),

@@ -1,6 +1,6 @@
 //! When budgets are to start anew, and that they do so by calendar month meanwhile.
 
-use headgate_kit::{execute, fetch};
+use headgate_kit::fetch;
 use pb::BudgetWindow::{self, CalendarMonth, RollingDays, Unspecified, Week};
 
 use super::*;
@@ -21,21 +21,13 @@ fn shown(budget: Option<pb::Budget>) -> (BudgetWindow, u32) {
     (budget.window(), budget.rolling_days)
 }
 
-impl Service {
-    async fn put(&self, budget: pb::Budget) -> Result<pb::BudgetStatus, Failure> {
-        let request = pb::SetBudgetRequest { budget: Some(budget), ..Default::default() };
-        let answer = self.budgets().set_budget(request).await;
-        answer.map(|set| set.into_inner().status.unwrap()).map_err(|status| Failure::from_status(&status))
-    }
-}
-
 async fn the_window_that_was_set_is_kept_and_the_month_is_counted(db: TestDb) {
     let clock = clock();
     let mut service = Service::start(&db, &clock).await;
     let month = service.budget.engine.months().at(clock.unix_millis());
     let mut etags = Vec::new();
     for (window, days) in [(Unspecified, 0), (Week, 0), (RollingDays, 1), (RollingDays, 366)] {
-        let set = service.put(windowed(window, days)).await.unwrap();
+        let set = service.set(windowed(window, days), "").await.unwrap();
         let wanted = if window == Unspecified { (CalendarMonth, 0) } else { (window, days) };
         assert_eq!(shown(set.budget.clone()), wanted);
         assert_eq!((set.window_start_unix_ms, set.window_end_unix_ms), (month.start, month.end));
@@ -60,7 +52,7 @@ async fn the_window_that_was_set_is_kept_and_the_month_is_counted(db: TestDb) {
 
 async fn a_window_is_named_well_or_refused(db: TestDb) {
     let service = Service::start(&db, &clock()).await;
-    let set = service.put(windowed(Week, 0)).await.unwrap();
+    let set = service.set(windowed(Week, 0), "").await.unwrap();
     for (window, days, field) in [
         (RollingDays.into(), 0, "budget.rolling_days"),
         (RollingDays.into(), 367, "budget.rolling_days"),
@@ -69,7 +61,8 @@ async fn a_window_is_named_well_or_refused(db: TestDb) {
         (Unspecified.into(), 1, "budget.rolling_days"),
         (99, 0, "budget.window"),
     ] {
-        let refused = service.put(pb::Budget { window, ..windowed(Week, days) }).await.unwrap_err();
+        let bad = pb::Budget { window, ..windowed(Week, days) };
+        let refused = Failure::from_status(&service.set(bad, "").await.unwrap_err());
         assert_eq!(
             (refused.reason, refused.metadata["field"].as_str()),
             (ErrorReason::InvalidRequest, field)
@@ -87,16 +80,11 @@ async fn a_window_is_named_well_or_refused(db: TestDb) {
 async fn rows_of_the_version_before_are_months(db: TestDb) {
     let clock = clock();
     let service = Service::start(&db, &clock).await;
-    execute!(service.budget.store.db.write(), pool => {
-        sqlx::query(
-            "INSERT INTO budgets (scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent,
-                                  updated_at_unix_ms, revision)
-             VALUES ('key', 'key', 'calendar_month', 5, 80, 0, 1)",
-        )
-        .execute(pool)
-    })
-    .unwrap();
     service.stop().await;
+    let columns =
+        "scope_kind, scope_id, window_kind, limit_nano_usd, warning_percent, updated_at_unix_ms, revision";
+    let row = "('key', 'key', 'calendar_month', 5, 80, 0, 1)";
+    db.run("budget", &format!("INSERT INTO budgets ({columns}) VALUES {row}")).await;
     let service = Service::start(&db, &clock).await;
     let status = service.status(key()).await;
     assert_eq!(shown(status.budget.clone()), (CalendarMonth, 0));
