@@ -21,6 +21,7 @@ use headgate_kit::conn::{Conn, local};
 use headgate_kit::db::testing::TestDb;
 use headgate_kit::error::{ErrorReason, Failure};
 use headgate_kit::identity::testing::{Operator, as_operator};
+use headgate_kit::money::Usd;
 use headgate_kit::on_both_engines;
 use headgate_kit::records::RecordSource;
 use headgate_kit::spool::{Options, Spool};
@@ -127,7 +128,8 @@ impl Service {
 
     async fn set_budget(&self, scope: pb::Scope, limit_nano_usd: i64) {
         let window = pb::BudgetWindow::CalendarMonth.into();
-        let budget = pb::Budget { scope: Some(scope), window, limit_nano_usd, ..Default::default() };
+        let limit_usd = Usd::from_nano(limit_nano_usd).to_string();
+        let budget = pb::Budget { scope: Some(scope), window, limit_usd, ..Default::default() };
         self.budgets()
             .set_budget(pb::SetBudgetRequest { budget: Some(budget), ..Default::default() })
             .await

@@ -8,6 +8,7 @@ use crate::alerts;
 use crate::engine::scopes::Standing;
 use crate::policy::{Budget, Scope};
 use crate::schedule::{MAX_ROLLING_DAYS, Schedule};
+use crate::store::set::etag;
 use crate::terms::Terms;
 
 pub(super) fn scope(field: &str, scope: Option<pb::Scope>) -> Result<Scope, Failure> {
@@ -77,10 +78,13 @@ fn schedule(budget: &pb::Budget) -> Result<Schedule, Failure> {
 
 /// How much, as either field says.
 fn limit(budget: &pb::Budget) -> Result<i64, Failure> {
-    if budget.limit_usd.is_empty() {
-        return Ok(budget.limit_nano_usd);
-    }
     let wrong = |text: &str| Failure::invalid("budget.limit_usd", format!("budget.limit_usd {text}"));
+    match (budget.limit_usd.as_str(), budget.limit_nano_usd) {
+        // A limit that was forgotten would refuse everything.
+        ("", 0) => return Err(wrong("is required, e.g. \"100.00\"; \"0\" refuses everything that costs")),
+        ("", nano) => return Ok(nano),
+        _ => {}
+    }
     let usd = Usd::parse(&budget.limit_usd)
         .ok_or_else(|| wrong("must be an amount in USD with at most nine decimals, e.g. \"100.00\""))?;
     if budget.limit_nano_usd != 0 && budget.limit_nano_usd != usd.nano {
@@ -147,6 +151,6 @@ pub(super) fn shown_status(
 
 /// What a scope has spent that no budget covers.
 pub(super) fn uncovered(standing: Standing) -> pb::BudgetStatus {
-    let status = shown_status(standing, None, String::new(), false);
+    let status = shown_status(standing, None, etag(0), false);
     pb::BudgetStatus { budget: None, remaining_usd: String::new(), ..status }
 }

@@ -16,9 +16,9 @@ use crate::terms::{Kept, Terms};
 /// The change that last touched it; a refusal where the caller knew it otherwise.
 pub(crate) type Outcome = Result<i64, Failure>;
 
-/// How the contract names a change. Nothing was ever set where none is.
+/// How the contract names a change: `0` where nothing is set, so that who sets it first can be guarded, too.
 pub(crate) fn etag(revision: i64) -> String {
-    if revision == 0 { String::new() } else { revision.to_string() }
+    revision.to_string()
 }
 
 /// Sets limits, unless they are set already.
@@ -61,8 +61,16 @@ pub(crate) async fn budget(
     let next = touch(&mut tx).await?;
     let old = budget_at(&mut tx, vault, place(scope)).await?;
     let revision = old.as_ref().map_or(0, |(_, revision)| *revision);
+    let shown = match (&old, scope) {
+        // Who has none of their own is shown the default.
+        (None, Some(Scope::Tenant(_))) if change.read != etag(revision) => {
+            let default = budget_at(&mut tx, vault, DEFAULT).await?;
+            default.map_or(revision, |(_, revision)| revision)
+        }
+        _ => revision,
+    };
     let old = old.map(|(old, _)| old);
-    let next_terms = etag::check(&change.read, &etag(revision)).and_then(|()| terms.over(old.as_ref()));
+    let next_terms = etag::check(&change.read, &etag(shown)).and_then(|()| terms.over(old.as_ref()));
     let kept = match next_terms {
         Ok(kept) if old.as_ref() != Some(&kept) => kept,
         settled => {

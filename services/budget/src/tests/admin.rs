@@ -9,6 +9,7 @@ use super::*;
 on_both_engines!(
     the_default_covers_tenants_without_a_budget_of_their_own,
     of_two_changes_of_what_was_read_one_succeeds,
+    the_first_change_of_what_was_never_set_can_be_guarded,
     what_is_set_already_is_no_change,
     amounts_are_given_and_shown_in_usd,
     what_was_set_is_listed_in_pages,
@@ -136,6 +137,48 @@ async fn of_two_changes_of_what_was_read_one_succeeds(db: TestDb) {
     assert_eq!(refusal(&service.set_default("3.00", &first).await.unwrap_err()).0, ErrorReason::Conflict);
 }
 
+async fn the_first_change_of_what_was_never_set_can_be_guarded(db: TestDb) {
+    let service = Service::start(&db, &clock()).await;
+    let conflict = |status: Status| {
+        let failure = Failure::from_status(&status);
+        assert_eq!(failure.reason, ErrorReason::Conflict);
+        failure.metadata["etag"].clone()
+    };
+    let limits = |n, etag: String| {
+        let limits = Some(pb::Limits { requests_per_minute: Some(n), ..Default::default() });
+        let request = pb::SetLimitsRequest { scope: Some(tenant()), limits, etag, ..Default::default() };
+        async { service.budgets().set_limits(request).await.map(|set| set.into_inner().etag) }
+    };
+    let get = pb::GetLimitsRequest { scope: Some(tenant()), ..Default::default() };
+    let read = service.budgets().get_limits(get).await.unwrap().into_inner().etag;
+    let first = limits(1, read.clone()).await.unwrap();
+    assert_eq!(conflict(limits(2, read).await.unwrap_err()), first);
+
+    // Of a key, which has no budget to read.
+    let own = service.set(dollars(Some(key()), "1.00"), "0").await.unwrap();
+    assert_eq!(conflict(service.set(dollars(Some(key()), "2.00"), "0").await.unwrap_err()), own.etag);
+
+    // Of a tenant that the default covers: what it was shown is good, until it changes.
+    let default = service.set_default("1.00", "0").await.unwrap();
+    assert_eq!(conflict(service.set_default("2.00", "0").await.unwrap_err()), default);
+    let shown = service.status(tenant()).await;
+    assert!(shown.is_default && shown.etag == default);
+    let changed = service.set_default("2.00", &default).await.unwrap();
+    assert_eq!(
+        conflict(service.set(dollars(Some(tenant()), "3.00"), &shown.etag).await.unwrap_err()),
+        changed
+    );
+    let own = service.set(dollars(Some(tenant()), "3.00"), &changed).await.unwrap();
+    for stale in ["0", &changed] {
+        assert_eq!(
+            conflict(service.set(dollars(Some(tenant()), "4.00"), stale).await.unwrap_err()),
+            own.etag
+        );
+    }
+    service.delete(tenant(), &own.etag).await.unwrap();
+    service.set(dollars(Some(tenant()), "5.00"), "0").await.unwrap();
+}
+
 async fn what_is_set_already_is_no_change(db: TestDb) {
     let clock = clock();
     let service = Service::start(&db, &clock).await;
@@ -166,6 +209,8 @@ async fn amounts_are_given_and_shown_in_usd(db: TestDb) {
         dollars(Some(tenant()), "-1"),
         dollars(Some(tenant()), "1.0000000001"),
         dollars(Some(tenant()), "a lot"),
+        // A limit that was forgotten.
+        dollars(Some(tenant()), ""),
     ];
     for budget in bad {
         let refused = service.set(budget, "").await.unwrap_err();
