@@ -224,6 +224,7 @@ def a_process_has_the_engines_of_its_services_and_no_others(topology):
         for variable, users in [
             ("HEADGATE__DATABASE__URL", DATABASE), ("HEADGATE__NATS__URL", NATS), ("HEADGATE__REDIS__URL", REDIS),
             ("HEADGATE__MASTER_KEY", {"catalog", "adapter"}), ("HEADGATE__IDENTITY__TOKEN_KEY", SERVICES),
+            ("HEADGATE__BUDGET__SEALING_KEY", {"budget"}),
         ]:
             needs = bool(workload.services & users)
             equal((workload.name, variable, variable in has), (workload.name, variable, needs))

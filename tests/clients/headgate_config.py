@@ -31,6 +31,7 @@ SAMPLES = {
     "HEADGATE__OPERATOR_TOKEN": "f" * 32,
     "HEADGATE__IDENTITY__TOKEN_KEY": "1" * 64,
     "HEADGATE__MASTER_KEY": "2" * 64,
+    "HEADGATE__BUDGET__SEALING_KEY": "4" * 64,
     "HEADGATE__DATABASE__URL": "postgres://role:password@postgres:5432/headgate",
     "HEADGATE__NATS__URL": "nats://user:password@nats:4222",
     "HEADGATE__REDIS__URL": "redis://:password@redis:6379",
