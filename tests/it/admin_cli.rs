@@ -127,6 +127,18 @@ async fn people_and_what_a_tenant_may_are_looked_after_from_the_command_line() {
     assert_eq!(budget.json("", &set).await["budget"]["limit_nano_usd"], "12500000000");
     let got = budget.json("", &["budget", "get", "--tenant", TENANT]).await;
     assert_eq!((&got["budget"]["limit_usd"], &got["remaining_usd"]), (&json!("12.50"), &json!("12.50")));
+    let hook = "chat=https://hooks.example.com/a-secret";
+    let words = ["--window", "rolling", "--rolling-days", "7", "--alert-webhook", hook];
+    let (code, printed) = budget.run(&[&set[..], &words].concat()).await;
+    assert!(code == Some(0) && printed.contains("https://hooks.example.com"), "{printed}");
+    assert!(!printed.contains("a-secret"), "{printed}");
+    // What is not given stays.
+    let set = ["budget", "set", "--limit-usd", "13", "--alert-email", "ada@example.com", "--tenant", TENANT];
+    let changed = budget.json("", &set).await["budget"].clone();
+    assert_eq!((&changed["rolling_days"], &changed["warning_percent"]), (&json!(7), &json!(70)));
+    let webhook = json!({"name": "chat", "url": "", "origin": "https://hooks.example.com"});
+    assert_eq!(changed["alerts"]["webhooks"], json!([webhook]));
+    assert_eq!(changed["alerts"]["emails"], json!(["ada@example.com"]));
     budget.json("", &["budget", "delete", "--tenant", TENANT]).await;
     let (code, printed) = budget.run(&["budget", "get", "--tenant", TENANT]).await;
     assert!(code == Some(1) && printed.contains("NOT_FOUND"), "{printed}");

@@ -29,7 +29,11 @@ async fn limits_and_budgets_are_said_where_a_key_is_made_and_of_tenants_and_all_
         &json!({
             "tenant_limits": {TENANT: {"tokens_per_minute": 1_000_000}},
             "tenant_budgets": {TENANT: {"limit_usd": "7.00"}},
-            "default_budget": {"limit_usd": "3.00"},
+            "default_budget": {"limit_usd": "3.00", "window": "rolling_7d", "alerts": {
+                "emails": ["ada@example.com"],
+                "webhooks": [{"name": "chat", "url": "https://hooks.example.com/a-secret"}],
+                "cooldown_seconds": 3600,
+            }},
         }),
     );
     let mut headgate = Headgate::start(&setup).await;
@@ -53,7 +57,9 @@ async fn limits_and_budgets_are_said_where_a_key_is_made_and_of_tenants_and_all_
     assert_eq!((&budget["limit_usd"], &budget["warning_percent"]), (&json!("0.00"), &json!(60)));
     assert_eq!(first[2]["limits"], json!({"tokens_per_minute": 1_000_000}));
     assert_eq!(first[3]["status"]["budget"]["limit_usd"], "7.00");
-    assert_eq!(first[4]["budget"]["limit_usd"], "3.00");
+    let default = &first[4]["budget"];
+    assert_eq!((&default["limit_usd"], &default["rolling_days"]), (&json!("3.00"), &json!(7)));
+    assert_eq!(default["alerts"]["webhooks"][0]["origin"], "https://hooks.example.com");
 
     // They hold for the first request there is.
     let quota = headgate.anonymous().with_key(QUOTA_KEY);

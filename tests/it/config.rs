@@ -168,6 +168,7 @@ async fn no_fault_shows_a_secret_that_stands_in_the_wrong_place() {
         "bootstrap: {api_keys: ['sk-a.planted-secret']}",
         "bootstrap: {api_keys: sk-a.planted-secret}",
         "bootstrap: {providers: ['planted-secret']}",
+        "bootstrap: {default_budget: {limit_usd: 1, alerts: {webhooks: [{name: chat, url: {planted-secret: x}}]}}}",
         "bootstrap: {api_keys: [{tenant_id: acme, key: sk-a.planted-secret, kee: x}, {sk-b.planted-secret: x}]}",
         "bootstrap: {tenants: [{id: 'planted secret', name: x}]}",
         "operator_token: [planted-secret]",
@@ -203,7 +204,9 @@ bootstrap:
       targets: [{provider: nowhere, upstream_model: m}]
   limits: [{tenant_id: acme, requests_per_minute: 0}]
   tenant_limits: {acme: {}}
+  tenant_budgets: {acme: {limit_usd: 1, alerts: {webhooks: [{name: chat, url: 'ftp://planted-secret'}]}}}
   default_budget: {limit_usd: 1, warning_percent: 101}
+budget: {sealing_key: planted-secret}
 ",
     )
     .await;
@@ -217,8 +220,10 @@ bootstrap:
         "bootstrap.default_budget.warning_percent",
         "bootstrap.limits[0].requests_per_minute",
         "bootstrap.models[0].targets[0].provider_id",
+        "bootstrap.tenant_budgets.acme.alerts.webhooks[0].url",
         "bootstrap.tenant_limits.acme",
         "bootstrap.tenants[1].id",
+        "budget.sealing_key",
         "master_key",
         "operator_token",
     ];

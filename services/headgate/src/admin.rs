@@ -1,6 +1,7 @@
 //! `headgate admin`: the everyday tasks of operators, over gRPC as anyone else would do them.
 
 mod ask;
+mod budget_terms;
 mod budgets;
 mod environment;
 mod keys;

@@ -4,11 +4,14 @@ use clap::{Args, Subcommand};
 use headgate_proto::budget::v1::budget_service_client::BudgetServiceClient;
 use headgate_proto::budget::v1::scope::Scope as Whom;
 use headgate_proto::budget::v1::{
-    Budget, BudgetWindow, DeleteBudgetRequest, GetBudgetRequest, GetLimitsRequest, Limits, Scope,
-    SetBudgetRequest, SetLimitsRequest, SlidingWindow,
+    Budget, DeleteBudgetRequest, GetBudgetRequest, GetLimitsRequest, Limits, Scope, SetBudgetRequest,
+    SetLimitsRequest, SlidingWindow,
 };
 
+use tonic::Code;
+
 use super::TaskError;
+use super::budget_terms::Terms;
 use super::link::Link;
 use super::show::Shown;
 
@@ -19,16 +22,12 @@ pub(super) enum BudgetCommand {
         #[command(flatten)]
         of: Of,
     },
-    /// Set one for each calendar month.
+    /// Set one, or change one: what is not given stays as it is.
     Set {
         #[command(flatten)]
         of: Of,
-        /// How much, in USD, e.g. 100.00.
-        #[arg(long)]
-        limit_usd: String,
-        /// From which share of it answers carry a warning, in percent. Default: 80.
-        #[arg(long, default_value = "0")]
-        warning_percent: u32,
+        #[command(flatten)]
+        terms: Terms,
     },
     /// Remove one; the default then holds, where there is one.
     Delete {
@@ -127,11 +126,10 @@ pub(super) async fn budget(command: BudgetCommand, link: Link) -> Result<Shown, 
             let request = GetBudgetRequest { scope: Some(of.into()), ..Default::default() };
             Shown::one(budgets.get_budget(request).await?.into_inner().status.as_ref())
         }
-        BudgetCommand::Set { of, limit_usd, warning_percent } => {
-            let window = BudgetWindow::CalendarMonth.into();
-            let scope = Some(of.into());
-            let budget = Budget { scope, window, limit_usd, warning_percent, ..Default::default() };
-            let request = SetBudgetRequest { budget: Some(budget), ..Default::default() };
+        BudgetCommand::Set { of, terms } => {
+            let (set, etag) = own(&mut budgets, of.into()).await?;
+            // With the etag, so that nobody's change in between is lost.
+            let request = SetBudgetRequest { budget: Some(terms.over(set)), etag, ..Default::default() };
             Shown::one(budgets.set_budget(request).await?.into_inner().status.as_ref())
         }
         BudgetCommand::Delete { of } => {
@@ -139,6 +137,18 @@ pub(super) async fn budget(command: BudgetCommand, link: Link) -> Result<Shown, 
             Shown::one(Some(&budgets.delete_budget(request).await?.into_inner()))
         }
     }
+}
+
+/// What is set of a scope's own, and its etag. Nothing where it has none.
+async fn own(budgets: &mut BudgetServiceClient<Link>, scope: Scope) -> Result<(Budget, String), TaskError> {
+    let request = GetBudgetRequest { scope: Some(scope.clone()), ..Default::default() };
+    let status = match budgets.get_budget(request).await {
+        Ok(answer) => answer.into_inner().status.filter(|status| !status.is_default),
+        Err(refused) if refused.code() == Code::NotFound => None,
+        Err(refused) => return Err(refused.into()),
+    };
+    let (budget, etag) = status.map(|status| (status.budget, status.etag)).unwrap_or_default();
+    Ok((Budget { scope: Some(scope), ..budget.unwrap_or_default() }, etag))
 }
 
 pub(super) async fn limits(command: LimitsCommand, link: Link) -> Result<Shown, TaskError> {
