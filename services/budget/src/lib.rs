@@ -5,7 +5,7 @@
 //! - Every limit, every budget and the idempotency key of a request are decided and held at once, or not at all;
 //!   what is spent and held never exceeds a budget by an admission.
 //! - A decision reads no database and waits for nothing but its tenant's lock; where several replicas share their
-//!   counters, for one call of Redis.
+//!   counters, for one call of Redis, and before the first request of a key for one of the database.
 //! - Spend comes from records only, once per lease, in whatever order records and settlements arrive.
 //! - Who counts in memory is the only one of its database: a second one waits, unready, until the first is gone.
 //! - A hold outlives its holder by the lease's time to live at most, and then ends in a record, never silently. An
@@ -20,6 +20,7 @@ mod alerts;
 mod change;
 mod consumer;
 mod engine;
+mod follower;
 mod limits;
 mod live;
 mod maps;
@@ -78,6 +79,7 @@ use alerts::{Known, Vault, VaultError};
 use consumer::Consumer;
 use engine::Engine;
 use engine::journal::Journal;
+use follower::Follower;
 use live::Live;
 use metrics::Metrics;
 use owners::Owners;
@@ -162,6 +164,8 @@ pub struct Budget {
     policies: Arc<tokio::sync::Mutex<()>>,
     vault: Vault,
     alerts: Arc<Known>,
+    /// `None` where nobody else sets anything.
+    follower: Option<Arc<Follower>>,
     /// That nobody else counts in memory, until the last clone is gone.
     _sole: Option<Sole>,
     gate: Gate,
@@ -226,6 +230,7 @@ impl Budget {
             policies: Arc::default(),
             vault,
             alerts,
+            follower: None,
             _sole: sole,
             gate: deps.gate,
             owners: Owners::default(),
@@ -234,10 +239,12 @@ impl Budget {
             backlogs: Arc::default(),
             warning_percent: config.warning_percent,
         };
-        if is_shared {
-            service.tasks.spawn(upkeep::Follower::new(&service, revision).run(stop));
+        if !is_shared {
+            return Ok(service);
         }
-        Ok(service)
+        let follower = Arc::new(Follower::new(&service, revision));
+        service.tasks.spawn(Arc::clone(&follower).run(stop));
+        Ok(Self { follower: Some(follower), ..service })
     }
 
     /// Asks auth from now on whose an API key is. Until then, calls about keys fail with UNAVAILABLE.

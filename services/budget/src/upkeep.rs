@@ -9,15 +9,12 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::Budget;
-use crate::alerts::{Known, Vault};
 use crate::live::Live;
 use crate::replays::Entry;
 use crate::shared::Fault;
 use crate::store::Store;
 
 const REAP_EVERY: Duration = Duration::from_secs(1);
-const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const RESPONSES_AT_ONCE: usize = 64;
 /// How often the store is asked to take responses before they are given up.
@@ -68,52 +65,6 @@ pub(crate) async fn reap_once(engine: &Live, outbox: &Spool) -> Result<(), ReapE
         engine.written(&overdue).await?;
     }
     Ok(())
-}
-
-/// Follows what other replicas set: asks each second whether there is anything new.
-#[derive(Debug)]
-pub(crate) struct Follower {
-    engine: Arc<Live>,
-    store: Store,
-    order: Arc<tokio::sync::Mutex<()>>,
-    vault: Vault,
-    alerts: Arc<Known>,
-    revision: i64,
-}
-
-impl Follower {
-    /// From what was loaded at `revision` or later.
-    pub(crate) fn new(service: &Budget, revision: i64) -> Self {
-        let Budget { engine, store, policies, vault, alerts, .. } = service.clone();
-        Self { engine, store, order: policies, vault, alerts, revision }
-    }
-
-    /// Until the process stops.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(FOLLOW_EVERY) => {}
-            }
-            if let Err(cause) = self.look().await {
-                tracing::warn!(%cause, "limits and budgets cannot be read, going on with those known");
-            }
-        }
-    }
-
-    async fn look(&mut self) -> Result<(), sqlx::Error> {
-        let revision = self.store.policy_revision().await?;
-        if revision != self.revision {
-            // Nothing is set by this replica between reading and taking over.
-            let _order = self.order.lock().await;
-            let loaded = self.store.load_policies(&self.vault).await?;
-            self.engine.policies().replace(loaded.set);
-            self.engine.policies().set_default_budget(loaded.default_budget);
-            self.alerts.replace(loaded.alerts);
-            self.revision = revision;
-        }
-        Ok(())
-    }
 }
 
 /// Stores responses to replay as they come, and at the end what is left.

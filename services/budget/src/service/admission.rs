@@ -39,6 +39,9 @@ impl AdmissionService for Admissions {
         if !self.0.ready() && self.0.engine.needs_backlog(&ask) {
             return Err(behind().into());
         }
+        if let Some(follower) = &self.0.follower {
+            follower.meet(&ask.intent.key_id).await?;
+        }
         let answer = self.0.engine.admit(ask).await?;
         self.count(&answer.decision);
         Ok(Response::new(response(answer)?))

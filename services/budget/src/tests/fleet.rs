@@ -14,6 +14,8 @@ on_both_engines!(
     what_a_dead_replica_held_comes_back_through_the_outbox_of_another,
     a_replica_that_dies_between_database_and_redis_leaves_nothing_counted_twice,
     a_policy_that_is_deleted_is_gone_everywhere,
+    no_replica_lets_a_key_in_without_what_it_was_made_with,
+    while_the_database_is_away_only_keys_that_were_met_are_let_in,
     scripts_that_the_server_forgot_are_sent_again,
     counters_that_are_lost_are_rebuilt_and_budgets_stay_closed_for_one_lease,
     an_old_copy_of_the_counters_is_as_good_as_none,
@@ -406,4 +408,32 @@ async fn a_replica_that_has_a_backlog_rebuilds_nothing_and_goes_on_with_what_red
             && one.budget.engine.metrics().rebuilt_tenants.get() == 1
     })
     .await;
+}
+
+async fn no_replica_lets_a_key_in_without_what_it_was_made_with(db: TestDb) {
+    let fleet = Fleet::start(&db, servers::own_database(), 3).await;
+    let [told, others @ ..] = [0, 1, 2].map(|n| &*fleet.replicas[n]);
+    for n in 0..20 {
+        let key_id = format!("key-{n}");
+        let budget = pb::Budget { limit_nano_usd: CENT, ..Default::default() };
+        told.set_quota(super::quotas::of_key(&key_id, budget)).await.unwrap();
+        for (other, replica) in (0..).zip(others) {
+            let dear = of_key(replica.request(2 * n + other, 2 * CENT), &key_id, "tenant");
+            let Decision::Refused(refused) = replica.admit(dear).await else { panic!("{key_id} at {other}") };
+            assert_eq!(refused.reason(), ErrorReason::BudgetExceeded);
+        }
+    }
+}
+
+async fn while_the_database_is_away_only_keys_that_were_met_are_let_in(db: TestDb) {
+    let fleet = Fleet::start(&db, servers::own_database(), 1).await;
+    let replica = fleet.one();
+    let ask = |n, key_id| of_key(replica.request(n, CENT), key_id, "tenant");
+    assert!(is_admitted(&replica.admit(ask(1, "met")).await));
+    fleet.set_budget(key(), USD).await;
+    replica.budget.store.db.close().await;
+    assert_eq!(failure(replica, ask(2, "new")).await.reason, ErrorReason::Unavailable);
+    for (n, known) in [(3, "met"), (4, "key")] {
+        assert!(is_admitted(&replica.admit(ask(n, known)).await), "{known}");
+    }
 }

@@ -38,6 +38,10 @@ pub(super) fn quota(limits: Option<pb::Limits>, budget: Option<pb::Budget>) -> p
     }
 }
 
+pub(super) fn of_key(key_id: &str, budget: pb::Budget) -> pb::SetKeyQuotaRequest {
+    pb::SetKeyQuotaRequest { key_id: key_id.into(), ..quota(None, Some(budget)) }
+}
+
 /// Without a window.
 fn usd(amount: &str) -> pb::Budget {
     pb::Budget { limit_usd: amount.into(), ..Default::default() }
