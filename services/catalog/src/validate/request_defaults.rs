@@ -1,7 +1,5 @@
 //! What requests may say of a model's request defaults.
 
-use std::fmt::Display;
-
 use headgate_kit::Failure;
 use headgate_proto::inference::v1::RequestDefaults;
 
@@ -35,19 +33,15 @@ pub(crate) fn request_defaults(
     within(&at("frequency_penalty"), given.frequency_penalty, -2.0, 2.0)?;
     within(&at("presence_penalty"), given.presence_penalty, -2.0, 2.0)?;
     require(given.stop.len() <= MAX_STOPS, &at("stop"), || format!("must be at most {MAX_STOPS} texts"))?;
-    let is_bad = |text: &String| !(1..=MAX_STOP).contains(&text.chars().count());
-    match given.stop.iter().position(is_bad) {
-        Some(i) => {
-            require(false, &at(&format!("stop[{i}]")), || format!("must be 1 to {MAX_STOP} characters"))?;
-            Ok(None)
-        }
-        None => Ok(Some(given)),
+    for (i, text) in given.stop.iter().enumerate() {
+        let good = (1..=MAX_STOP).contains(&text.chars().count());
+        require(good, &at(&format!("stop[{i}]")), || format!("must be 1 to {MAX_STOP} characters"))?;
     }
+    Ok(Some(given))
 }
 
 /// Refuses what is unordered, as NaN is, too.
-fn within<T: PartialOrd + Display>(field: &str, value: Option<T>, least: T, most: T) -> Result<(), Failure> {
-    require(value.is_none_or(|value| (&least..=&most).contains(&&value)), field, || {
-        format!("must be between {least} and {most}")
-    })
+fn within(field: &str, value: Option<f64>, least: f64, most: f64) -> Result<(), Failure> {
+    let good = value.is_none_or(|value| (least..=most).contains(&value));
+    require(good, field, || format!("must be between {least} and {most}"))
 }
