@@ -172,6 +172,7 @@ impl Shared {
             found: &found,
             query: call.head.uri.query(),
             body: &body,
+            headers,
             metadata,
             id: call.id,
             keep_alive: self.config.keep_alive(),

@@ -3,6 +3,7 @@
 mod browsers;
 mod chat;
 mod connections;
+mod etags;
 mod openapi;
 mod rest;
 mod router;

@@ -8,6 +8,7 @@ mod bind;
 mod call;
 pub(crate) mod codec;
 pub(crate) mod contract;
+pub(crate) mod etag;
 pub(crate) mod json;
 mod template;
 

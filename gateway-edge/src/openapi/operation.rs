@@ -7,11 +7,14 @@ use super::access;
 use super::comments::first_sentence;
 use super::schema::{Schemas, describe};
 use crate::transcode::contract::{Binding, BodyRule, FieldPath};
+use crate::transcode::etag;
 use crate::transcode::json::is_well_known;
 
 /// How deep fields of fields are shown in a query.
 const DEPTH: usize = 4;
 const ERROR: &str = "#/components/responses/Error";
+const ETAG: &str = "#/components/headers/ETag";
+const IF_MATCH: &str = "#/components/parameters/IfMatch";
 
 /// A call as one of its bindings shows it. `names` are those of the holes of its path, and `id` is its own.
 pub(super) fn operation(schemas: &mut Schemas, binding: &Binding, names: &[String], id: &str) -> Value {
@@ -30,6 +33,9 @@ pub(super) fn operation(schemas: &mut Schemas, binding: &Binding, names: &[Strin
     let mut parameters = path_parameters(schemas, binding, names);
     if !matches!(binding.body, BodyRule::Whole) {
         query_parameters(schemas, binding, &method.input(), &mut Vec::new(), &mut parameters);
+    }
+    if etag::field(&method.input()).is_some() {
+        parameters.push(json!({"$ref": IF_MATCH}));
     }
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
@@ -144,6 +150,9 @@ fn responses(schemas: &mut Schemas, binding: &Binding) -> Value {
     };
     let text = if text.is_empty() { "Done.".to_owned() } else { text };
     let mut responses = json!({"2XX": {"description": text, "content": content}});
+    if etag::place(&output).is_some() && !binding.method.is_server_streaming() {
+        responses["2XX"]["headers"] = json!({"etag": {"$ref": ETAG}});
+    }
     // A service may leave out what says nothing.
     if output.fields().len() == 0 {
         responses["204"] = json!({"description": "Done."});

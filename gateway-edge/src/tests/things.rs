@@ -136,7 +136,8 @@ impl ServerStreamingService<DynamicMessage> for Serving {
 }
 
 fn name(thing: &DynamicMessage) -> String {
-    thing.get_field_by_name("name").unwrap().as_str().unwrap().to_owned()
+    let name = thing.get_field_by_name("name");
+    name.as_deref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn does(thing: DynamicMessage) -> Result<Response<DynamicMessage>, Status> {

@@ -11,7 +11,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::contract::Binding;
-use super::json;
+use super::{etag, json};
 use crate::body::Body;
 use crate::error::Refusal;
 use crate::metadata;
@@ -31,8 +31,12 @@ pub(crate) fn of(binding: &Binding, response: &tonic::Response<DynamicMessage>) 
     let status = status(response.metadata())?;
     let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let mut headers = headers(response.metadata());
+    let message = response.get_ref();
+    if let Some(etag) = etag::told(message).filter(|_| !headers.contains_key(ETAG)) {
+        headers.insert(ETAG, etag);
+    }
     let bytes = if has_body {
-        let (content_type, bytes) = content(binding, response.get_ref())?;
+        let (content_type, bytes) = content(binding, message)?;
         headers.insert(CONTENT_TYPE, content_type);
         bytes
     } else {
@@ -49,7 +53,7 @@ pub(crate) fn refusal(status: &Status) -> Refusal {
     let mut refusal = Refusal::from(status);
     // What a change would have to be made on top of.
     let etag = Failure::from_status(status).metadata.remove("etag");
-    if let Some(etag) = etag.and_then(|etag| HeaderValue::try_from(format!("\"{etag}\"")).ok()) {
+    if let Some(etag) = etag.and_then(|etag| etag::header(&etag)) {
         refusal.headers_mut().insert(ETAG, etag);
     }
     copy_own_terms(status.metadata(), refusal.headers_mut());

@@ -9,7 +9,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use super::contract::{Binding, BodyRule, FieldPath};
-use super::json;
+use super::{etag, json};
 
 /// What a request brings.
 pub(crate) struct Given<'a> {
@@ -19,13 +19,15 @@ pub(crate) struct Given<'a> {
     pub(crate) query: Option<&'a str>,
     /// Empty where there is none.
     pub(crate) body: &'a [u8],
+    /// The version that `If-Match` asks for, of a call that takes one.
+    pub(crate) etag: Option<String>,
 }
 
 /// Puts a message together.
 ///
 /// # Errors
 /// INVALID_REQUEST that names the field at fault.
-pub(crate) fn message(binding: &Binding, given: &Given<'_>) -> Result<DynamicMessage, Failure> {
+pub(crate) fn message(binding: &Binding, given: Given<'_>) -> Result<DynamicMessage, Failure> {
     let input = binding.method.input();
     let mut object = from_body(binding, &input, given.body)?;
     if let Some(query) = given.query {
@@ -38,6 +40,9 @@ pub(crate) fn message(binding: &Binding, given: &Given<'_>) -> Result<DynamicMes
             .map_err(|_| Failure::invalid(&name, format!("{name} must be UTF-8")))?;
         let value = value(&path[path.len() - 1], text.into_owned());
         json::put(&mut object, path, value)?;
+    }
+    if let (Some(etag), Some(field)) = (given.etag, etag::field(&input)) {
+        json::put(&mut object, &[field], Value::String(etag))?;
     }
     json::read(&input, object)
 }

@@ -18,7 +18,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::codec::DynamicCodec;
 use super::contract::Binding;
-use super::{Given, Match, Transcoder, answer, bind};
+use super::{Given, Match, Transcoder, answer, bind, etag};
 use crate::body::Body;
 use crate::events::{self, EventStream, IntoEvent};
 use crate::service::Answer;
@@ -31,6 +31,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) found: &'a Match,
     pub(crate) query: Option<&'a str>,
     pub(crate) body: &'a [u8],
+    /// What the client sent.
+    pub(crate) headers: &'a HeaderMap,
     /// What the service is told of the client.
     pub(crate) metadata: HeaderMap,
     pub(crate) id: &'a RequestId,
@@ -42,8 +44,9 @@ impl Transcoder {
     /// Answers a request by the call that it stands for.
     pub(crate) async fn answer(&self, asked: Asked<'_>) -> Answer {
         let binding = &asked.found.binding;
-        let given = Given { captures: &asked.found.captures, query: asked.query, body: asked.body };
-        let message = bind::message(binding, &given)?;
+        let etag = etag::wanted(binding, asked.headers)?;
+        let given = Given { captures: &asked.found.captures, query: asked.query, body: asked.body, etag };
+        let message = bind::message(binding, given)?;
         let Some(service) = self.service(binding) else {
             let text =
                 format!("this gateway has no connection to {}", binding.method.parent_service().name());
