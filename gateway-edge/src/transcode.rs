@@ -10,6 +10,7 @@ pub(crate) mod codec;
 pub(crate) mod contract;
 pub(crate) mod etag;
 pub(crate) mod json;
+mod names;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -169,6 +169,11 @@ fn does(thing: DynamicMessage) -> Result<Response<DynamicMessage>, Status> {
             status.metadata_mut().insert("set-cookie", "a=; Max-Age=0".parse().unwrap());
             return Err(status);
         }
+        "worn" => {
+            let text = "inner.size must not be inner.name. See inner.wear, or dinner.size";
+            return Err(Failure::invalid("inner.size", text).into());
+        }
+        "lost" => return Err(Failure::invalid("name", "inner.size needs a name").into()),
         _ => {}
     }
     Ok(response)

@@ -140,6 +140,29 @@ async fn what_a_body_gets_wrong_is_named() {
 }
 
 #[tokio::test]
+async fn a_fault_in_a_body_that_is_one_field_is_named_as_it_was_written() {
+    let things = Things::start().await;
+    for (path, body, field, text) in [
+        ("/api/things", r#"{"names":"n"}"#, "names", "there is no field names"),
+        ("/api/things", r#"{"size":"big"}"#, "size", "size must be a number"),
+        ("/api/things", "7", "inner", "inner must be an object"),
+        ("/api/things?inner.size=1", "{}", "inner.size", "inner.size belongs into the request body"),
+    ] {
+        let refused = things.refused("POST", path, body).await;
+        assert_eq!((refused.0, refused.1, refused.2.as_str()), (400, json!(field), text), "{path} {body}");
+    }
+    for (path, field, text) in [
+        ("/api/things?name=worn", "size", "size must not be name. See inner.wear, or dinner.size"),
+        ("/api/things?name=lost", "name", "inner.size needs a name"),
+    ] {
+        let error = things.ask("POST", path, "{}").await.json()["error"].clone();
+        assert_eq!((&error["param"], &error["message"]), (&json!(field), &json!(text)), "{path}");
+    }
+    let whole = things.ask("POST", "/admin/things", r#"{"name":"worn"}"#).await.json();
+    assert_eq!(whole["error"]["param"], "inner.size", "there the body names it");
+}
+
+#[tokio::test]
 async fn queries_say_what_path_and_body_do_not() {
     let things = Things::start().await;
     let query = "count=9007199254740993&most=7&sort=SORT_HARD&words=a+b&words=c%26d&is_heavy=true\

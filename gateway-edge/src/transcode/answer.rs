@@ -11,6 +11,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::contract::Binding;
+use super::names::Names;
 use super::{etag, json};
 use crate::body::Body;
 use crate::error::Refusal;
@@ -49,10 +50,12 @@ pub(crate) fn of(binding: &Binding, response: &tonic::Response<DynamicMessage>) 
 }
 
 /// What a client is told of a call that failed.
-pub(crate) fn refusal(status: &Status) -> Refusal {
-    let mut refusal = Refusal::from(status);
+pub(super) fn refusal(names: &Names, status: &Status) -> Refusal {
+    let mut failure = names.as_written(Failure::from_status(status));
     // What a change would have to be made on top of.
-    let etag = Failure::from_status(status).metadata.remove("etag");
+    let etag = failure.metadata.remove("etag");
+    let mut refusal = Refusal::from(failure);
+    metadata::copy_public(status.metadata(), refusal.headers_mut());
     if let Some(etag) = etag.and_then(|etag| etag::header(&etag)) {
         refusal.headers_mut().insert(ETAG, etag);
     }

@@ -9,6 +9,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use super::contract::{Binding, BodyRule, FieldPath};
+use super::names::Names;
 use super::{etag, json};
 
 /// What a request brings.
@@ -26,10 +27,11 @@ pub(crate) struct Given<'a> {
 /// Puts a message together.
 ///
 /// # Errors
-/// INVALID_REQUEST that names the field at fault.
-pub(crate) fn message(binding: &Binding, given: Given<'_>) -> Result<DynamicMessage, Failure> {
+/// INVALID_REQUEST that names the field at fault as it was written.
+pub(crate) fn message(binding: &Binding, given: Given<'_>, names: &Names) -> Result<DynamicMessage, Failure> {
     let input = binding.method.input();
-    let mut object = from_body(binding, &input, given.body)?;
+    let as_written = |failure| names.as_written(failure);
+    let mut object = from_body(binding, &input, given.body).map_err(as_written)?;
     if let Some(query) = given.query {
         from_query(binding, &input, query, &mut object)?;
     }
@@ -39,12 +41,12 @@ pub(crate) fn message(binding: &Binding, given: Given<'_>) -> Result<DynamicMess
             .decode_utf8()
             .map_err(|_| Failure::invalid(&name, format!("{name} must be UTF-8")))?;
         let value = value(&path[path.len() - 1], text.into_owned());
-        json::put(&mut object, path, value)?;
+        json::put(&mut object, path, value).map_err(as_written)?;
     }
     if let (Some(etag), Some(field)) = (given.etag, etag::field(&input)) {
         json::put(&mut object, &[field], Value::String(etag))?;
     }
-    json::read(&input, object)
+    json::read(&input, object).map_err(as_written)
 }
 
 fn from_body(

@@ -18,6 +18,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::codec::DynamicCodec;
 use super::contract::Binding;
+use super::names::Names;
 use super::{Given, Match, Transcoder, answer, bind, etag};
 use crate::body::Body;
 use crate::events::{self, EventStream, IntoEvent};
@@ -46,7 +47,8 @@ impl Transcoder {
         let binding = &asked.found.binding;
         let etag = etag::wanted(binding, asked.headers)?;
         let given = Given { captures: &asked.found.captures, query: asked.query, body: asked.body, etag };
-        let message = bind::message(binding, given)?;
+        let names = Names::of(binding);
+        let message = bind::message(binding, given, &names)?;
         let Some(service) = self.service(binding) else {
             let text =
                 format!("this gateway has no connection to {}", binding.method.parent_service().name());
@@ -56,15 +58,15 @@ impl Transcoder {
         let mut request = Request::from_parts(metadata, tonic::Extensions::new(), message);
         request.set_timeout(PATIENCE);
         let mut client = Grpc::new(service.clone()).max_decoding_message_size(self.answer_bytes);
-        client.ready().await.map_err(|status| answer::refusal(&status))?;
+        let refusal = |status| answer::refusal(&names, &status);
+        client.ready().await.map_err(refusal)?;
         let codec = DynamicCodec(binding.method.output());
         if binding.method.is_server_streaming() {
             let response = client.server_streaming(request, binding.rpc.clone(), codec).await;
-            let response = response.map_err(|status| answer::refusal(&status))?;
-            return Ok(stream(binding, response, asked.id, asked.keep_alive));
+            return Ok(stream(binding, response.map_err(refusal)?, asked.id, asked.keep_alive));
         }
         let response = client.unary(request, binding.rpc.clone(), codec).await;
-        answer::of(binding, &response.map_err(|status| answer::refusal(&status))?)
+        answer::of(binding, &response.map_err(refusal)?)
     }
 }
 

@@ -158,8 +158,15 @@ fn wrong_error(line: &Line, told: &Value) -> Option<String> {
     let shape = serde_json::json!({"error": error, "request_id": "<text>"});
     let field = told["error"]["param"].as_str();
     let fault = pattern::check(&shape, told).err();
+    // A body that is one field does not name it.
+    let within = line.body.as_ref().map(|body| format!("{body}."));
+    let written = |field: &'_ str| {
+        let rest = within.as_ref().and_then(|within| field.strip_prefix(within));
+        rest.unwrap_or(field).to_owned()
+    };
+    let expected = line.field.as_deref().map(written);
     fault.or_else(|| {
-        (line.field.is_some() && field != line.field.as_deref()).then(|| format!("it is at {field:?}"))
+        (expected.is_some() && field != expected.as_deref()).then(|| format!("it is at {field:?}"))
     })
 }
 
