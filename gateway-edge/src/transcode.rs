@@ -12,6 +12,7 @@ pub(crate) mod etag;
 pub(crate) mod json;
 mod names;
 mod template;
+mod unique;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -121,6 +121,19 @@ async fn what_a_body_gets_wrong_is_named() {
         (r#"{"life":"long"}"#, "life", "life must be a duration like 1.5s"),
         (r#"{"shelf":"a","box":"1"}"#, "shelf", "shelf and box exclude each other"),
         (r#"{"is_heavy":true,"isHeavy":false}"#, "is_heavy", "is_heavy is given twice, and differs"),
+        (r#"{"name":"n","name":"m"}"#, "name", "name is given twice"),
+        (r#"{"name":"n","name":"n"}"#, "name", "name is given twice"),
+        (r#"{"parts":[{},{"size":1,"size":2}]}"#, "parts[1].size", "parts[1].size is given twice"),
+        (r#"{"notes":{"a":"1","a":"2"}}"#, "notes.a", "notes.a is given twice"),
+        (r#"{"notes":{"a":1}}"#, "notes.a", "notes.a must be a string"),
+        (r#"{"notes":{"value":1}}"#, "notes.value", "notes.value must be a string"),
+        (r#"{"notes":{"a":null}}"#, "notes.a", "notes.a must be a string"),
+        (r#"{"notes":[]}"#, "notes", "notes must be an object"),
+        (r#"{"labels":{"name":1}}"#, "labels.name", "labels.name must be an object"),
+        (r#"{"labels":{"a":null}}"#, "labels.a", "labels.a must be an object"),
+        (r#"{"labels":{"value":{"size":"big"}}}"#, "labels.value.size", "labels.value.size must be a number"),
+        (r#"{"words":["a",null]}"#, "words[1]", "words[1] must be a string"),
+        (r#"{"parts":[null]}"#, "parts[0]", "parts[0] must be an object"),
     ] {
         let refused = things.refused("POST", "/admin/things", body).await;
         assert_eq!((refused.0, refused.1, refused.2.as_str()), (400, json!(field), text), "{body}");
@@ -199,7 +212,7 @@ async fn answers_show_every_field_and_nothing_of_the_inside() {
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert_eq!(answer.headers["x-frame-options"], "DENY");
     let shown = json!({"name": "n", "count": "5", "sort": "SORT_UNSPECIFIED", "words": [], "is_heavy": false,
-        "secret": "", "picture": "", "labels": {}, "parts": []});
+        "secret": "", "picture": "", "labels": {}, "notes": {}, "parts": []});
     assert_eq!(answer.json(), shown);
     let inner = things.ask("PATCH", "/admin/things/n/inner", r#"{"name":"i"}"#).await;
     assert_eq!(inner.json(), json!({"name": "i", "size": 0.0}));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::contract::{Binding, BodyRule, FieldPath};
 use super::names::Names;
-use super::{etag, json};
+use super::{etag, json, unique};
 
 /// What a request brings.
 pub(crate) struct Given<'a> {
@@ -58,7 +58,7 @@ fn from_body(
         |what: &str| Failure::new(ErrorReason::InvalidRequest, format!("the request body {what}"));
     let body = match body.trim_ascii() {
         b"" => None,
-        body => Some(serde_json::from_slice::<Value>(body).map_err(|_| malformed("is not JSON"))?),
+        body => Some(unique::read(body)?),
     };
     match (&binding.body, body) {
         (_, None) => Ok(Map::new()),

@@ -142,31 +142,69 @@ pub(crate) fn is_well_known(message: &MessageDescriptor) -> bool {
 
 /// What a client is told about a value that its field cannot have.
 fn unfit(message: &MessageDescriptor, path: &Path) -> Failure {
-    let (mut within, mut field) = (Some(message.clone()), None);
+    let mut place = Place::One(Kind::Message(message.clone()));
     let mut shown = String::new();
     for segment in path {
         match segment {
             Segment::Map { key } => {
                 shown = below(&shown, key);
-                if let Some(found) = within.as_ref().and_then(|message| message.get_field_by_name(key)) {
-                    within = found.kind().as_message().cloned();
-                    field = Some((found, false));
-                }
+                place = place.at(key);
             }
             Segment::Seq { index } => {
                 shown = format!("{shown}[{index}]");
-                field = field.map(|(field, _)| (field, true));
+                place = place.item();
             }
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
-    let wanted = match &field {
-        None => "an object".to_owned(),
-        Some((list, false)) if list.is_list() => "a list".to_owned(),
-        Some((map, false)) if map.is_map() => "an object".to_owned(),
-        Some((field, _)) => wanted(&field.kind()),
+    let wanted = match &place {
+        Place::List(_) => "a list".to_owned(),
+        Place::Map(_) => "an object".to_owned(),
+        Place::One(kind) => wanted(kind),
     };
     Failure::invalid(&shown, format!("{shown} must be {wanted}"))
+}
+
+/// What belongs somewhere within a message.
+enum Place {
+    /// Items of a kind.
+    List(Kind),
+    /// Values of a kind, by keys of their own.
+    Map(Kind),
+    /// One value.
+    One(Kind),
+}
+
+impl Place {
+    fn of(field: &FieldDescriptor) -> Self {
+        let kind = field.kind();
+        let value =
+            kind.as_message().filter(|_| field.is_map()).map(MessageDescriptor::map_entry_value_field);
+        match value {
+            Some(value) => Self::Map(value.kind()),
+            None if field.is_list() => Self::List(kind),
+            None => Self::One(kind),
+        }
+    }
+
+    /// What belongs at a key; where none does, what belongs around it.
+    fn at(self, key: &str) -> Self {
+        match self {
+            Self::Map(kind) => Self::One(kind),
+            Self::One(Kind::Message(message)) => match message.get_field_by_name(key) {
+                Some(field) => Self::of(&field),
+                None => Self::One(Kind::Message(message)),
+            },
+            other => other,
+        }
+    }
+
+    fn item(self) -> Self {
+        match self {
+            Self::List(kind) => Self::One(kind),
+            other => other,
+        }
+    }
 }
 
 /// The values of a type, in words.

@@ -160,7 +160,7 @@ fn wrong_error(line: &Line, told: &Value) -> Option<String> {
     let fault = pattern::check(&shape, told).err();
     // A body that is one field does not name it.
     let within = line.body.as_ref().map(|body| format!("{body}."));
-    let written = |field: &'_ str| {
+    let written = |field: &str| {
         let rest = within.as_ref().and_then(|within| field.strip_prefix(within));
         rest.unwrap_or(field).to_owned()
     };
