@@ -171,7 +171,7 @@ async fn the_worst_of_20_revocations_over_three_routers_takes_less_than_a_second
 #[tokio::test]
 async fn over_four_routers_and_two_budgets_on_redis_exactly_100_pass_too() {
     let upstream = Upstream::start().await;
-    let setup = dollar(&upstream);
+    let setup = dollar(&upstream).section("budget", &json!({"sealing_key": "7c".repeat(32)}));
     let mut headgate = Headgate::start_on(Topology::Split, &setup).await;
     headgate.add(&setup, "budget").await;
     for _ in 0..3 {
