@@ -150,8 +150,18 @@ async fn people_and_what_a_tenant_may_are_looked_after_from_the_command_line() {
     assert_eq!((&both["requests_per_minute"], &both["parallel_requests"]), (&json!(60), &json!(4)));
     assert_eq!(limits(&["get"]).await, both);
     assert_eq!(both["sliding_window"], json!({"requests": 100, "seconds": 60}));
+    let create = ["key", "create", "batch", "--tenant", TENANT];
+    let quota = ["--budget-usd", "7.50", "--warning-percent", "60", "--requests-per-minute", "30"];
+    let made = auth.json("", &[&create[..], &quota].concat()).await;
+    let own = budget.json("", &["budget", "get", "--key", made["api_key"]["id"].as_str().unwrap()]).await;
+    assert_eq!((&own["budget"], &own["budget"]["limit_usd"]), (&made["budget"], &json!("7.50")));
+    assert_eq!(made["budget"]["warning_percent"], 60);
+    assert_eq!(made["limits"], json!({"requests_per_minute": 30}));
+    let bare = auth.json("", &create).await;
+    assert_eq!((&bare["budget"], &bare["limits"]), (&json!(null), &json!(null)));
     for wrong in [
         &["limits", "set", "--tenant", TENANT][..],
+        &["key", "create", "batch", "--tenant", TENANT, "--warning-percent", "60"],
         &["budget", "get"],
         &["limits", "get", "--tenant", "t", "--key", "k"],
     ] {

@@ -44,6 +44,7 @@ pub(super) enum LimitsCommand {
         of: Of,
     },
     /// Change those that are given; others stay as they are set.
+    #[command(mut_group("limits", |some| some.required(true)))]
     Set {
         #[command(flatten)]
         of: Of,
@@ -64,8 +65,9 @@ pub(super) struct Of {
     key: Option<String>,
 }
 
+/// Limits.
 #[derive(Args)]
-#[group(id = "limits", required = true, multiple = true)]
+#[group(id = "limits", multiple = true)]
 pub(super) struct Given {
     /// Requests per second.
     #[arg(long)]
@@ -99,7 +101,7 @@ impl From<Of> for Scope {
 
 impl Given {
     /// What is set, with what is given in its place.
-    fn over(self, set: Limits) -> Limits {
+    pub(super) fn over(self, set: Limits) -> Limits {
         Limits {
             requests_per_second: self.requests_per_second.or(set.requests_per_second),
             request_burst: self.request_burst.or(set.request_burst),

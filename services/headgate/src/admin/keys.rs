@@ -6,8 +6,10 @@ use headgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use headgate_proto::auth::v1::{
     CreateApiKeyRequest, GetApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest, RotateApiKeyRequest,
 };
+use headgate_proto::budget::v1::{Budget, BudgetWindow, Limits};
 use headgate_proto::timestamp;
 
+use super::budgets::Given;
 use super::link::Link;
 use super::show::{Column, Shown};
 use super::{PAGE, TaskError, all_pages};
@@ -46,6 +48,15 @@ pub(super) enum Command {
         /// After how many days it stops working. Default: never.
         #[arg(long)]
         expires_in_days: Option<u32>,
+        /// How much it may spend in each calendar month, in USD, e.g. 100.00. Default: what its tenant may.
+        #[arg(long)]
+        budget_usd: Option<String>,
+        /// From which share of that answers carry a warning, in percent. Default: 80.
+        #[arg(long, default_value = "0", requires = "budget_usd")]
+        warning_percent: u32,
+        /// Its own. Default: those that are configured.
+        #[command(flatten)]
+        limits: Option<Given>,
     },
     /// Give one a new secret, and show it, this once.
     Rotate {
@@ -79,7 +90,23 @@ pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError
         Command::Get { id } => {
             Shown::one(keys.get_api_key(GetApiKeyRequest { id }).await?.into_inner().api_key.as_ref())
         }
-        Command::Create { name, tenant, scopes, models, ip_allowlist, expires_in_days } => {
+        Command::Create {
+            name,
+            tenant,
+            scopes,
+            models,
+            ip_allowlist,
+            expires_in_days,
+            budget_usd,
+            warning_percent,
+            limits,
+        } => {
+            let budget = |limit_usd| Budget {
+                limit_usd,
+                warning_percent,
+                window: BudgetWindow::CalendarMonth.into(),
+                ..Default::default()
+            };
             let in_days = |days| timestamp(Clock::system().unix_millis() + i64::from(days) * DAY_MS);
             let expire_time = expires_in_days.map(in_days);
             let request = CreateApiKeyRequest {
@@ -89,6 +116,8 @@ pub(super) async fn run(command: Command, link: Link) -> Result<Shown, TaskError
                 models,
                 ip_allowlist,
                 expire_time,
+                budget: budget_usd.map(budget),
+                limits: limits.map(|given| given.over(Limits::default())),
                 ..Default::default()
             };
             Shown::one(Some(&keys.create_api_key(request).await?.into_inner()))
