@@ -13,6 +13,7 @@ pub(crate) mod json;
 mod names;
 mod template;
 mod unique;
+pub(crate) mod wrapper;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use prost_reflect::{
 use serde_json::{Map, Value, json};
 
 use super::comments::Comments;
+use crate::transcode::wrapper;
 
 const SENSITIVE: &str = "headgate.common.v1.sensitive";
 
@@ -56,10 +57,19 @@ impl Schemas {
         if !self.components.contains_key(&name) {
             // Held open, as a message may contain itself.
             self.components.insert(name.clone(), Value::Null);
-            let schema = self.object(message, |_| true);
+            let schema = self.component(message);
             self.components.insert(name.clone(), schema);
         }
         json!({"$ref": format!("#/components/schemas/{name}")})
+    }
+
+    fn component(&mut self, message: &MessageDescriptor) -> Value {
+        let schema = self.object(message, |_| true);
+        // What such a message holds may stand in its place.
+        let Some(content) = wrapper::content(message) else { return schema };
+        let mut either = json!({"anyOf": [self.field(&content), schema]});
+        describe(&mut either, self.described(message));
+        either
     }
 
     /// A schema of those of a message's fields that are wanted.

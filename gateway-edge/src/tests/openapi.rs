@@ -68,6 +68,16 @@ async fn operations_say_what_they_take_and_give() {
     );
     assert_eq!(create["responses"]["409"]["$ref"], "#/components/responses/Error");
 
+    let schemas = &document["components"]["schemas"];
+    let colours = &schemas["things.v1.Colours"];
+    let values = &colours["anyOf"][1]["properties"]["values"];
+    assert_eq!(
+        (&colours["anyOf"][0]["type"], &values["type"]),
+        (&json!("array"), &json!("array")),
+        "{colours}"
+    );
+    assert_eq!(schemas["things.v1.Marks"]["anyOf"][0]["additionalProperties"], json!({"type": "string"}));
+
     assert!(create["responses"]["204"].is_null());
     let forget = &paths["/admin/things:forget"]["post"]["responses"];
     assert!(forget["204"]["description"].is_string() && forget["204"]["content"].is_null(), "{forget}");

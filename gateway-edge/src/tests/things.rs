@@ -173,6 +173,7 @@ fn does(thing: DynamicMessage) -> Result<Response<DynamicMessage>, Status> {
             let text = "inner.size must not be inner.name. See inner.wear, or dinner.size";
             return Err(Failure::invalid("inner.size", text).into());
         }
+        "faded" => return Err(Failure::invalid("colours.values[1]", "colours.values[1] is no colour").into()),
         "lost" => return Err(Failure::invalid("name", "inner.size needs a name").into()),
         _ => {}
     }

@@ -153,6 +153,45 @@ async fn what_a_body_gets_wrong_is_named() {
 }
 
 #[tokio::test]
+async fn a_list_or_a_map_may_stand_in_place_of_the_message_that_holds_it() {
+    let things = Things::start().await;
+    for (bare, whole) in [
+        (r#"{"colours":["red"]}"#, r#"{"colours":{"values":["red"]}}"#),
+        (r#"{"colours":[]}"#, r#"{"colours":{}}"#),
+        (r#"{"marks":{"a":"1"}}"#, r#"{"marks":{"values":{"a":"1"}}}"#),
+        (r#"{"marks":{}}"#, r#"{"marks":{"values":null}}"#),
+        (r#"{"colours":null,"marks":null}"#, "{}"),
+    ] {
+        let told = things.asked("POST", "/admin/things", bare).await;
+        assert_eq!(told, things.asked("POST", "/admin/things", whole).await, "{bare}");
+    }
+    assert_eq!(things.asked("POST", "/admin/things", r#"{"colours":[]}"#).await, json!({"colours": {}}));
+    let named = things.asked("POST", "/admin/things", r#"{"marks":{"values":"1"}}"#).await;
+    assert_eq!(named, json!({"marks": {"values": {"values": "1"}}}), "a mark of that name");
+    for (body, field, text) in [
+        (r#"{"colours":"red"}"#, "colours", "colours must be a list"),
+        (r#"{"colours":["red",1]}"#, "colours[1]", "colours[1] must be a string"),
+        (r#"{"colours":{"values":[1]}}"#, "colours.values[0]", "colours.values[0] must be a string"),
+        (r#"{"colours":{"red":1}}"#, "colours.red", "there is no field colours.red"),
+        (r#"{"marks":{"a":1}}"#, "marks.a", "marks.a must be a string"),
+        (r#"{"marks":["a"]}"#, "marks", "marks must be an object"),
+    ] {
+        let refused = things.refused("POST", "/admin/things", body).await;
+        assert_eq!((refused.0, refused.1, refused.2.as_str()), (400, json!(field), text), "{body}");
+    }
+    for (colours, field) in
+        [(json!(["red", "glass"]), "colours[1]"), (json!({"values": ["red", "glass"]}), "colours.values[1]")]
+    {
+        let body = json!({"name": "faded", "colours": colours}).to_string();
+        let error = things.ask("POST", "/admin/things", &body).await.json()["error"].clone();
+        assert_eq!(
+            (&error["param"], &error["message"]),
+            (&json!(field), &json!(format!("{field} is no colour")))
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_fault_in_a_body_that_is_one_field_is_named_as_it_was_written() {
     let things = Things::start().await;
     for (path, body, field, text) in [

@@ -28,10 +28,15 @@ pub(crate) struct Given<'a> {
 ///
 /// # Errors
 /// INVALID_REQUEST that names the field at fault as it was written.
-pub(crate) fn message(binding: &Binding, given: Given<'_>, names: &Names) -> Result<DynamicMessage, Failure> {
+pub(crate) fn message(
+    binding: &Binding,
+    given: Given<'_>,
+    names: &mut Names,
+) -> Result<DynamicMessage, Failure> {
     let input = binding.method.input();
+    let object = from_body(binding, &input, given.body, names);
     let as_written = |failure| names.as_written(failure);
-    let mut object = from_body(binding, &input, given.body).map_err(as_written)?;
+    let mut object = object.map_err(as_written)?;
     if let Some(query) = given.query {
         from_query(binding, &input, query, &mut object)?;
     }
@@ -53,6 +58,7 @@ fn from_body(
     binding: &Binding,
     input: &MessageDescriptor,
     body: &[u8],
+    names: &mut Names,
 ) -> Result<Map<String, Value>, Failure> {
     let malformed =
         |what: &str| Failure::new(ErrorReason::InvalidRequest, format!("the request body {what}"));
@@ -62,11 +68,11 @@ fn from_body(
     };
     match (&binding.body, body) {
         (_, None) => Ok(Map::new()),
-        (BodyRule::Whole, Some(Value::Object(object))) => json::named(input, object, ""),
+        (BodyRule::Whole, Some(Value::Object(object))) => json::named(input, object, "", names),
         (BodyRule::Whole, Some(_)) => Err(malformed("must be a JSON object")),
         (BodyRule::Field(field), Some(value)) => {
             let object = Map::from_iter([(field.name().to_owned(), value)]);
-            json::named(input, object, "")
+            json::named(input, object, "", names)
         }
         (BodyRule::None, Some(Value::Object(object))) if object.is_empty() => Ok(object),
         (BodyRule::None, Some(_)) => Err(malformed("must be empty: this path takes none")),

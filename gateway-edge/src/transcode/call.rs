@@ -47,8 +47,8 @@ impl Transcoder {
         let binding = &asked.found.binding;
         let etag = etag::wanted(binding, asked.headers)?;
         let given = Given { captures: &asked.found.captures, query: asked.query, body: asked.body, etag };
-        let names = Names::of(binding);
-        let message = bind::message(binding, given, &names)?;
+        let mut names = Names::of(binding);
+        let message = bind::message(binding, given, &mut names)?;
         let Some(service) = self.service(binding) else {
             let text =
                 format!("this gateway has no connection to {}", binding.method.parent_service().name());

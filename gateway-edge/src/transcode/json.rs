@@ -7,6 +7,9 @@ use prost_reflect::{
 use serde_json::{Map, Value};
 use serde_path_to_error::{Deserializer, Path, Segment, Track};
 
+use super::names::Names;
+use super::wrapper;
+
 /// The message that a JSON object of its field names stands for.
 ///
 /// # Errors
@@ -32,14 +35,16 @@ pub(crate) fn write(message: &DynamicMessage) -> Result<Value, Failure> {
     message.serialize_with_options(serde_json::value::Serializer, &options).map_err(Failure::internal)
 }
 
-/// An object with every field by its own name, as clients may also say them in camelCase.
+/// An object with every field by its own name, as clients may also say them in camelCase, and every message as such.
+/// `names` learn where the object said something else.
 ///
 /// # Errors
 /// INVALID_REQUEST that names a field which there is not, which comes twice, or which excludes another.
-pub(crate) fn named(
+pub(super) fn named(
     message: &MessageDescriptor,
     object: Map<String, Value>,
     within: &str,
+    names: &mut Names,
 ) -> Result<Map<String, Value>, Failure> {
     let mut named = Map::with_capacity(object.len());
     for (key, value) in object {
@@ -48,37 +53,56 @@ pub(crate) fn named(
         let Some(field) = found else { return Err(unknown(&path)) };
         // As good as not said.
         if !value.is_null() {
-            let value = named_value(&field, value, &path)?;
+            let value = named_value(&field, value, &path, names)?;
             put(&mut named, &[field], value)?;
         }
     }
     Ok(named)
 }
 
-fn named_value(field: &FieldDescriptor, value: Value, path: &str) -> Result<Value, Failure> {
+fn named_value(
+    field: &FieldDescriptor,
+    value: Value,
+    path: &str,
+    names: &mut Names,
+) -> Result<Value, Failure> {
     let Kind::Message(message) = field.kind() else { return Ok(value) };
-    if is_well_known(&message) {
-        return Ok(value);
-    }
     match value {
         Value::Array(items) if field.is_list() => {
-            let item = |(at, item)| match item {
-                Value::Object(object) => named(&message, object, &format!("{path}[{at}]")).map(Value::Object),
-                other => Ok(other),
-            };
+            let item = |(at, item)| named_message(&message, item, &format!("{path}[{at}]"), names);
             items.into_iter().enumerate().map(item).collect::<Result<_, _>>().map(Value::Array)
         }
         Value::Object(entries) if field.is_map() => {
-            let Some(of) = message.get_field_by_name("value") else { return Ok(Value::Object(entries)) };
+            let of = message.map_entry_value_field();
             let entry = |(key, value): (String, Value)| {
-                let value = named_value(&of, value, &below(path, &key))?;
+                let value = named_value(&of, value, &below(path, &key), names)?;
                 Ok((key, value))
             };
             entries.into_iter().map(entry).collect::<Result<Map<_, _>, Failure>>().map(Value::Object)
         }
-        Value::Object(object) if !field.is_list() => named(&message, object, path).map(Value::Object),
+        one if !field.is_list() && !field.is_map() => named_message(&message, one, path, names),
         other => Ok(other),
     }
+}
+
+fn named_message(
+    message: &MessageDescriptor,
+    value: Value,
+    path: &str,
+    names: &mut Names,
+) -> Result<Value, Failure> {
+    if is_well_known(message) {
+        return Ok(value);
+    }
+    let object = match (value, wrapper::content(message)) {
+        (bare, Some(content)) if wrapper::is_bare(&content, &bare) => {
+            names.is_bare(path);
+            Map::from_iter([(content.name().to_owned(), bare)])
+        }
+        (Value::Object(object), _) => object,
+        (other, _) => return Ok(other),
+    };
+    named(message, object, path, names).map(Value::Object)
 }
 
 /// Sets a field within an object of fields' own names.
@@ -223,6 +247,9 @@ pub(crate) fn wanted(kind: &Kind) -> String {
         Kind::Enum(names) => {
             let names: Vec<String> = names.values().map(|value| value.name().to_owned()).collect();
             format!("one of {}", names.join(", "))
+        }
+        Kind::Message(message) if wrapper::content(message).is_some_and(|content| content.is_list()) => {
+            "a list".to_owned()
         }
         Kind::Message(message) => match message.full_name() {
             "google.protobuf.Timestamp" => "a time like 2026-01-31T12:00:00Z".to_owned(),
