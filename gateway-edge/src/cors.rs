@@ -14,10 +14,10 @@ use crate::body::Body;
 
 const YES: HeaderValue = HeaderValue::from_static("true");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What pages may read beside what every page may. Browsers take no wildcard with credentials.
+/// What pages may read beside what every page may: all that answers say. Browsers take no wildcard with credentials.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "etag, location, retry-after, retry-after-ms, x-request-id, idempotent-replayed, x-budget-limit, \
-     x-budget-remaining, x-budget-reset, x-ratelimit-limit-requests, x-ratelimit-remaining-requests",
+    "allow, content-disposition, etag, location, retry-after, retry-after-ms, x-request-id, idempotent-replayed, \
+     x-budget-limit, x-budget-total, x-budget-remaining, x-budget-warning, x-budget-exceeded, x-headgate-output-cap",
 );
 /// How long a browser may remember what it was told, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
@@ -94,7 +94,35 @@ fn is_origin(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// The response headers in the table of docs/API.md, where `-b` after `x-y-a` stands for `x-y-b`.
+    fn documented() -> BTreeSet<String> {
+        let text = include_str!("../../docs/API.md");
+        let rows = text.lines().skip_while(|line| !line.starts_with("| response header")).skip(2);
+        let mut names = BTreeSet::new();
+        for row in rows.take_while(|line| line.starts_with('|')) {
+            let cell = row.split('|').nth(1).unwrap();
+            let mut family = String::new();
+            for name in cell.split('`').skip(1).step_by(2) {
+                let whole = if name.starts_with('-') { format!("{family}{name}") } else { name.to_owned() };
+                family = whole.rsplit_once('-').map(|(family, _)| family.to_owned()).unwrap_or_default();
+                names.insert(whole);
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn pages_may_read_what_is_documented_and_what_http_itself_has() {
+        let exposed: BTreeSet<_> = EXPOSED.to_str().unwrap().split(", ").map(str::to_owned).collect();
+        let mut expected = documented();
+        assert!(expected.contains("x-budget-warning") && expected.len() > 7, "{expected:?}");
+        expected.extend(["allow", "content-disposition", "etag", "location"].map(str::to_owned));
+        assert_eq!(exposed, expected);
+    }
 
     #[test]
     fn origins_are_written_as_browsers_send_them() {
