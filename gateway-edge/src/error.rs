@@ -48,6 +48,19 @@ impl Refusal {
         }))
     }
 
+    /// A body in a form that is not read.
+    pub(crate) fn unsupported_media(message: &str) -> Self {
+        Self(Box::new(Parts {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            is_stranger: false,
+            message: message.to_owned(),
+            kind: INVALID.into(),
+            code: Some("unsupported_media_type".into()),
+            param: None,
+            headers: HeaderMap::new(),
+        }))
+    }
+
     /// Whether the client failed to say who it is.
     pub(crate) fn is_strangers(&self) -> bool {
         self.0.is_stranger

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -26,6 +26,31 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(ErrorReason::InvalidRequest, "content-type must be application/json"))
+}
+
+/// Refuses bodies of calls that say they are something else than JSON in UTF-8, as it is: nothing is unpacked or
+/// recoded, and what happens to look plain is not what the client meant.
+pub(crate) fn require_plain_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    if require_json(headers).is_err() || names_another_charset(headers) {
+        return Err(Refusal::unsupported_media("content-type must be application/json, in UTF-8"));
+    }
+    let encoded = headers.get_all(CONTENT_ENCODING).iter();
+    match encoded
+        .map(|given| given.as_bytes().trim_ascii())
+        .all(|given| given.eq_ignore_ascii_case(b"identity"))
+    {
+        true => Ok(()),
+        false => {
+            Err(Refusal::unsupported_media("content-encoding must be left out: bodies are sent as they are"))
+        }
+    }
+}
+
+fn names_another_charset(headers: &HeaderMap) -> bool {
+    let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let parameters = given.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charsets.any(|(_, charset)| !charset.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
 }
 
 /// The whole body, if it has at most `limit` bytes and arrives within `patience`. `introduce` is asked who the client
@@ -108,7 +133,7 @@ pub(crate) async fn discard(mut body: Incoming, limit: usize, patience: Duration
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -122,5 +147,27 @@ mod tests {
             !accepted("application/x-www-form-urlencoded") && !accepted("") && !accepted("application/jsonp")
         );
         assert!(require_json(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn plain_json_is_neither_packed_nor_in_another_charset() {
+        let accepted = |headers: &[(HeaderName, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            require_plain_json(&headers.collect()).is_ok()
+        };
+        for good in
+            ["application/json", "application/json;charset=UTF-8", "application/json; charset=\"utf-8\""]
+        {
+            assert!(accepted(&[(CONTENT_TYPE, good), (CONTENT_ENCODING, "identity")]), "{good}");
+        }
+        for bad in
+            ["text/plain", "application/json; charset=utf-16", "application/json; a=b; Charset=latin1", ""]
+        {
+            assert!(!accepted(&[(CONTENT_TYPE, bad)]), "{bad}");
+        }
+        for bad in ["gzip", "identity, gzip", "br", ""] {
+            assert!(!accepted(&[(CONTENT_ENCODING, bad)]), "{bad}");
+        }
+        assert!(accepted(&[]));
     }
 }

@@ -162,7 +162,7 @@ impl Shared {
         let body = if call.body.is_end_stream() {
             Bytes::new()
         } else {
-            read::require_json(&call.head.headers)?;
+            read::require_plain_json(&call.head.headers)?;
             // Whoever calls is the service's to judge, so there is nobody to introduce.
             read::whole(call.body, limit, self.config.body_read_timeout(), async || Ok(())).await?
         };

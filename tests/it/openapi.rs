@@ -80,6 +80,14 @@ async fn a_validator_takes_the_document_and_would_find_a_fault() {
     let file = documented.write();
     let output = run("openapi-spec-validator", &[&file], documented.folder.path()).await;
     assert!(output.status.success(), "{}", shown(&output));
+    for (path, verbs) in documented.document["paths"].as_object().unwrap() {
+        for operation in verbs.as_object().unwrap().values() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let mut names: Vec<_> = parameters.filter_map(|parameter| parameter["name"].as_str()).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{path}: {names:?}");
+        }
+    }
     documented.document["paths"]["/ping"]["get"]["responses"]["200"] = json!({"text": "no description"});
     let file = documented.write();
     let output = run("openapi-spec-validator", &[&file], documented.folder.path()).await;

@@ -32,7 +32,11 @@ pub(super) fn operation(schemas: &mut Schemas, binding: &Binding, names: &[Strin
     });
     let mut parameters = path_parameters(schemas, binding, names);
     if !matches!(binding.body, BodyRule::Whole) {
-        query_parameters(schemas, binding, &method.input(), &mut Vec::new(), &mut parameters);
+        let mut in_query = Vec::new();
+        query_parameters(schemas, binding, &method.input(), &mut Vec::new(), &mut in_query);
+        // Two parameters of one name, one of them the hole's short one, would be taken for each other.
+        in_query.retain(|parameter| !names.iter().any(|name| parameter["name"] == name.as_str()));
+        parameters.append(&mut in_query);
     }
     if etag::field(&method.input()).is_some() {
         parameters.push(json!({"$ref": IF_MATCH}));
@@ -159,6 +163,9 @@ fn responses(schemas: &mut Schemas, binding: &Binding) -> Value {
     }
     for status in ["400", "401", "403", "404", "409", "413", "429", "default"] {
         responses[status] = json!({"$ref": ERROR});
+    }
+    if !matches!(binding.body, BodyRule::None) {
+        responses["415"] = json!({"$ref": ERROR});
     }
     responses
 }

@@ -95,6 +95,11 @@ async fn operations_say_what_they_take_and_give() {
     let sort = &document["components"]["schemas"]["things.v1.Sort"];
     assert_eq!(sort["enum"], json!(["SORT_UNSPECIFIED", "SORT_HARD"]));
 
+    let inner = paths["/admin/inner-things/{name}/{count}"]["get"]["parameters"].as_array().unwrap();
+    let called = |name| inner.iter().filter(|parameter| parameter["name"] == name).collect::<Vec<_>>();
+    assert_eq!(called("name").len(), 1, "the path's `inner.name`, and no other");
+    assert_eq!((&called("name")[0]["in"], called("inner.size").len()), (&json!("path"), 1));
+
     let turn = &paths["/admin/things/{name}:turn"]["post"];
     let body = &turn["requestBody"]["content"]["application/json"]["schema"]["properties"];
     assert!(body["name"].is_null() && body["count"].is_object(), "{body}");

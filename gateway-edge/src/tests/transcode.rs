@@ -153,6 +153,28 @@ async fn what_a_body_gets_wrong_is_named() {
 }
 
 #[tokio::test]
+async fn a_body_in_another_form_than_plain_json_is_not_read() {
+    let things = Things::start().await;
+    for (name, value) in [
+        ("content-encoding", "gzip"),
+        ("content-type", "application/json; charset=utf-16"),
+        ("content-type", "text/plain"),
+    ] {
+        let mut sent = request("POST", "/admin/things", r#"{"name":"n"}"#);
+        sent.headers_mut().insert(name, value.parse().unwrap());
+        let answer = things.server.ask(sent).await;
+        let error = &answer.json()["error"];
+        assert_eq!(
+            (answer.status.as_u16(), &error["code"]),
+            (415, &json!("unsupported_media_type")),
+            "{value}"
+        );
+        assert!(error["message"].as_str().unwrap().starts_with(name), "{error}");
+        assert!(things.echo.seen.lock().is_none(), "{value}");
+    }
+}
+
+#[tokio::test]
 async fn a_list_or_a_map_may_stand_in_place_of_the_message_that_holds_it() {
     let things = Things::start().await;
     for (bare, whole) in [
