@@ -56,7 +56,12 @@ async fn an_allowlist_hides_models_from_its_tenant_alone() {
     let mut models = ModelServiceClient::new(headgate.operator("catalog").await);
     let mut allow = async |restricted, names: &[&str]| {
         let models_allowed = names.iter().map(|name| (*name).to_owned()).collect();
-        let request = SetTenantModelsRequest { tenant_id: TENANT.into(), restricted, models: models_allowed };
+        let request = SetTenantModelsRequest {
+            tenant_id: TENANT.into(),
+            restricted: Some(restricted),
+            models: models_allowed,
+            ..Default::default()
+        };
         models.set_tenant_models(request).await.unwrap();
     };
     allow(true, &["b"]).await;

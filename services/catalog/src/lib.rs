@@ -16,6 +16,7 @@
 //! - Of several replicas on one PostgreSQL each knows what another changed within 250 ms; one that cannot tell is silent
 //!   to those who watch.
 
+mod allowlist;
 mod audit;
 mod backup;
 mod bootstrap;

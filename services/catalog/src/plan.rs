@@ -3,7 +3,7 @@
 use headgate_kit::clock::Clock;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::{Failure, ids};
-use headgate_proto::catalog::v1::{Model, ModelTarget, Provider as ShownProvider, TenantModels};
+use headgate_proto::catalog::v1::{Model, ModelTarget, Provider as ShownProvider};
 use headgate_proto::timestamp;
 
 use crate::change::{Change, Provider, Stamp};
@@ -135,12 +135,4 @@ pub(crate) fn delete_model(state: &State, name: &str, etag: &str) -> Result<Chan
         return Err(Failure::new(ErrorReason::Conflict, "it is the default model"));
     }
     Ok(Change { removed_model_ids: vec![model.id.clone()], ..Change::default() })
-}
-
-/// Sets a tenant's allowlist; an empty change where it is the same. The names are sorted and each stands once.
-pub(crate) fn put_tenant_models(state: &State, list: TenantModels) -> Change {
-    if state.tenant_models(&list.tenant_id) == list {
-        return Change::default();
-    }
-    Change { tenant_models: vec![list], ..Change::default() }
 }

@@ -8,6 +8,9 @@ use headgate_proto::catalog::v1::{DefaultModel, Model, TenantModels, WatchCatalo
 use crate::change::{Change, Provider};
 use crate::health::Health;
 
+/// The etag of what no change made.
+const NEVER_SET: &str = "0";
+
 /// How often the catalog was changed, and its providers' health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Revisions {
@@ -24,7 +27,8 @@ pub(crate) struct State {
     model_names: HashMap<String, String>,
     /// The names of models by their aliases.
     aliases: HashMap<String, String>,
-    allowlists: BTreeMap<String, Vec<String>>,
+    /// With those that are lifted, for their etags.
+    allowlists: BTreeMap<String, TenantModels>,
     /// Its name may be another by now.
     default_model: Option<DefaultModel>,
 }
@@ -82,12 +86,12 @@ impl State {
 
     /// The models a tenant may use.
     pub(crate) fn tenant_models(&self, tenant_id: &str) -> TenantModels {
-        let models = self.allowlists.get(tenant_id);
-        TenantModels {
+        let never_set = || TenantModels {
             tenant_id: tenant_id.to_owned(),
-            restricted: models.is_some(),
-            models: models.cloned().unwrap_or_default(),
-        }
+            etag: NEVER_SET.to_owned(),
+            ..TenantModels::default()
+        };
+        self.allowlists.get(tenant_id).cloned().unwrap_or_else(never_set)
     }
 
     /// The model that `default` stands for, by its present name.
@@ -104,7 +108,7 @@ impl State {
             snapshot: true,
             providers: self.providers.values().map(Provider::to_record).collect(),
             models: self.models.values().cloned().collect(),
-            tenant_models: self.allowlists.keys().map(|tenant| self.tenant_models(tenant)).collect(),
+            tenant_models: self.allowlists.values().filter(|list| list.restricted).cloned().collect(),
             default_model: self.default_model(),
             ..Default::default()
         }
@@ -138,11 +142,7 @@ impl State {
             self.models.insert(model.name.clone(), model.clone());
         }
         for list in &change.tenant_models {
-            if list.restricted {
-                self.allowlists.insert(list.tenant_id.clone(), list.models.clone());
-            } else {
-                self.allowlists.remove(&list.tenant_id);
-            }
+            self.allowlists.insert(list.tenant_id.clone(), list.clone());
         }
         if let Some(default) = &change.default_model {
             self.default_model = Some(default.clone()).filter(|default| !default.model_id.is_empty());

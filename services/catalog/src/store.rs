@@ -196,7 +196,7 @@ impl Writing {
             prices::note(tx, model, revisions.catalog).await?;
         }
         for list in &change.tenant_models {
-            tenant_models::put(tx, list).await?;
+            tenant_models::put(tx, list, revisions.catalog).await?;
         }
         if let Some(default) = &change.default_model {
             default_model::put(tx, default, revisions.catalog).await?;

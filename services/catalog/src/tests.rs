@@ -1,5 +1,6 @@
 //! The service as its callers see it: generated clients over local connections, a real database.
 
+mod allowlists;
 mod audited;
 mod backups;
 mod bootstrap;
@@ -30,7 +31,7 @@ use headgate_proto::catalog::v1::provider_health_service_client::ProviderHealthS
 use headgate_proto::catalog::v1::provider_service_client::ProviderServiceClient;
 use headgate_proto::catalog::v1::{
     CreateModelRequest, CreateProviderRequest, Model, ModelTarget, Operation, Price, Provider,
-    WatchCatalogResponse,
+    SetTenantModelsRequest, WatchCatalogResponse,
 };
 use rand::SeedableRng as _;
 use tonic::Status;
@@ -142,6 +143,16 @@ fn chat_model(name: &str, targets: &[(&str, &str)]) -> Model {
         price: Some(Price { input_nano_usd_per_1k_tokens: 150_000, ..Default::default() }),
         targets: targets.iter().map(target).collect(),
         max_output_tokens: 4096,
+        ..Default::default()
+    }
+}
+
+fn restrict(tenant_id: &str, models: &[&str]) -> SetTenantModelsRequest {
+    let models = models.iter().map(|&name| name.to_owned()).collect();
+    SetTenantModelsRequest {
+        tenant_id: tenant_id.into(),
+        restricted: Some(true),
+        models,
         ..Default::default()
     }
 }

@@ -19,6 +19,7 @@ const MAX_UPSTREAM_MODEL: usize = 256;
 const MAX_URL: usize = 2048;
 const MAX_TARGETS: usize = 64;
 const MAX_OFFERED: usize = 1000;
+const MAX_ALLOWED: usize = 1000;
 const MAX_ALIASES: usize = 32;
 const MAX_DESCRIPTION: usize = 2048;
 const MAX_FACTS: usize = 32;
@@ -57,7 +58,7 @@ pub(crate) fn engine(field: &str, engine: &str) -> Result<(), Failure> {
 }
 
 /// Names of models, sorted and each once.
-pub(crate) fn model_names(field: &str, names: &[String]) -> Result<Vec<String>, Failure> {
+fn model_names(field: &str, names: &[String]) -> Result<Vec<String>, Failure> {
     for (i, name) in names.iter().enumerate() {
         model_name(&format!("{field}[{i}]"), name)?;
     }
@@ -65,6 +66,13 @@ pub(crate) fn model_names(field: &str, names: &[String]) -> Result<Vec<String>, 
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// The models that a tenant may use, sorted and each once: 1000 at most, and none unless it is restricted.
+pub(crate) fn allowlist(field: &str, restricted: bool, names: &[String]) -> Result<Vec<String>, Failure> {
+    require(restricted || names.is_empty(), field, || "must be empty unless restricted".into())?;
+    require(names.len() <= MAX_ALLOWED, field, || format!("must be at most {MAX_ALLOWED} names"))?;
+    model_names(field, names)
 }
 
 /// Names of a provider's own for models, sorted and each once.

@@ -136,6 +136,7 @@ impl Raw {
             tenant_id: tenant_id.clone(),
             restricted: true,
             models: names.iter().cloned().collect(),
+            ..TenantModels::default()
         };
         WatchCatalogResponse {
             revision: self.revision,

@@ -7,10 +7,11 @@ use headgate_kit::seal::MasterKey;
 use headgate_kit::{Failure, ids};
 use headgate_proto::catalog::v1::{Backup, Model, ProviderRecord};
 
+use crate::allowlist;
 use crate::change::{Change, Provider, Stamp};
 use crate::default_model;
 use crate::health::Health;
-use crate::plan::{check_providers, put_model, put_provider, put_tenant_models, with_ids};
+use crate::plan::{check_providers, put_model, put_provider, with_ids};
 use crate::state::State;
 use crate::validate;
 
@@ -40,8 +41,8 @@ pub(super) fn plan(
     for (i, mut list) in backup.tenant_models.into_iter().enumerate() {
         let at = format!("backup.tenant_models[{i}]");
         validate::id(&format!("{at}.tenant_id"), &list.tenant_id)?;
-        list.models = validate::model_names(&format!("{at}.models"), &list.models)?;
-        change.tenant_models.extend(put_tenant_models(state, list).tenant_models);
+        list.models = validate::allowlist(&format!("{at}.models"), list.restricted, &list.models)?;
+        change.tenant_models.extend(allowlist::put(state, list, stamp).0.tenant_models);
     }
     if let Some(default) = backup.default_model {
         let field = "backup.default_model.model";

@@ -106,8 +106,13 @@ fn tenant_models(bootstrap: &Bootstrap, faults: &mut Faults) -> Vec<TenantModels
     for (tenant_id, names) in &bootstrap.tenant_models {
         if faults.keep(validate::id("bootstrap.tenant_models", tenant_id)).is_some() {
             let field = format!("bootstrap.tenant_models.{tenant_id}");
-            let models = faults.keep(validate::model_names(&field, names));
-            let list = |models| TenantModels { tenant_id: tenant_id.clone(), restricted: true, models };
+            let models = faults.keep(validate::allowlist(&field, true, names));
+            let list = |models| TenantModels {
+                tenant_id: tenant_id.clone(),
+                restricted: true,
+                models,
+                ..Default::default()
+            };
             wanted.extend(models.map(list));
         }
     }

@@ -6,11 +6,12 @@ use headgate_kit::seal::MasterKey;
 use secrecy::ExposeSecret as _;
 
 use super::form::{Wanted, WantedProvider};
+use crate::allowlist;
 use crate::change::{Change, Provider, Stamp};
 use crate::credential;
 use crate::default_model;
 use crate::health::Health;
-use crate::plan::{check_providers, put_model, put_provider, put_tenant_models, with_ids};
+use crate::plan::{check_providers, put_model, put_provider, with_ids};
 use crate::state::State;
 
 pub(super) fn plan(
@@ -38,7 +39,7 @@ pub(super) fn plan(
         change.models.extend(put_model(state, model, stamp)?.0.models);
     }
     for list in wanted.tenant_models {
-        change.tenant_models.extend(put_tenant_models(state, list).tenant_models);
+        change.tenant_models.extend(allowlist::put(state, list, stamp).0.tenant_models);
     }
     if let Some(name) = wanted.default_model {
         let field = "bootstrap.default_model";

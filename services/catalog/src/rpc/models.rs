@@ -6,13 +6,15 @@ use headgate_access::Gate;
 use headgate_kit::Failure;
 use headgate_proto::catalog::v1::model_service_server::ModelService;
 use headgate_proto::catalog::v1::{
-    CreateModelRequest, CreateModelResponse, DeleteModelRequest, DeleteModelResponse, GetModelRequest,
-    GetModelResponse, GetTenantModelsRequest, GetTenantModelsResponse, ListModelsRequest, ListModelsResponse,
-    Model, PatchModelRequest, PatchModelResponse, SetTenantModelsRequest, SetTenantModelsResponse,
-    TenantModels, UpdateModelRequest, UpdateModelResponse,
+    CreateModelRequest, CreateModelResponse, DeleteModelRequest, DeleteModelResponse,
+    DeleteTenantModelsRequest, DeleteTenantModelsResponse, GetModelRequest, GetModelResponse,
+    GetTenantModelsRequest, GetTenantModelsResponse, ListModelsRequest, ListModelsResponse, Model,
+    PatchModelRequest, PatchModelResponse, SetTenantModelsRequest, SetTenantModelsResponse, TenantModels,
+    UpdateModelRequest, UpdateModelResponse,
 };
 use tonic::{Request, Response, Status};
 
+use crate::allowlist;
 use crate::change::{Change, Stamp};
 use crate::plan::{self, no_such};
 use crate::registry::Registry;
@@ -133,8 +135,8 @@ impl ModelService for ModelApi {
         self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
         let tenant_id = &request.get_ref().tenant_id;
         validate::id("tenant_id", tenant_id)?;
-        let TenantModels { restricted, models, .. } = self.registry.read().tenant_models(tenant_id);
-        Ok(Response::new(GetTenantModelsResponse { restricted, models }))
+        let TenantModels { restricted, models, etag, .. } = self.registry.read().tenant_models(tenant_id);
+        Ok(Response::new(GetTenantModelsResponse { restricted, models, etag }))
     }
 
     async fn set_tenant_models(
@@ -142,15 +144,28 @@ impl ModelService for ModelApi {
         request: Request<SetTenantModelsRequest>,
     ) -> Result<Response<SetTenantModelsResponse>, Status> {
         let caller = self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
-        let SetTenantModelsRequest { tenant_id, restricted, models } = request.into_inner();
+        let SetTenantModelsRequest { tenant_id, restricted, models, etag } = request.into_inner();
         validate::id("tenant_id", &tenant_id)?;
-        if !restricted && !models.is_empty() {
-            return Err(Failure::invalid("models", "models must be empty unless restricted").into());
-        }
-        let models = validate::model_names("models", &models)?;
-        let list = TenantModels { tenant_id, restricted, models: models.clone() };
-        self.registry.change(&caller, move |state, _| Ok((plan::put_tenant_models(state, list), ()))).await?;
-        Ok(Response::new(SetTenantModelsResponse { restricted, models }))
+        let required = || Failure::invalid("restricted", "restricted is required");
+        let restricted = restricted.ok_or_else(required)?;
+        let models = validate::allowlist("models", restricted, &models)?;
+        let list = TenantModels { tenant_id, restricted, models, ..Default::default() };
+        let set = move |state: &State, stamp: &Stamp| allowlist::set(state, list, &etag, stamp);
+        let TenantModels { restricted, models, etag, .. } = self.registry.change(&caller, set).await?;
+        Ok(Response::new(SetTenantModelsResponse { restricted, models, etag }))
+    }
+
+    async fn delete_tenant_models(
+        &self,
+        request: Request<DeleteTenantModelsRequest>,
+    ) -> Result<Response<DeleteTenantModelsResponse>, Status> {
+        let caller = self.gate.check_in(&request, Some(&request.get_ref().tenant_id), "tenant")?;
+        let DeleteTenantModelsRequest { tenant_id, etag } = request.into_inner();
+        validate::id("tenant_id", &tenant_id)?;
+        let lift =
+            move |state: &State, stamp: &Stamp| Ok((allowlist::delete(state, &tenant_id, &etag, stamp)?, ()));
+        self.registry.change(&caller, lift).await?;
+        Ok(Response::new(DeleteTenantModelsResponse {}))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tables `restricted_tenants` and `tenant_models`.
+//! Tables `restricted_tenants`, `tenant_models` and `tenant_models_revisions`.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,45 @@ use headgate_kit::db::{self, Tx};
 use headgate_kit::{execute, fetch};
 use headgate_proto::catalog::v1::TenantModels;
 
+use super::signed;
 use crate::BuildError;
 
+/// With those that were lifted.
 pub(super) async fn load(tx: &mut Tx) -> Result<Vec<TenantModels>, BuildError> {
+    let mut lists = revisions(tx).await?;
     let rows: Vec<(String, Option<String>)> = fetch!(tx.conn(), conn => {
         sqlx::query_as(
             "SELECT r.tenant_id, m.model_name
-             FROM restricted_tenants r LEFT JOIN tenant_models m ON m.tenant_id = r.tenant_id
-             ORDER BY r.tenant_id, m.model_name",
+             FROM restricted_tenants r LEFT JOIN tenant_models m ON m.tenant_id = r.tenant_id",
         )
         .fetch_all(conn)
     })
     .map_err(db::Error::from)?;
-    let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (tenant_id, name) in rows {
-        lists.entry(tenant_id).or_default().extend(name);
+        let list = lists.entry(tenant_id.clone()).or_insert_with(|| unrestricted(tenant_id, 0));
+        list.restricted = true;
+        list.models.extend(name);
     }
-    let list = |(tenant_id, models)| TenantModels { tenant_id, restricted: true, models };
-    Ok(lists.into_iter().map(list).collect())
+    // Not by the database, whose order depends on its language.
+    lists.values_mut().for_each(|list| list.models.sort());
+    Ok(lists.into_values().collect())
 }
 
-pub(super) async fn put(tx: &mut Tx, list: &TenantModels) -> Result<(), sqlx::Error> {
+/// What is known of every list whose changes were noted, but for what is on it.
+async fn revisions(tx: &mut Tx) -> Result<BTreeMap<String, TenantModels>, BuildError> {
+    let rows: Vec<(String, i64)> = fetch!(tx.conn(), conn => {
+        sqlx::query_as("SELECT tenant_id, revision FROM tenant_models_revisions").fetch_all(conn)
+    })
+    .map_err(db::Error::from)?;
+    Ok(rows.into_iter().map(|(id, revision)| (id.clone(), unrestricted(id, revision))).collect())
+}
+
+fn unrestricted(tenant_id: String, revision: i64) -> TenantModels {
+    TenantModels { tenant_id, etag: revision.to_string(), ..TenantModels::default() }
+}
+
+pub(super) async fn put(tx: &mut Tx, list: &TenantModels, revision: u64) -> Result<(), sqlx::Error> {
+    note(tx, &list.tenant_id, revision).await?;
     execute!(tx.conn(), conn => {
         sqlx::query("DELETE FROM tenant_models WHERE tenant_id = $1")
             .bind(&list.tenant_id)
@@ -53,5 +71,18 @@ pub(super) async fn put(tx: &mut Tx, list: &TenantModels) -> Result<(), sqlx::Er
             .execute(conn)
         })?;
     }
+    Ok(())
+}
+
+async fn note(tx: &mut Tx, tenant_id: &str, revision: u64) -> Result<(), sqlx::Error> {
+    execute!(tx.conn(), conn => {
+        sqlx::query(
+            "INSERT INTO tenant_models_revisions (tenant_id, revision) VALUES ($1, $2)
+             ON CONFLICT (tenant_id) DO UPDATE SET revision = excluded.revision",
+        )
+        .bind(tenant_id)
+        .bind(signed(revision))
+    .execute(conn)
+    })?;
     Ok(())
 }

@@ -10,9 +10,9 @@ use headgate_proto::auth::v1::{
 };
 use headgate_proto::catalog::v1::backup_service_client::BackupServiceClient;
 use headgate_proto::catalog::v1::{
-    DeleteDefaultModelRequest, DeleteModelRequest, DeleteProviderRequest, ExportBackupRequest,
-    PatchModelRequest, RestoreBackupRequest, SetDefaultModelRequest, SetProviderHealthRequest,
-    SetTenantModelsRequest, TestProviderRequest, UpdateProviderRequest,
+    DeleteDefaultModelRequest, DeleteModelRequest, DeleteProviderRequest, DeleteTenantModelsRequest,
+    ExportBackupRequest, PatchModelRequest, RestoreBackupRequest, SetDefaultModelRequest,
+    SetProviderHealthRequest, SetTenantModelsRequest, TestProviderRequest, UpdateProviderRequest,
 };
 use headgate_proto::inference::v1::RequestDefaults;
 use parking_lot::Mutex;
@@ -120,7 +120,12 @@ async fn a_change_is_told_once_with_what_was_before_and_after(db: TestDb) {
 
     let list = |restricted: bool, models: &[&str]| {
         let models = models.iter().map(|&name| name.to_owned()).collect();
-        SetTenantModelsRequest { tenant_id: "t".into(), restricted, models }
+        SetTenantModelsRequest {
+            tenant_id: "t".into(),
+            restricted: Some(restricted),
+            models,
+            ..Default::default()
+        }
     };
     fixture.models().set_tenant_models(list(true, &["m"])).await.unwrap();
     let event = log.events(1).await.remove(0);
@@ -129,6 +134,13 @@ async fn a_change_is_told_once_with_what_was_before_and_after(db: TestDb) {
     fixture.models().set_tenant_models(list(false, &[])).await.unwrap();
     let (_, _, before, after) = log.line().await;
     assert_eq!((&before["models"], after), (&json!(["m"]), Value::Null));
+    fixture.models().set_tenant_models(list(true, &[])).await.unwrap();
+    log.events(1).await;
+    let delete = DeleteTenantModelsRequest { tenant_id: "t".into(), ..Default::default() };
+    fixture.models().delete_tenant_models(delete).await.unwrap();
+    let event = log.events(1).await.remove(0);
+    assert_eq!(event.tenant_id, "t");
+    assert_eq!(what(&line(&event)), ("DeleteTenantModels", "tenant_models/t", true, false));
 
     let default = SetDefaultModelRequest { model: "m".into(), etag: String::new() };
     fixture.default_models().set_default_model(default).await.unwrap();

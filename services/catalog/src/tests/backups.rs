@@ -6,8 +6,7 @@ use std::time::Duration;
 use headgate_proto::catalog::v1::backup_service_client::BackupServiceClient;
 use headgate_proto::catalog::v1::{
     Backup, DeleteDefaultModelRequest, DeleteModelRequest, ExportBackupRequest, GetProviderRequest,
-    RestoreBackupRequest, SetDefaultModelRequest, SetTenantModelsRequest, TestProviderRequest,
-    UpdateProviderRequest,
+    RestoreBackupRequest, SetDefaultModelRequest, TestProviderRequest, UpdateProviderRequest,
 };
 use headgate_proto::inference::v1::RequestDefaults;
 use secrecy::ExposeSecret as _;
@@ -46,8 +45,7 @@ impl Fixture {
         let request_defaults = Some(RequestDefaults { temperature: Some(0.7), ..Default::default() });
         let model = chat_model("m", &[("p", "a"), ("q", "b")]);
         self.model(Model { engine: "vllm".into(), request_defaults, ..model }).await.unwrap();
-        let list =
-            SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
+        let list = restrict("t", &["m"]);
         self.models().set_tenant_models(list).await.unwrap();
         let default = SetDefaultModelRequest { model: "m".into(), etag: String::new() };
         self.default_models().set_default_model(default).await.unwrap();
@@ -113,6 +111,7 @@ fn essence(mut catalog: WatchCatalogResponse) -> WatchCatalogResponse {
     for model in &mut catalog.models {
         (model.etag, model.update_time) = (String::new(), None);
     }
+    catalog.tenant_models.iter_mut().for_each(|list| list.etag.clear());
     if let Some(default) = &mut catalog.default_model {
         (default.etag, default.update_time) = (String::new(), None);
     }

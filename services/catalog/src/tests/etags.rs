@@ -13,7 +13,7 @@ on_both_engines!(
 );
 
 /// The etag that a refused change was told.
-fn present(refusal: Status) -> String {
+pub(super) fn present(refusal: Status) -> String {
     assert_eq!(refusal.code(), tonic::Code::Aborted);
     let failure = failure(refusal);
     assert_eq!(failure.reason, ErrorReason::Conflict);

@@ -1,6 +1,5 @@
 use headgate_proto::catalog::v1::{
-    DeleteModelRequest, GetModelRequest, GetTenantModelsRequest, ListModelsRequest, PatchModelRequest,
-    SetTenantModelsRequest, SetTenantModelsResponse, UpdateModelRequest,
+    DeleteModelRequest, GetModelRequest, ListModelsRequest, PatchModelRequest, UpdateModelRequest,
 };
 
 use headgate_proto::inference::v1::RequestDefaults;
@@ -16,7 +15,6 @@ on_both_engines!(
     models_are_found_by_what_they_say,
     a_patch_changes_what_is_set_and_nothing_else,
     a_patch_replaces_request_defaults_as_a_whole_and_an_empty_one_takes_them_away,
-    a_restriction_lists_names_until_it_is_lifted,
 );
 
 /// Something other than nothing for each, though some of it is 0.
@@ -58,8 +56,7 @@ async fn a_model_is_kept_whole_over_a_restart_and_the_revision_only_rises(db: Te
         given.id.clone_from(&assigned.id);
     }
     assert_eq!(made, model, "nothing but ids, times and the etag is added");
-    let list = SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec![] };
-    fixture.models().set_tenant_models(list).await.unwrap();
+    fixture.models().set_tenant_models(restrict("t", &[])).await.unwrap();
     let before = fixture.everything();
     drop(fixture);
 
@@ -133,30 +130,6 @@ async fn models_are_listed_by_name(db: TestDb) {
     let request = ListModelsRequest { page_size: 2, page_token: page.next_page_token, ..Default::default() };
     let page = fixture.models().list_models(request).await.unwrap().into_inner();
     assert_eq!((page.models[0].name.as_str(), page.next_page_token.as_str()), ("c", ""));
-}
-
-async fn a_restriction_lists_names_until_it_is_lifted(db: TestDb) {
-    let fixture = Fixture::start(&db).await;
-    let set = async |restricted, names: &[&str]| {
-        let models = names.iter().map(|&name| name.to_owned()).collect();
-        let request = SetTenantModelsRequest { tenant_id: "t".into(), restricted, models };
-        fixture.models().set_tenant_models(request).await.map(tonic::Response::into_inner)
-    };
-    let get = async || {
-        let request = GetTenantModelsRequest { tenant_id: "t".into() };
-        let got = fixture.models().get_tenant_models(request).await.unwrap().into_inner();
-        (got.restricted, got.models)
-    };
-    assert_eq!(get().await, (false, vec![]));
-    let answer = set(true, &["b", "a", "b"]).await.unwrap();
-    assert_eq!(answer, SetTenantModelsResponse { restricted: true, models: vec!["a".into(), "b".into()] });
-    assert_eq!(get().await, (true, answer.models));
-    set(true, &[]).await.unwrap();
-    assert_eq!(get().await, (true, vec![]));
-    set(false, &[]).await.unwrap();
-    assert_eq!(get().await, (false, vec![]));
-    assert_eq!(field(set(false, &["a"]).await.unwrap_err()), (ErrorReason::InvalidRequest, "models".into()));
-    assert_eq!(field(set(true, &["a b"]).await.unwrap_err()).1, "models[0]");
 }
 
 async fn models_have_other_names_that_are_nobody_elses(db: TestDb) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use headgate_proto::catalog::v1::{DeleteModelRequest, SetTenantModelsRequest, WatchCatalogRequest};
+use headgate_proto::catalog::v1::{DeleteModelRequest, WatchCatalogRequest};
 use tonic::Streaming;
 
 use super::*;
@@ -43,7 +43,7 @@ async fn what_one_replica_changes_the_watches_of_the_other_tell() {
     assert!(fastest < Duration::from_millis(250), "{fastest:?}");
     here.model(chat_model("m", &[("p0", "up")])).await.unwrap();
     assert_eq!(news(&mut stream).await.models[0].name, "m");
-    let list = SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
+    let list = restrict("t", &["m"]);
     here.models().set_tenant_models(list).await.unwrap();
     assert_eq!(news(&mut stream).await.tenant_models[0].models, ["m"]);
     here.models().delete_model(DeleteModelRequest { name: "m".into(), etag: String::new() }).await.unwrap();

@@ -32,7 +32,7 @@ async fn a_tenants_people_see_and_change_its_allowlist_alone(db: TestDb) {
     };
     let restrict = async |tenant: &str, token: &str| {
         let request =
-            SetTenantModelsRequest { tenant_id: tenant.into(), restricted: true, ..Default::default() };
+            SetTenantModelsRequest { tenant_id: tenant.into(), restricted: Some(true), ..Default::default() };
         models.clone().set_tenant_models(bearing(request, token)).await.map(drop).map_err(failure)
     };
     let viewer = issuer.token("ada", &[("acme", Role::Viewer)]);

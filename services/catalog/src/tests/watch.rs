@@ -1,6 +1,4 @@
-use headgate_proto::catalog::v1::{
-    DeleteModelRequest, DeleteProviderRequest, SetTenantModelsRequest, WatchCatalogRequest,
-};
+use headgate_proto::catalog::v1::{DeleteModelRequest, DeleteProviderRequest, WatchCatalogRequest};
 use tonic::Streaming;
 
 use super::*;
@@ -31,7 +29,7 @@ async fn a_watch_begins_with_everything_and_follows_each_change_in_order(db: Tes
     assert!(snapshot.snapshot && snapshot.providers[0].credential.is_some());
 
     let model = fixture.model(chat_model("m", &[("p", "a")])).await.unwrap();
-    let list = SetTenantModelsRequest { tenant_id: "t".into(), restricted: true, models: vec!["m".into()] };
+    let list = restrict("t", &["m"]);
     fixture.models().set_tenant_models(list).await.unwrap();
     fixture
         .models()

@@ -149,8 +149,12 @@ async fn what_asks_for_the_default_gets_the_model_that_it_stands_for() {
     // What is said of something else leaves it.
     models.apply(WatchCatalogResponse { revision, models: catalog().models, ..Default::default() });
     ask().await.unwrap();
-    let tenant_models =
-        vec![TenantModels { tenant_id: key().tenant_id, restricted: true, models: vec!["default".into()] }];
+    let tenant_models = vec![TenantModels {
+        tenant_id: key().tenant_id,
+        restricted: true,
+        models: vec!["default".into()],
+        ..Default::default()
+    }];
     models.apply(WatchCatalogResponse { revision, tenant_models, ..Default::default() });
     assert_eq!(ask().await, Err(ErrorReason::ModelNotFound), "the model itself is not on the list");
     let kept = models.snapshot();
