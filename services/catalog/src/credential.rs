@@ -5,6 +5,8 @@ use headgate_kit::seal::MasterKey;
 use headgate_proto::adapter::v1::SealedSecret;
 use secrecy::ExposeSecret as _;
 
+use crate::change::Provider;
+
 const MAX_BYTES: usize = 8192;
 /// What stands for a secret where one is shown. Storing it would be a mistake.
 const PLACEHOLDER: &str = "[redacted]";
@@ -21,6 +23,26 @@ pub(crate) fn check(field: &str, secret: &str) -> Result<(), Failure> {
         return Err(Failure::invalid(field, format!("{field} is the placeholder of a hidden secret")));
     }
     Ok(())
+}
+
+/// Refuses to take a stored credential along to a URL of another origin: whoever is there would learn it.
+pub(crate) fn check_origin(field: &str, stored: &Provider, base_url: &str) -> Result<(), Failure> {
+    let known = origin(&stored.shown.base_url);
+    if stored.credential.is_none() || origin(base_url) == known {
+        return Ok(());
+    }
+    Err(Failure::invalid(field, format!("give {field} again: the stored one is for {known}")))
+}
+
+/// Scheme, host and port of a base URL, as each of its spellings has them.
+fn origin(base_url: &str) -> String {
+    let Ok(uri) = base_url.parse::<http::Uri>() else { return String::new() };
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    match uri.port_u16().filter(|port| (scheme, *port) != ("http", 80) && (scheme, *port) != ("https", 443)) {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    }
 }
 
 /// Seals a secret for a provider, unless `old` already holds it. Empty means none.
@@ -41,4 +63,23 @@ pub(crate) fn seal(
         }
     }
     master_key.seal(provider_id, secret).map(Some).map_err(Failure::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_the_same_however_it_is_spelt() {
+        for (url, wanted) in [
+            ("https://api.example.com/v1", "https://api.example.com"),
+            ("HTTPS://API.example.com:443", "https://api.example.com"),
+            ("http://h:80/", "http://h"),
+            ("http://h:443/", "http://h:443"),
+            ("http://[::1]:8080/v1", "http://[::1]:8080"),
+            ("", ""),
+        ] {
+            assert_eq!(origin(url), wanted, "{url}");
+        }
+    }
 }

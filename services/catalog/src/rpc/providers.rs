@@ -165,7 +165,10 @@ fn update(
         shown.deadlines = validate::deadlines(request.deadlines);
     }
     let sealed = match request.api_key {
-        None => old.credential.clone(),
+        None => {
+            credential::check_origin("api_key", old, &shown.base_url)?;
+            old.credential.clone()
+        }
         Some(secret) => {
             credential::check("api_key", &secret)?;
             credential::seal(master_key, &request.id, &secret, old.credential.as_ref())?

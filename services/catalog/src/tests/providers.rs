@@ -11,6 +11,7 @@ on_both_engines!(
     only_operators_and_peers_manage_the_catalog,
     a_credential_is_sealed_at_rest_and_kept_over_a_restart,
     an_update_changes_what_is_set_and_nothing_else,
+    a_stored_credential_goes_nowhere_but_where_it_was_given_for,
     bad_providers_are_refused_by_field_without_showing_the_secret,
     a_provider_in_use_cannot_be_deleted,
     providers_are_listed_in_pages_by_id,
@@ -97,6 +98,40 @@ async fn an_update_changes_what_is_set_and_nothing_else(db: TestDb) {
     let base_url = Some("nonsense".into());
     let refusal = update(UpdateProviderRequest { base_url, ..Default::default() }).await.unwrap_err();
     assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "base_url".into()));
+}
+
+async fn a_stored_credential_goes_nowhere_but_where_it_was_given_for(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.provider("p", SECRET).await;
+    let moved = async |base_url: &str, api_key: Option<&str>| {
+        let (base_url, api_key) = (Some(base_url.to_owned()), api_key.map(ToOwned::to_owned));
+        let request = UpdateProviderRequest { id: "p".into(), base_url, api_key, ..Default::default() };
+        fixture.providers().update_provider(request).await.map(|_| opened(&fixture, "p"))
+    };
+    let before = fixture.everything();
+    for elsewhere in [
+        "https://evil.example.com/v1",
+        "http://api.example.com/v1",
+        "https://api.example.com:8443/v1",
+        "https://api.example.com.evil.example/v1",
+    ] {
+        let refusal = failure(moved(elsewhere, None).await.unwrap_err());
+        assert_eq!(
+            (refusal.reason, refusal.metadata["field"].as_str()),
+            (ErrorReason::InvalidRequest, "api_key")
+        );
+        assert!(refusal.message.contains("https://api.example.com"), "{}", refusal.message);
+    }
+    assert_eq!(fixture.everything(), before);
+
+    let kept = Some(SECRET.to_owned());
+    assert_eq!(moved("https://API.example.com:443/v2", None).await.unwrap(), kept, "the same place");
+    assert_eq!(
+        moved("https://other.example.com", Some("sk-other")).await.unwrap().as_deref(),
+        Some("sk-other")
+    );
+    assert_eq!(moved("https://third.example.com", Some("")).await.unwrap(), None);
+    assert_eq!(moved("http://fourth.example.com", None).await.unwrap(), None, "there is none to be learnt");
 }
 
 async fn bad_providers_are_refused_by_field_without_showing_the_secret(db: TestDb) {
