@@ -29,6 +29,16 @@ pub(crate) fn check_etag(given: &str, present: &str) -> Result<(), Failure> {
     Err(Failure::new(ErrorReason::Conflict, message).with("field", "etag").with("etag", present))
 }
 
+/// The etag that a request to replace something goes by: its own, or the one in what it gives, as that was read.
+pub(crate) fn etag_of(request: String, given: &str) -> Result<String, Failure> {
+    match (request.as_str(), given) {
+        (etag, "") if !etag.is_empty() => Ok(request),
+        ("", given) => Ok(given.to_owned()),
+        (etag, given) if etag == given => Ok(request),
+        _ => Err(Failure::invalid("etag", "etag is another than that of what is given")),
+    }
+}
+
 /// Adds a provider whose id and name are free. Answers how it is then.
 pub(crate) fn create_provider(
     state: &State,

@@ -88,6 +88,7 @@ impl ModelService for ModelApi {
         let caller = self.gate.check(&request)?;
         let UpdateModelRequest { model, etag } = request.into_inner();
         let model = validate::model("model", given(model)?)?;
+        let etag = plan::etag_of(etag, &model.etag)?;
         let clock = self.registry.clock.clone();
         let replace = move |state: &State, stamp: &Stamp| {
             let old = state.model(&model.id).ok_or_else(|| no_such("model"))?;

@@ -9,6 +9,7 @@ use super::*;
 on_both_engines!(
     of_two_changes_of_one_provider_one_succeeds,
     of_two_changes_of_one_model_one_succeeds,
+    what_was_read_is_given_back_with_the_etag_in_it,
     an_etag_outlives_a_restart_and_never_comes_back,
 );
 
@@ -70,6 +71,30 @@ async fn of_two_changes_of_one_model_one_succeeds(db: TestDb) {
     let delete = |etag: &str| DeleteModelRequest { name: "m".into(), etag: etag.into() };
     assert_eq!(present(one.delete_model(delete(&made.etag)).await.unwrap_err()), changed.etag);
     one.delete_model(delete(&changed.etag)).await.unwrap();
+}
+
+async fn what_was_read_is_given_back_with_the_etag_in_it(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.provider("p", "").await;
+    let read = fixture.model(chat_model("m", &[("p", "a")])).await.unwrap();
+    let replace = async |given: &Model, tokens, etag: &str| {
+        let model = Some(Model { max_output_tokens: tokens, ..given.clone() });
+        let request = UpdateModelRequest { model, etag: etag.into() };
+        fixture.models().update_model(request).await.map(|replaced| replaced.into_inner().model.unwrap())
+    };
+    let replaced = replace(&read, 1, "").await.unwrap();
+    let before = fixture.everything();
+    assert_eq!(present(replace(&read, 2, "").await.unwrap_err()), replaced.etag);
+    assert_eq!(present(replace(&read, 2, &read.etag).await.unwrap_err()), replaced.etag);
+    let refusal = replace(&read, 2, &replaced.etag).await.unwrap_err();
+    assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "etag".into()));
+    assert_eq!(fixture.everything(), before);
+
+    let replaced = replace(&replaced, 2, &replaced.etag).await.unwrap();
+    let without = Model { etag: String::new(), ..replaced.clone() };
+    let replaced = replace(&without, 3, &replaced.etag).await.unwrap();
+    assert_eq!(replace(&without, 4, "").await.unwrap().max_output_tokens, 4, "whatever it was");
+    assert_eq!(present(replace(&replaced, 5, "").await.unwrap_err()), fixture.everything().models[0].etag);
 }
 
 async fn an_etag_outlives_a_restart_and_never_comes_back(db: TestDb) {

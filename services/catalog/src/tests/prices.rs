@@ -98,6 +98,7 @@ async fn what_a_target_costs_is_in_the_history_too(db: TestDb) {
         // In another order, which is no other price.
         model.targets.reverse();
         model.targets[0].price = price;
+        model.etag.clear();
         let request = UpdateModelRequest { model: Some(model), etag: String::new() };
         fixture.models().update_model(request).await.unwrap().into_inner().model.unwrap()
     };
