@@ -21,6 +21,8 @@ use crate::state::State;
 
 /// The form that backups have.
 const VERSION: u32 = 1;
+/// The highest revision that a backup may be of. A catalog goes on behind it, and needs some that are left.
+const MAX_REVISION: u64 = 1 << 53;
 const FILE: &str = "catalog.json";
 
 /// Makes backups of a catalog and restores them. Clones share it.
@@ -103,6 +105,10 @@ impl Backups {
         if backup.version != VERSION {
             let message = format!("backup.version must be {VERSION}");
             return Err(Failure::invalid("backup.version", message));
+        }
+        if backup.revision > MAX_REVISION {
+            let message = format!("backup.revision must be at most {MAX_REVISION}");
+            return Err(Failure::invalid("backup.revision", message));
         }
         let restored = RestoreBackupResponse {
             providers: count(backup.providers.len()),

@@ -158,7 +158,7 @@ impl Registry {
         let known = self.read().revisions();
         let missed = writing.missed(known).await?;
         self.take_in(missed);
-        writing.leap(beyond);
+        writing.leap(beyond)?;
         let stamp = Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() };
         let (change, answer) = plan(&self.read(), &stamp)?;
         if !change.is_empty() {

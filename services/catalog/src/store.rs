@@ -77,7 +77,13 @@ impl Store {
         before: Option<u64>,
         rows: i64,
     ) -> Result<Vec<ModelPrice>, BuildError> {
-        prices::list(&self.0, model_id, before.map_or(i64::MAX, signed), rows).await
+        prices::list(
+            &self.0,
+            model_id,
+            before.and_then(|revision| signed(revision).ok()).unwrap_or(i64::MAX),
+            rows,
+        )
+        .await
     }
 
     /// Notes what models cost where that is not the last that was noted: they are older than their history, or an
@@ -106,7 +112,7 @@ impl Store {
         // Waits here for whoever else makes a change.
         let row = fetch!(tx.conn(), conn => sqlx::query_as(LOCK).fetch_one(conn)).map_err(away)?;
         let last = from_row(row).map_err(Failure::internal)?;
-        Ok(Writing { tx, last, next: last.catalog + 1 })
+        Ok(Writing { tx, last, next: behind(last.catalog)? })
     }
 
     /// Whether nobody probed all providers for most of `interval`. If so, whoever asks has said that it does.
@@ -138,8 +144,9 @@ impl Writing {
     }
 
     /// Makes the change's revision higher than another.
-    pub(crate) fn leap(&mut self, beyond: u64) {
-        self.next = self.next.max(beyond.saturating_add(1));
+    pub(crate) fn leap(&mut self, beyond: u64) -> Result<(), Failure> {
+        self.next = self.next.max(behind(beyond)?);
+        Ok(())
     }
 
     /// What others changed since these revisions.
@@ -207,8 +214,8 @@ impl Writing {
         outbox::write(tx, entries).await?;
         execute!(tx.conn(), conn => {
             sqlx::query("UPDATE meta SET revision = $1, health_revision = $2")
-                .bind(signed(revisions.catalog))
-                .bind(signed(revisions.health))
+                .bind(signed(revisions.catalog)?)
+                .bind(signed(revisions.health)?)
             .execute(conn)
         })?;
         self.tx.commit().await?;
@@ -258,9 +265,15 @@ fn revision_of(model: &Model) -> u64 {
     model.etag.parse().unwrap_or_default()
 }
 
+/// The revision after another. None can be the last, as two changes would have the same then.
+fn behind(revision: u64) -> Result<u64, Failure> {
+    let next = revision.checked_add(1).filter(|next| signed(*next).is_ok());
+    next.ok_or_else(|| Failure::internal("the catalog has no revision left"))
+}
+
 /// A number that this program counts, as it is stored.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+fn signed(number: u64) -> Result<i64, sqlx::Error> {
+    i64::try_from(number).map_err(|cause| sqlx::Error::Encode(cause.into()))
 }
 
 /// A number that is never negative and fits its type, unless somebody else wrote it.

@@ -30,7 +30,7 @@ pub(super) async fn put(tx: &mut Tx, default: &DefaultModel, revision: u64) -> R
     execute!(tx.conn(), conn => {
         sqlx::query("INSERT INTO default_model (id, model_id, revision, updated_at_unix_ms) VALUES (1, $1, $2, $3)")
             .bind(&default.model_id)
-            .bind(signed(revision))
+            .bind(signed(revision)?)
             .bind(unix_ms(default.update_time.as_ref()))
         .execute(conn)
     })?;

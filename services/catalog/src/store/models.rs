@@ -134,7 +134,7 @@ pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(),
         .bind(i64::from(model.max_output_tokens))
         .bind(i64::from(model.context_tokens))
         .bind(unix_ms(model.create_time.as_ref()))
-        .bind(signed(revision))
+        .bind(signed(revision)?)
         .bind(unix_ms(model.update_time.as_ref()))
         .bind(&model.description)
         .bind(serde_json::json!(model.metadata).to_string())

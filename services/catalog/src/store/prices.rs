@@ -80,7 +80,7 @@ pub(super) async fn put(tx: &mut Tx, model: &Model, revision: u64) -> Result<(),
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (model_id, revision) DO NOTHING",
         )
         .bind(&model.id)
-        .bind(signed(revision))
+        .bind(signed(revision)?)
         .bind(unix_ms(model.update_time.as_ref()))
         .bind(price.input_nano_usd_per_1k_tokens)
         .bind(price.output_nano_usd_per_1k_tokens)

@@ -85,7 +85,7 @@ async fn put_details(tx: &mut Tx, shown: &proto::Provider, revision: u64) -> Res
                  updated_at_unix_ms = excluded.updated_at_unix_ms, models = excluded.models",
         )
         .bind(&shown.id)
-        .bind(signed(revision))
+        .bind(signed(revision)?)
         .bind(unix_ms(shown.updated_at.as_ref()))
         .bind(serde_json::Value::from(shown.models.clone()).to_string())
     .execute(conn)

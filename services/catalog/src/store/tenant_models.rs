@@ -81,7 +81,7 @@ async fn note(tx: &mut Tx, tenant_id: &str, revision: u64) -> Result<(), sqlx::E
              ON CONFLICT (tenant_id) DO UPDATE SET revision = excluded.revision",
         )
         .bind(tenant_id)
-        .bind(signed(revision))
+        .bind(signed(revision)?)
     .execute(conn)
     })?;
     Ok(())

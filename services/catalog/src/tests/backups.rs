@@ -60,6 +60,14 @@ impl Fixture {
     }
 }
 
+/// An empty database of the same engine.
+async fn empty_beside(db: &TestDb) -> TestDb {
+    match db.is_postgres() {
+        true => TestDb::postgres().await,
+        false => TestDb::sqlite(),
+    }
+}
+
 fn file(db: &TestDb) -> PathBuf {
     db.dir().join("backup/catalog.json")
 }
@@ -122,10 +130,7 @@ async fn an_unused_database_begins_with_the_backup_on_disk(db: TestDb) {
     let first = Fixture::start(&db).await;
     first.fill().await;
     let text = on_disk(&file(&db), &first.export().await).await;
-    let empty = match db.is_postgres() {
-        true => TestDb::postgres().await,
-        false => TestDb::sqlite(),
-    };
+    let empty = empty_beside(&db).await;
     std::fs::create_dir_all(file(&empty).parent().unwrap()).unwrap();
     std::fs::write(file(&empty), text).unwrap();
     let second = Fixture::start(&empty).await;
@@ -183,6 +188,9 @@ async fn bad_backups_are_refused_by_field_and_change_nothing(db: TestDb) {
     };
     for (backup, wanted) in [
         (spoilt(|backup| backup.version = 2), "backup.version"),
+        (spoilt(|backup| backup.revision = u64::MAX), "backup.revision"),
+        (spoilt(|backup| backup.revision = i64::MAX as u64), "backup.revision"),
+        (spoilt(|backup| backup.revision = (1 << 53) + 1), "backup.revision"),
         (spoilt(|backup| backup.providers[1].provider = None), "backup.providers[1].provider"),
         (
             spoilt(|backup| backup.providers[1].credential = backup.providers[0].credential.clone()),
@@ -213,13 +221,18 @@ async fn bad_backups_are_refused_by_field_and_change_nothing(db: TestDb) {
 }
 
 async fn a_backup_that_cannot_be_used_is_put_aside(db: TestDb) {
-    std::fs::create_dir_all(file(&db).parent().unwrap()).unwrap();
-    std::fs::write(file(&db), "not a backup").unwrap();
-    let fixture = Fixture::start(&db).await;
-    fixture.provider("p", "").await;
-    on_disk(&file(&db), &fixture.export().await).await;
-    let aside = db.dir().join("backup/catalog.json.unusable");
-    assert_eq!(std::fs::read_to_string(aside).unwrap(), "not a backup");
+    let last = r#"{"version": 1, "revision": "9223372036854775807"}"#;
+    for text in ["not a backup", last] {
+        let db = empty_beside(&db).await;
+        std::fs::create_dir_all(file(&db).parent().unwrap()).unwrap();
+        std::fs::write(file(&db), text).unwrap();
+        let fixture = Fixture::start(&db).await;
+        fixture.provider("p", "").await;
+        on_disk(&file(&db), &fixture.export().await).await;
+        let aside = db.dir().join("backup/catalog.json.unusable");
+        assert_eq!(std::fs::read_to_string(aside).unwrap(), text);
+        assert_eq!(fixture.everything().revision, 1);
+    }
 }
 
 async fn a_new_master_key_seals_anew_what_the_one_before_it_sealed(db: TestDb) {

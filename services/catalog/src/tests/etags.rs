@@ -11,6 +11,7 @@ on_both_engines!(
     of_two_changes_of_one_model_one_succeeds,
     what_was_read_is_given_back_with_the_etag_in_it,
     an_etag_outlives_a_restart_and_never_comes_back,
+    there_is_no_last_revision,
 );
 
 /// The etag that a refused change was told.
@@ -95,6 +96,23 @@ async fn what_was_read_is_given_back_with_the_etag_in_it(db: TestDb) {
     let replaced = replace(&without, 3, &replaced.etag).await.unwrap();
     assert_eq!(replace(&without, 4, "").await.unwrap().max_output_tokens, 4, "whatever it was");
     assert_eq!(present(replace(&replaced, 5, "").await.unwrap_err()), fixture.everything().models[0].etag);
+}
+
+async fn there_is_no_last_revision(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.provider("p", "").await;
+    drop(fixture);
+    db.run("catalog", "UPDATE meta SET revision = 9223372036854775806").await;
+    let fixture = Fixture::start(&db).await;
+    let last = fixture.providers().update_provider(rename("", "last")).await.unwrap().into_inner();
+    assert_eq!(last.provider.as_ref().unwrap().etag, i64::MAX.to_string());
+    // Another change would have the etag of this one.
+    let before = fixture.everything();
+    let refusal = fixture.providers().update_provider(rename("", "other")).await.unwrap_err();
+    assert_eq!(failure(refusal).reason, ErrorReason::Internal);
+    assert_eq!(fixture.everything(), before);
+    drop(fixture);
+    assert_eq!(Fixture::start(&db).await.everything(), before);
 }
 
 async fn an_etag_outlives_a_restart_and_never_comes_back(db: TestDb) {
