@@ -61,6 +61,11 @@ async fn what_was_exported_is_restored_and_shows_no_secret() {
     let file = folder.path().join("catalog.json");
     let (code, printed) = backup(&headgate, &["export", file.to_str().unwrap()]).await;
     assert_eq!((code, printed.trim()), (Some(0), "exported 1 providers, 1 models, 0 allowlists"));
+    for elsewhere in [&["export", "-"][..], &["export"]] {
+        let (code, printed) = backup(&headgate, elsewhere).await;
+        let printed: Value = serde_json::from_str(&printed).expect("it is printed");
+        assert_eq!((code, &printed["providers"]), (Some(0), &read(&file)["providers"]));
+    }
     let text = fs::read_to_string(&file).unwrap() + &on_disk(&headgate, 1).await.to_string();
     for secret in [PROVIDER_KEY, &master_key, &headgate.operator_token()] {
         assert!(!text.contains(secret));

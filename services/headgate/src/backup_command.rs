@@ -27,7 +27,7 @@ pub(crate) struct Backup {
 enum Task {
     /// Write all providers (their credentials sealed with the master key), models and allowlists into a file.
     Export {
-        /// The file, made with mode 0600. Default: standard output.
+        /// The file, made with mode 0600. Default, and -: standard output.
         file: Option<PathBuf>,
     },
     /// Bring providers, models and allowlists to what a file says. What it does not hold stays.
@@ -61,7 +61,7 @@ async fn perform(backup: &Backup) -> Result<String, TaskError> {
             let answer = client().await?.export_backup(ExportBackupRequest {}).await?.into_inner();
             let exported = answer.backup.ok_or(TaskError::Incomplete)?;
             let text = backup_json(&exported).map_err(|cause| TaskError::Value(cause.to_string()))?;
-            let Some(file) = file else { return Ok(text) };
+            let Some(file) = file.as_deref().filter(|file| *file != Path::new("-")) else { return Ok(text) };
             write_private(file, text).map_err(|cause| at(file, &cause))?;
             Ok(format!(
                 "exported {} providers, {} models, {} allowlists",

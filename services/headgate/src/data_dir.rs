@@ -43,7 +43,7 @@ impl DataDir {
     /// failed before that, for a port in use, is no start at all.
     pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         let fail = |e| DataDirError::Io(path.to_owned(), e);
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+        make(path).map_err(fail)?;
         let new = !path.join("auth.db").try_exists().map_err(fail)?;
         let lock = private(path.join("headgate.lock")).map_err(fail)?;
         match try_lock(&lock) {
@@ -110,6 +110,11 @@ impl DataDir {
     }
 }
 
+/// Makes the folder, if need be, with mode 0700.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 fn long_enough(token: SecretString) -> Result<SecretString, DataDirError> {
     let long_enough = token.expose_secret().len() >= MIN_OPERATOR_TOKEN;
     if long_enough { Ok(token) } else { Err(DataDirError::OperatorToken) }
@@ -146,6 +151,8 @@ mod tests {
         let path = dir.path().join("data");
         let first = DataDir::open(&path).unwrap();
         assert!(first.is_new());
+        let mode = fs::metadata(&path).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o700);
         assert!(matches!(DataDir::open(&path), Err(DataDirError::Locked(_))));
         drop(first);
         // A start that got no further than this was none.

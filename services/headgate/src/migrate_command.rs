@@ -8,6 +8,7 @@ use sqlx::migrate::Migrator;
 
 use crate::cli::{EXIT_CONFIG, complain, say};
 use crate::config_command;
+use crate::data_dir;
 use crate::settings::Settings;
 use crate::topology::{Here, Service};
 
@@ -57,7 +58,7 @@ async fn migrate(settings: &Settings, service: Service) -> Result<Vec<i64>, Box<
     let Some(migrations) = migrations(service) else { return Ok(Vec::new()) };
     // A job for PostgreSQL has no folder to write in.
     if settings.database.url_of(service.name()).is_none() {
-        std::fs::create_dir_all(&settings.data_dir)?;
+        data_dir::make(&settings.data_dir)?;
     }
     Ok(settings.source(&settings.data_dir, service, 1)?.migrate(migrations).await?)
 }

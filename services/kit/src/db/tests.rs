@@ -34,6 +34,20 @@ fn second() -> Migrator {
     Migrator::with_migrations(first.iter().cloned().chain([later]).collect())
 }
 
+#[tokio::test]
+async fn a_file_and_those_beside_it_are_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = |end: &str| dir.path().join(format!("things.db{end}"));
+    Source::file(path("")).migrate(&first()).await.unwrap();
+    let db = Source::file(path("")).open(&first()).await.unwrap();
+    put(&db, "a", 1).await.unwrap();
+    for end in ["", "-wal", "-shm"] {
+        assert_eq!(std::fs::metadata(path(end)).unwrap().permissions().mode() & 0o777, 0o600, "{end}");
+    }
+}
+
 async fn put(db: &Db, id: &str, n: i64) -> Result<u64, sqlx::Error> {
     crate::execute!(db.write(), pool => {
         sqlx::query("INSERT INTO things (id, n, yes) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")

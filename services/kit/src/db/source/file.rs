@@ -1,5 +1,8 @@
 //! A SQLite file: one writer, lazy readers, write-ahead log, small cache.
 
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use crate::db::{Db, Engine, Error, Lite, migrate};
 /// Opens (and makes, if need be) the file. A schema that is newer than this program is refused: the file is this
 /// process's alone, so an older program would be a step back.
 pub(super) async fn open(path: &Path, migrations: &Migrator, migrate: bool) -> Result<Opened, Error> {
+    make_private(path).map_err(sqlx::Error::Io)?;
     let options = options(path);
     // The writer first: a read-only connection cannot create the file.
     let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
@@ -35,10 +39,20 @@ pub(super) async fn open(path: &Path, migrations: &Migrator, migrate: bool) -> R
 }
 
 pub(super) async fn migrate(path: &Path, migrations: &Migrator) -> Result<Vec<i64>, Error> {
+    make_private(path).map_err(sqlx::Error::Io)?;
     let mut conn = options(path).connect().await?;
     let applied = migrate::apply(&mut conn, migrations, migrate::Kind::Sqlite).await?;
     conn.close().await?;
     Ok(applied)
+}
+
+/// Makes a new file with mode 0600, which SQLite gives the files beside it, too. One that is there is not even opened:
+/// closing it again would let go of the locks that this process has on it.
+fn make_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(cause) if cause.kind() != ErrorKind::AlreadyExists => Err(cause),
+        _ => Ok(()),
+    }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
