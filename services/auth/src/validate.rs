@@ -35,6 +35,15 @@ pub(crate) fn name(field: &str, name: &str) -> Result<(), Failure> {
     label(field, name)
 }
 
+/// A tenant's name: one that nobody mistakes for another because of white space around it.
+pub(crate) fn tenant_name(field: &str, tenant: &str) -> Result<(), Failure> {
+    name(field, tenant)?;
+    if tenant.trim() == tenant {
+        return Ok(());
+    }
+    Err(Failure::invalid(field, format!("{field} must not begin or end with white space")))
+}
+
 /// An id that somebody chose: 1 to 64 letters, digits, `_` and `-`.
 pub(crate) fn id(field: &str, id: &str) -> Result<(), Failure> {
     let chars = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
@@ -137,6 +146,8 @@ mod tests {
         assert!(name("name", &"ü".repeat(129)).is_err());
         assert!(name("name", " ").is_err() && label("name", "").is_ok());
         assert!(label("name", "a\nb").is_err());
+        assert!(tenant_name("name", "Acme Inc").is_ok() && tenant_name("name", "").is_err());
+        assert!(["Acme ", " Acme", "Acme\u{a0}"].iter().all(|padded| tenant_name("name", padded).is_err()));
         assert!(id("id", "tenant_A-1").is_ok() && id("id", &"a".repeat(64)).is_ok());
         assert!(id("id", "").is_err() && id("id", "a b").is_err() && id("id", &"a".repeat(65)).is_err());
     }

@@ -64,7 +64,7 @@ fn check_tenants(tenants: &[BootstrapTenant], faults: &mut Faults) {
     for (i, tenant) in tenants.iter().enumerate() {
         let field = |name| format!("bootstrap.tenants[{i}].{name}");
         faults.keep(validate::id(&field("id"), &tenant.id));
-        faults.keep(validate::name(&field("name"), &tenant.name));
+        faults.keep(validate::tenant_name(&field("name"), &tenant.name));
         faults.keep(unique(&field("id"), &mut ids, &tenant.id));
         faults.keep(unique(&field("name"), &mut names, &tenant.name));
     }

@@ -33,7 +33,7 @@ impl People {
     ) -> Result<(User, Tenant), Failure> {
         let login = email::login("username", &owner.username)?;
         password::check("password", owner.password.expose_secret())?;
-        validate::name("org_name", &owner.org_name)?;
+        validate::tenant_name("org_name", &owner.org_name)?;
         if store::any_user(&mut self.reading().await?).await? {
             return Err(taken());
         }

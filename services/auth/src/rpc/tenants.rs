@@ -40,7 +40,7 @@ impl TenantService for TenantApi {
     ) -> Result<Response<CreateTenantResponse>, Status> {
         let caller = self.gate.check(&request)?;
         let CreateTenantRequest { name, id } = request.into_inner();
-        validate::name("name", &name)?;
+        validate::tenant_name("name", &name)?;
         let id = if id.is_empty() { ids::prefixed("tenant", &self.registry.clock) } else { id };
         validate::id("id", &id)?;
         let created_ms = self.registry.clock.unix_millis();
@@ -111,7 +111,7 @@ impl TenantService for TenantApi {
         let caller = self.gate.check(&request)?;
         let UpdateTenantRequest { id, etag, name } = request.into_inner();
         if let Some(name) = &name {
-            validate::name("name", name)?;
+            validate::tenant_name("name", name)?;
         }
         let plan = move |directory: &Directory| tenant_change::update(directory, &id, &etag, name);
         let tenant = self.registry.change(&caller, plan).await?;

@@ -128,6 +128,13 @@ async fn a_tenant_is_renamed_and_keeps_the_rest(db: TestDb) {
     assert_eq!(field(taken), (ErrorReason::AlreadyExists, "name".into()));
     let empty = fixture.rename("a", " ", "").await.unwrap_err();
     assert_eq!(field(empty), (ErrorReason::InvalidRequest, "name".into()));
+    for padded in ["b ", " b", "b\u{2003}"] {
+        let refusal = fixture.rename("a", padded, "").await.unwrap_err();
+        assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "name".into()));
+        let request = CreateTenantRequest { name: padded.into(), id: String::new() };
+        let refusal = fixture.tenants().create_tenant(request).await.unwrap_err();
+        assert_eq!(field(refusal), (ErrorReason::InvalidRequest, "name".into()));
+    }
     let missing = fixture.rename("none", "c", "").await.unwrap_err();
     assert_eq!(failure(missing).reason, ErrorReason::NotFound);
     fixture.rename("b", "a", "").await.unwrap();
