@@ -181,26 +181,29 @@ async fn what_is_denied_while_auth_is_away_is_told_when_it_is_back() {
 #[tokio::test]
 async fn what_is_set_while_auth_is_away_is_told_once_it_is_back() {
     let mut headgate = Headgate::start_on(Topology::Split, &setup()).await;
-    let admin = headgate.anonymous().with_key(&headgate.operator_token());
-    headgate.node_mut("auth").kill();
+    let ada = login(&headgate, "ada").await;
     let limits = format!("/admin/tenants/{TENANT}/limits");
-    admin.send_json(Method::PUT, &limits, &json!({"requests_per_minute": 600})).await.expect(200);
+    let known = async || (ada.get(&limits).await.status == 200).then_some(());
+    eventually(SOON, "ada to be known", known).await;
+    headgate.node_mut("auth").kill();
+    let set = json!({"requests_per_minute": 600});
+    ada.send_json(Method::PUT, &limits, &set).await.expect(200);
+    // Who is of no tenant does not know which there are.
+    let operator = headgate.anonymous().with_key(&headgate.operator_token());
+    operator.send_json(Method::PUT, &limits, &json!({"requests_per_minute": 1})).await.expect(503);
     headgate.node_mut("auth").restart().await;
     headgate.node("auth").ready().await;
     let query = format!("filter.tenant_id={TENANT}&filter.resource_kind=limits");
     let set = eventually(SOON, "what was set", async || {
-        let reply = admin.get(&format!("/admin/audit?{query}")).await;
+        let reply = operator.get(&format!("/admin/audit?{query}")).await;
         (reply.status == 200).then(|| reply.json()["events"][0].clone()).filter(|event| !event.is_null())
     })
     .await;
     assert_eq!(set["action"], "budget.v1.BudgetService.SetLimits");
-    assert_eq!(
-        (&set["resource_id"], &set["actor"]["kind"]),
-        (&json!(TENANT), &json!("AUDIT_ACTOR_KIND_OPERATOR"))
-    );
+    assert_eq!((&set["resource_id"], &set["actor"]["email"]), (&json!(TENANT), &json!("ada")));
     let after = &set["after"]["limits"];
     assert_eq!((&set["before"], after["requests_per_minute"].as_f64()), (&Value::Null, Some(600.0)));
-    assert_eq!(events(&admin, &query).await.len(), 1);
+    assert_eq!(events(&operator, &query).await.len(), 1);
 }
 
 #[tokio::test]

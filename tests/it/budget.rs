@@ -42,9 +42,16 @@ pub(crate) fn key_scope() -> Scope {
 }
 
 pub(crate) async fn status(headgate: &Headgate, scope: &Scope) -> BudgetStatus {
-    let mut budgets = BudgetServiceClient::new(headgate.operator("budget").await);
+    let budgets = BudgetServiceClient::new(headgate.operator("budget").await);
     let request = GetBudgetRequest { scope: Some(scope.clone()), ..Default::default() };
-    budgets.get_budget(request).await.unwrap().into_inner().status.unwrap()
+    // One that has just started may not reach auth yet, which knows the tenants.
+    eventually(SOON, "where the budget stands", async || {
+        match budgets.clone().get_budget(request.clone()).await {
+            Err(status) if status.code() == tonic::Code::Unavailable => None,
+            answer => answer.unwrap().into_inner().status,
+        }
+    })
+    .await
 }
 
 /// Where the budget stands once nothing is held any more.

@@ -42,7 +42,7 @@ fn is_probe(method: &Method) -> bool {
 
 /// Answers budget alone.
 fn is_question(method: &Method) -> bool {
-    method.path.ends_with("/FindApiKey")
+    method.path.ends_with("/FindApiKey") || method.path.ends_with("/FindTenant")
 }
 
 /// Answers auth alone.

@@ -193,6 +193,24 @@ async fn limits_and_budgets_of_tenants_and_keys_are_set_read_and_removed() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_there_is_not_has_no_limits_and_no_budget() {
+    let headgate = Headgate::start(&Setup::new()).await;
+    let admin = Admin::of(&headgate);
+    let (limits, budget) = (json!({"requests_per_minute": 7}), json!({"limit_usd": "1.00"}));
+    for (what, value) in [("limits", limits), ("budget", budget)] {
+        let path = format!("/admin/tenants/nope/{what}");
+        admin.0.get(&path).await.expect(404);
+        let refused = admin.send(Method::PUT, &path, &value).await.expect(404);
+        assert_eq!(refused.error_code(), "not_found");
+    }
+    admin.send(Method::DELETE, "/admin/tenants/nope/budget", &Value::Null).await.expect(404);
+    // Who comes later with this id inherits nothing.
+    admin.post("/admin/tenants", json!({"id": "nope", "name": "Nope"})).await;
+    assert_eq!(admin.get("/admin/tenants/nope/limits").await["limits"], json!({}));
+    admin.0.get("/admin/tenants/nope/budget").await.expect(404);
+}
+
+#[tokio::test]
 async fn the_ledger_is_read_with_filters_in_the_query() {
     let upstream = Upstream::start().await;
     let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;

@@ -7,8 +7,9 @@ use futures_util::Stream;
 use headgate_kit::identity::require_peer;
 use headgate_proto::auth::v1::authentication_service_server::AuthenticationService;
 use headgate_proto::auth::v1::{
-    FindApiKeyRequest, FindApiKeyResponse, KeyUse, ReportKeyUsesRequest, ReportKeyUsesResponse,
-    VerifyApiKeyRequest, VerifyApiKeyResponse, WatchKeysRequest, WatchKeysResponse,
+    FindApiKeyRequest, FindApiKeyResponse, FindTenantRequest, FindTenantResponse, KeyUse,
+    ReportKeyUsesRequest, ReportKeyUsesResponse, VerifyApiKeyRequest, VerifyApiKeyResponse, WatchKeysRequest,
+    WatchKeysResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -18,7 +19,7 @@ use crate::uses::Uses;
 
 /// Who may call.
 const CALLERS: &[&str] = &["router", "edge"];
-/// Who may ask whose a key is.
+/// Who may ask whose a key is, and whether there is a tenant.
 const KEEPERS: &[&str] = &["budget"];
 
 /// Serves verification and the watch of keys to peer services.
@@ -65,6 +66,15 @@ impl AuthenticationService for AuthenticationApi {
         require_peer(&request, KEEPERS)?;
         let tenant_id = self.registry.owner_of_key(&request.get_ref().id).await?;
         Ok(Response::new(FindApiKeyResponse { tenant_id }))
+    }
+
+    async fn find_tenant(
+        &self,
+        request: Request<FindTenantRequest>,
+    ) -> Result<Response<FindTenantResponse>, Status> {
+        require_peer(&request, KEEPERS)?;
+        self.registry.expect_tenant(&request.get_ref().id).await?;
+        Ok(Response::new(FindTenantResponse {}))
     }
 
     async fn report_key_uses(

@@ -1,6 +1,6 @@
 use headgate_proto::auth::v1::{
-    DeleteTenantRequest, GetTenantRequest, ListTenantsRequest, LookupTenantsRequest, Tenant,
-    UpdateTenantRequest,
+    DeleteTenantRequest, FindTenantRequest, GetTenantRequest, ListTenantsRequest, LookupTenantsRequest,
+    Tenant, UpdateTenantRequest,
 };
 use tonic::Request;
 
@@ -16,6 +16,7 @@ on_both_engines!(
     of_two_renames_of_what_was_read_one_succeeds,
     a_deleted_tenant_is_archived_and_stays_to_be_read,
     tenants_are_found_by_a_part_of_their_name,
+    peers_learn_which_tenants_there_are,
 );
 
 async fn only_operators_and_peers_manage_tenants_and_keys(db: TestDb) {
@@ -185,4 +186,23 @@ async fn tenants_are_found_by_a_part_of_their_name(db: TestDb) {
     assert_eq!(find("SEARCH", 0).await.unwrap(), ["research", "search"]);
     assert_eq!(find("", 1).await.unwrap(), ["ads"]);
     assert_eq!(field(find("", 101).await.unwrap_err()), (ErrorReason::InvalidRequest, "page_size".into()));
+}
+
+async fn peers_learn_which_tenants_there_are(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.tenant("a").await;
+    let find = async |id: &str| {
+        let found = fixture.peers().find_tenant(FindTenantRequest { id: id.into() }).await;
+        found.map(drop).map_err(|status| failure(status).reason)
+    };
+    for none in ["b", ""] {
+        assert_eq!(find(none).await, Err(ErrorReason::NotFound));
+    }
+    for status in [TenantStatus::Active, TenantStatus::Suspended, TenantStatus::Archived] {
+        fixture.set_status("a", status).await.unwrap();
+        assert_eq!(find("a").await, Ok(()), "{status:?}");
+    }
+    let mut outsider = AuthenticationServiceClient::new(fixture.auth.authentication_service());
+    let refusal = outsider.find_tenant(FindTenantRequest { id: "a".into() }).await.unwrap_err();
+    assert_eq!(refusal.code(), tonic::Code::Unauthenticated);
 }

@@ -147,7 +147,10 @@ impl Budgets {
     ) -> Result<(Caller, String), Status> {
         let gate = &self.0.gate;
         let (owner, kind) = match scope.and_then(|scope| scope.scope.as_ref()) {
-            Some(pb::scope::Scope::TenantId(id)) => (Some(id.clone()), "tenant"),
+            Some(pb::scope::Scope::TenantId(id)) => {
+                let caller = gate.check_across(request)?;
+                (self.tenant(&caller, id).await?, "tenant")
+            }
             Some(pb::scope::Scope::KeyId(id)) => {
                 // Who may do nothing has nobody asked.
                 gate.check_across(request)?;
@@ -158,6 +161,13 @@ impl Budgets {
         let owner = owner.filter(|owner| tenant_id.is_empty() || owner == tenant_id);
         let caller = gate.check_in(request, owner.as_deref(), kind)?;
         Ok((caller, owner.unwrap_or_default()))
+    }
+
+    /// The tenant of an id, if there is one. Whose role in it is known proves that; only who sees all has auth asked.
+    async fn tenant(&self, caller: &Caller, id: &str) -> Result<Option<String>, Failure> {
+        let asks = caller.is_super_admin() && caller.role_in(id).is_none() && !id.is_empty();
+        let exists = !asks || self.0.owners.has(id).await?;
+        Ok(exists.then(|| id.to_owned()))
     }
 
     async fn status(&self, scope: &Scope) -> Result<pb::BudgetStatus, Failure> {

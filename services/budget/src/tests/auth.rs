@@ -1,4 +1,5 @@
-//! What auth knows of keys: "globex-key" is of globex, "none" is none, whoever asks for "away" gets no answer, and all others are of the tenant.
+//! What auth knows of keys: "globex-key" is of globex, "none" is none, whoever asks for "away" gets no answer, and all others are of the tenant. There is a tenant of
+//! every id but "nowhere"; "away" gets no answer here, too.
 
 use std::pin::Pin;
 
@@ -10,8 +11,8 @@ use headgate_proto::auth::v1::authentication_service_server::{
     AuthenticationService, AuthenticationServiceServer,
 };
 use headgate_proto::auth::v1::{
-    FindApiKeyRequest, FindApiKeyResponse, ReportKeyUsesRequest, ReportKeyUsesResponse, VerifyApiKeyRequest,
-    VerifyApiKeyResponse, WatchKeysRequest, WatchKeysResponse,
+    FindApiKeyRequest, FindApiKeyResponse, FindTenantRequest, FindTenantResponse, ReportKeyUsesRequest,
+    ReportKeyUsesResponse, VerifyApiKeyRequest, VerifyApiKeyResponse, WatchKeysRequest, WatchKeysResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -37,6 +38,18 @@ impl AuthenticationService for Auth {
             _ => "tenant",
         };
         Ok(Response::new(FindApiKeyResponse { tenant_id: tenant_id.into() }))
+    }
+
+    async fn find_tenant(
+        &self,
+        request: Request<FindTenantRequest>,
+    ) -> Result<Response<FindTenantResponse>, Status> {
+        require_peer(&request, &["budget"])?;
+        match request.into_inner().id.as_str() {
+            "nowhere" => Err(Failure::no_such("tenant").into()),
+            "away" => Err(Failure::new(ErrorReason::Unavailable, "the tenant store is away").into()),
+            _ => Ok(Response::new(FindTenantResponse {})),
+        }
     }
 
     async fn verify_api_key(

@@ -10,6 +10,8 @@ on_both_engines!(
     what_is_of_a_key_is_its_tenants,
     nothing_changes_while_nobody_knows_whose_a_key_is,
     a_scope_is_found_below_its_tenant_only,
+    a_tenant_that_there_is_not_has_nothing,
+    whoever_belongs_to_a_tenant_proves_that_there_is_one,
 );
 
 /// How each call of the service goes for who presents `credential`, in the order of the proto.
@@ -146,4 +148,33 @@ async fn a_scope_is_found_below_its_tenant_only(db: TestDb) {
     for scope in scopes() {
         assert_eq!(set(scope, "tenant").await, Ok(()));
     }
+}
+
+async fn a_tenant_that_there_is_not_has_nothing(db: TestDb) {
+    let service = Service::start(&db, &Clock::manual(0)).await;
+    let issuer = issuer(&service);
+    let root = issuer.sign(&headgate_access::Claims { super_admin: true, ..issuer.claims("root", &[]) });
+    for credential in ["operator", &root] {
+        let unseen = [Err(ErrorReason::NotFound); 5];
+        assert_eq!(calls(&service, &tenant("nowhere"), credential).await, unseen, "{credential}");
+        let unknown = [Err(ErrorReason::Unavailable); 5];
+        assert_eq!(calls(&service, &tenant("away"), credential).await, unknown, "{credential}");
+        let unnamed = [Err(ErrorReason::InvalidRequest); 5];
+        assert_eq!(calls(&service, &tenant(""), credential).await, unnamed, "{credential}");
+    }
+    let stranger = calls(&service, &tenant("away"), "nothing good").await;
+    assert_eq!(stranger, [Err(ErrorReason::InvalidCredential); 5], "nobody is asked for them");
+    assert!(service.budget.engine.policies().overrides().is_empty(), "nothing was changed");
+    assert_eq!(calls(&service, &tenant("acme"), &root).await, [Ok(()); 5]);
+}
+
+/// Auth that is away keeps no tenant's own people from what is theirs.
+async fn whoever_belongs_to_a_tenant_proves_that_there_is_one(db: TestDb) {
+    let service = Service::start(&db, &Clock::manual(0)).await;
+    let issuer = issuer(&service);
+    let owner = issuer.token("ada", &[("away", Role::Owner)]);
+    assert_eq!(calls(&service, &tenant("away"), &owner).await, [Ok(()); 5]);
+    let claims = issuer.claims("root", &[("away", Role::Viewer)]);
+    let root = issuer.sign(&headgate_access::Claims { super_admin: true, ..claims });
+    assert_eq!(calls(&service, &tenant("away"), &root).await, [Ok(()); 5], "a super admin who belongs to it");
 }

@@ -46,6 +46,13 @@ impl AuthenticationService for Away {
         Err(Status::unavailable("not used here"))
     }
 
+    async fn find_tenant(
+        &self,
+        _: Request<auth::FindTenantRequest>,
+    ) -> Result<Response<auth::FindTenantResponse>, Status> {
+        Err(Status::unavailable("not used here"))
+    }
+
     async fn report_key_uses(
         &self,
         _: Request<auth::ReportKeyUsesRequest>,

@@ -176,6 +176,10 @@ impl AuthenticationService for Peers {
         Err(Status::unimplemented("routers do not ask"))
     }
 
+    async fn find_tenant(&self, _: Request<auth::FindTenantRequest>) -> Answer<auth::FindTenantResponse> {
+        Err(Status::unimplemented("routers do not ask"))
+    }
+
     async fn report_key_uses(
         &self,
         request: Request<auth::ReportKeyUsesRequest>,
