@@ -14,6 +14,7 @@ mod throttle;
 mod token;
 mod upkeep;
 mod user;
+mod vouch;
 mod written;
 
 use std::sync::Arc;

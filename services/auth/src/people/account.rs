@@ -156,8 +156,10 @@ impl People {
         let work = async move |draft: &mut Draft| {
             let now_ms = draft.now_ms;
             let user_id = store::take_reset(draft.writing(), hmac, now_ms).await?.ok_or_else(spent)?;
-            let user = store::user(draft.reading(), &user_id).await?.ok_or_else(spent)?;
+            let mut user = store::user(draft.reading(), &user_id).await?.ok_or_else(spent)?;
             draft.turned_out(&user_id);
+            // The token came from a super admin, and whoever knew the old password knows the new one no more.
+            user.vouched_by = None;
             set_password(draft, user, hash).await.map(drop)
         };
         self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await

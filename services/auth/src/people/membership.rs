@@ -1,6 +1,6 @@
 //! Who belongs to which tenant.
 
-use headgate_access::{Author, Caller};
+use headgate_access::Caller;
 use headgate_kit::Failure;
 use headgate_kit::error::ErrorReason;
 use headgate_kit::page::Page;
@@ -8,7 +8,7 @@ use headgate_proto::common::v1::Role;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::model::{Membership, User};
-use super::{People, check_etag, email, store, void_and_update, written};
+use super::{People, check_etag, email, store, void_and_update, vouch, written};
 use crate::draft::Draft;
 
 /// How many tenants one belongs to at most: an access token names them all, and a cookie must hold it.
@@ -37,7 +37,7 @@ enum Whom {
 impl People {
     pub(crate) async fn create_membership(
         &self,
-        by: impl Into<Author>,
+        by: &Caller,
         new: NewMember,
     ) -> Result<(Membership, User), Failure> {
         let with_password = !new.password.expose_secret().is_empty();
@@ -54,13 +54,18 @@ impl People {
                 if known.is_some() && with_password {
                     return Err(has_password());
                 }
-                let user = self.draw_up("email", &new.email, new.name, new.password).await?;
+                let mut user = self.draw_up("email", &new.email, new.name, new.password).await?;
+                if with_password {
+                    user.vouched_by = vouch::vouched_by(by, &new.tenant_id);
+                }
                 Whom::Address { user, with_password }
             }
             _ => return Err(Failure::invalid("user_id", "either user_id or email is required")),
         };
         let (tenant_id, role) = (new.tenant_id, new.role);
-        self.registry.draft(by, move |draft| Box::pin(create(draft, tenant_id, whom, role))).await
+        let caller = by.clone();
+        let work = async move |draft: &mut Draft| create(draft, &caller, tenant_id, whom, role).await;
+        self.registry.draft(by, move |draft| Box::pin(async move { work(draft).await })).await
     }
 
     /// A page of a tenant's memberships by user, and the token of the next one.
@@ -127,6 +132,7 @@ impl People {
 
 async fn create(
     draft: &mut Draft,
+    by: &Caller,
     tenant_id: String,
     whom: Whom,
     role: Role,
@@ -135,7 +141,12 @@ async fn create(
         return Err(Failure::no_such("tenant"));
     }
     let mut user = match whom {
-        Whom::Id(id) => store::user(draft.reading(), &id).await?.ok_or_else(|| Failure::no_such("user"))?,
+        Whom::Id(id) => {
+            let nobody = || Failure::no_such("user");
+            let user = store::user(draft.reading(), &id).await?.ok_or_else(nobody)?;
+            // The answer tells who they are.
+            if vouch::knows(draft, by, &user).await? { user } else { return Err(nobody()) }
+        }
         Whom::Address { user, with_password } => {
             match store::user_with_email(draft.reading(), &user.email).await? {
                 Some(_) if with_password => return Err(has_password()),
@@ -148,6 +159,7 @@ async fn create(
         let message = "the user belongs to the tenant already";
         return Err(Failure::new(ErrorReason::AlreadyExists, message));
     }
+    vouch::confirm(by, &tenant_id, &mut user)?;
     let membership = join(draft, tenant_id, &mut user, role).await?;
     Ok((membership, user))
 }

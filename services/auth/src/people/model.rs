@@ -18,6 +18,8 @@ pub(crate) struct User {
     /// Access tokens of a smaller one are void.
     pub generation: u64,
     pub password: Option<PasswordHash>,
+    /// The tenant whose owner gave them that, and which alone vouches for who they are. `None` where no doubt is.
+    pub vouched_by: Option<String>,
     pub created_ms: i64,
     pub last_login_ms: Option<i64>,
     /// The change that last touched it. Set by the store.
@@ -70,6 +72,7 @@ impl User {
             super_admin_issuer: None,
             generation: 1,
             password: None,
+            vouched_by: None,
             created_ms: now_ms,
             last_login_ms: None,
             revision: 0,

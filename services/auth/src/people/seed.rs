@@ -6,7 +6,7 @@ use headgate_proto::common::v1::Role;
 use secrecy::SecretString;
 
 use super::model::{PasswordHash, User};
-use super::{People, membership, store, void_and_update, written};
+use super::{People, log_out_and_update, membership, store, void_and_update, written};
 use crate::draft::Draft;
 
 /// Someone who shall exist.
@@ -35,12 +35,12 @@ struct Ready {
 
 impl People {
     /// Makes people, or brings them to what is said of them; all of it or nothing. It takes no right away, sets no
-    /// password of who has one, and lets nobody in again who is suspended.
+    /// password of who has one that is theirs, and lets nobody in again who is suspended.
     pub(crate) async fn seed(&self, by: Author, seeds: Vec<Seed>) -> Result<(), Failure> {
         let mut ready = Vec::with_capacity(seeds.len());
         for mut seed in seeds {
             let known = store::user_with_email(&mut self.reading().await?, &seed.email).await?;
-            let has_one = known.is_some_and(|user| user.password.is_some());
+            let has_one = known.is_some_and(|user| user.password.is_some() && user.vouched_by.is_none());
             let hash = match seed.credential.take().filter(|_| !has_one) {
                 Some(Credential::Password(password)) => Some(self.hasher.hash(password).await?),
                 Some(Credential::Hash(hash)) => Some(hash),
@@ -71,13 +71,19 @@ async fn plant(draft: &mut Draft, id: String, seed: Seed, hash: Option<PasswordH
     };
     // What the configuration says is said by hand, whatever groups say.
     let promoted = seed.super_admin && (!user.super_admin || user.super_admin_issuer.is_some());
-    let hash = hash.filter(|_| user.password.is_none());
-    if promoted || hash.is_some() {
+    // The configuration vouches for whom it names; a password that a tenant's owner gave them makes way for its own.
+    let confirmed = user.vouched_by.take().is_some();
+    let hash = hash.filter(|_| confirmed || user.password.is_none());
+    if promoted || confirmed || hash.is_some() {
         if promoted {
             (user.super_admin, user.super_admin_issuer) = (true, None);
         }
         user.password = hash.or(user.password);
-        void_and_update(draft, &mut user).await?;
+        if confirmed {
+            log_out_and_update(draft, &mut user).await?;
+        } else {
+            void_and_update(draft, &mut user).await?;
+        }
     }
     for (tenant_id, role) in seed.roles {
         if draft.directory().tenant(&tenant_id).is_none() {

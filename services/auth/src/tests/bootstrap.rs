@@ -8,6 +8,7 @@ on_both_engines!(
     a_bad_bootstrap_names_the_fault_and_changes_nothing,
     a_bootstrap_takes_nothing_from_others,
     people_of_a_bootstrap_are_made_once_and_keep_their_passwords,
+    a_bootstrap_vouches_for_whom_it_names,
 );
 
 fn demo() -> Bootstrap {
@@ -159,4 +160,31 @@ async fn people_of_a_bootstrap_are_made_once_and_keep_their_passwords(db: TestDb
     let logins =
         [fixture.login("bob", "the root password").await, fixture.login("bob", "the first password").await];
     assert_eq!(logins.iter().filter(|login| login.is_ok()).count(), 1, "{logins:?}");
+}
+
+async fn a_bootstrap_vouches_for_whom_it_names(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    fixture.auth.bootstrap(&people()).await.unwrap();
+    let ada = fixture.login("ada", "the first password").await.unwrap().access_token;
+    let made_up = CreateMembershipRequest {
+        tenant_id: "demo".into(),
+        email: "cfo".into(),
+        password: PASSWORD.into(),
+        role: Role::Viewer.into(),
+        ..Default::default()
+    };
+    fixture.members(&ada).create_membership(made_up).await.unwrap();
+    let stranger = fixture.login("cfo", PASSWORD).await.unwrap();
+    let named = r#"{"tenants": [{"id": "b", "name": "B"}],
+                    "memberships": [{"tenant_id": "b", "email": "cfo", "role": "owner", "password": "the configured one"}]}"#;
+    let named: Bootstrap = serde_json::from_str(named).unwrap();
+    fixture.auth.bootstrap(&named).await.unwrap();
+    assert!(
+        fixture.login("cfo", PASSWORD).await.is_err()
+            && fixture.refresh(&stranger.refresh_token).await.is_err()
+    );
+    assert!(fixture.login("cfo", "the configured one").await.is_ok());
+    let before = revision(&fixture);
+    fixture.auth.bootstrap(&named).await.unwrap();
+    assert_eq!(revision(&fixture), before, "once");
 }

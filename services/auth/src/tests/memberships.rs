@@ -1,5 +1,6 @@
 use headgate_proto::auth::v1::{
-    DeleteMembershipRequest, ListMembershipsRequest, Membership, UpdateMembershipRequest,
+    ChangePasswordRequest, CreatePasswordResetRequest, DeleteMembershipRequest, ListMembershipsRequest,
+    Membership, ResetPasswordRequest, UpdateMembershipRequest,
 };
 
 use super::*;
@@ -11,6 +12,9 @@ on_both_engines!(
     a_changed_role_counts_at_once,
     of_two_who_change_a_membership_one_is_told_of_the_other,
     bad_memberships_are_named_and_change_nothing,
+    whom_a_tenants_owner_makes_up_gets_into_no_other_tenant,
+    a_super_admin_or_a_reset_confirms_whom_an_owner_made,
+    nobody_is_known_by_id_who_shares_no_tenant,
 );
 
 const OPERATOR: &str = "operator-token";
@@ -212,4 +216,86 @@ async fn bad_memberships_are_named_and_change_nothing(db: TestDb) {
     );
     let tokens = fixture.login("ada", PASSWORD).await.unwrap();
     assert!(tokens.access_token.len() < 4000, "{}: it must fit a cookie", tokens.access_token.len());
+}
+
+/// Tenants `a` and `b`, each with an owner, and the owners' access tokens.
+async fn two_owned(fixture: &Fixture) -> [String; 2] {
+    let (_, ada) = owned(fixture).await;
+    fixture.tenant("b").await;
+    let bob = fixture.user("bob").await;
+    fixture.join("b", &bob, Role::Owner).await;
+    [ada, fixture.login("bob", PASSWORD).await.unwrap().access_token]
+}
+
+/// One of whom somebody else knows the password.
+fn made_up() -> CreateMembershipRequest {
+    CreateMembershipRequest { password: PASSWORD.into(), ..by_email("a", "cfo@example.com", Role::Viewer) }
+}
+
+async fn whom_a_tenants_owner_makes_up_gets_into_no_other_tenant(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    let [ada, bob] = two_owned(&fixture).await;
+    let made = create(&fixture, &ada, made_up()).await.unwrap();
+    let cfo = by_email("b", "cfo@example.com", Role::Owner);
+    let refusal = create(&fixture, &bob, cfo.clone()).await.unwrap_err();
+    assert_eq!(refusal.reason, ErrorReason::Conflict);
+    assert_eq!(refusal.message, "a super admin must confirm this account first");
+    // Also when it knows the old password and sets another, and when it left the tenant that it is of.
+    let user = User { id: made.user_id, ..Default::default() };
+    let token = fixture.login("cfo@example.com", PASSWORD).await.unwrap().access_token;
+    let change =
+        ChangePasswordRequest { current_password: PASSWORD.into(), new_password: "another one".into() };
+    fixture.accounts().change_password(bearing(change, &token)).await.unwrap();
+    assert_eq!(create(&fixture, &bob, cfo.clone()).await.unwrap_err(), refusal);
+    remove(&fixture, &ada, &user).await.unwrap();
+    assert_eq!(create(&fixture, &bob, cfo).await.unwrap_err(), refusal);
+    assert_eq!(members(&fixture, &bob, "b").await.unwrap().len(), 1);
+    let back = by_email("a", "cfo@example.com", Role::Member);
+    assert!(create(&fixture, &ada, back).await.is_ok(), "its own tenant vouches for it");
+    // Who has no password is nobody's to log in as.
+    create(&fixture, &ada, by_email("a", "dora", Role::Viewer)).await.unwrap();
+    create(&fixture, &bob, by_email("b", "dora", Role::Viewer)).await.unwrap();
+}
+
+async fn a_super_admin_or_a_reset_confirms_whom_an_owner_made(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    let [ada, bob] = two_owned(&fixture).await;
+    let made = create(&fixture, &ada, made_up()).await.unwrap();
+    let reset = CreatePasswordResetRequest { id: made.user_id };
+    let token = fixture.users().create_password_reset(reset).await.unwrap().into_inner().token;
+    let cfo = by_email("b", "cfo@example.com", Role::Viewer);
+    assert!(create(&fixture, &bob, cfo.clone()).await.is_err(), "nobody used the token yet");
+    let reset = ResetPasswordRequest { token, new_password: "chosen by the cfo".into() };
+    fixture.accounts().reset_password(reset).await.unwrap();
+    create(&fixture, &bob, cfo).await.unwrap();
+    assert!(fixture.login("cfo@example.com", PASSWORD).await.is_err());
+
+    let eve = |tenant_id: &str| by_email(tenant_id, "eve@example.com", Role::Viewer);
+    create(&fixture, &ada, CreateMembershipRequest { password: PASSWORD.into(), ..eve("a") }).await.unwrap();
+    fixture.tenant("c").await;
+    assert_eq!(create(&fixture, &bob, eve("b")).await.unwrap_err().reason, ErrorReason::Conflict);
+    create(&fixture, OPERATOR, eve("c")).await.unwrap();
+    create(&fixture, &bob, eve("b")).await.unwrap();
+    // Whom a super admin makes needs nobody's word.
+    let fay = |tenant_id: &str| by_email(tenant_id, "fay@example.com", Role::Viewer);
+    let made = CreateMembershipRequest { password: PASSWORD.into(), ..fay("a") };
+    create(&fixture, OPERATOR, made).await.unwrap();
+    create(&fixture, &bob, fay("b")).await.unwrap();
+}
+
+async fn nobody_is_known_by_id_who_shares_no_tenant(db: TestDb) {
+    let fixture = Fixture::start(&db).await;
+    let [ada, bob] = two_owned(&fixture).await;
+    let made = create(&fixture, &bob, by_email("b", "cfo", Role::Viewer)).await.unwrap();
+    let by_id = |user_id: &str| CreateMembershipRequest {
+        user_id: user_id.into(),
+        ..by_email("a", "", Role::Viewer)
+    };
+    let none = create(&fixture, &ada, by_id("none")).await.unwrap_err();
+    assert_eq!(none.reason, ErrorReason::NotFound);
+    assert_eq!(create(&fixture, &ada, by_id(&made.user_id)).await.unwrap_err(), none, "word for word");
+    // An owner of both knows them.
+    create(&fixture, OPERATOR, by_email("a", "bob", Role::Owner)).await.unwrap();
+    let both = fixture.login("bob", PASSWORD).await.unwrap().access_token;
+    assert!(create(&fixture, &both, by_id(&made.user_id)).await.is_ok());
 }

@@ -19,6 +19,7 @@ on_both_engines!(
     keys_are_asked_for_again_when_they_change_and_not_all_the_time,
     groups_are_followed_and_what_is_said_by_hand_is_not_touched,
     first_logins_go_as_the_policy_says,
+    who_has_an_account_elsewhere_is_nobodys_invention,
     what_is_under_way_shows_no_secret_and_is_forgotten,
 );
 
@@ -308,6 +309,35 @@ async fn first_logins_go_as_the_policy_says(db: TestDb) {
         successor["sub"] = json!(format!("successor {nth}"));
         assert_eq!(reason(fixture.come_in(&fake, &successor).await), denied, "{policy:?}");
     }
+}
+
+async fn who_has_an_account_elsewhere_is_nobodys_invention(db: TestDb) {
+    let fake = Fake::start().await;
+    let fixture = start(&db, &fake, FirstLogin::Existing).await;
+    for tenant_id in ["a", "b", "c"] {
+        fixture.tenant(tenant_id).await;
+    }
+    let mut owners = Vec::new();
+    for (name, tenant_id) in [("eve", "c"), ("bob", "b")] {
+        let owner = fixture.user(name).await;
+        fixture.join(tenant_id, &owner, Role::Owner).await;
+        owners.push(fixture.login(name, PASSWORD).await.unwrap().access_token);
+    }
+    let request = |tenant_id: &str, password: &str| CreateMembershipRequest {
+        tenant_id: tenant_id.into(),
+        email: "ada@example.com".into(),
+        password: password.into(),
+        role: Role::Viewer.into(),
+        ..Default::default()
+    };
+    fixture.members(&owners[0]).create_membership(request("c", PASSWORD)).await.unwrap();
+    let stranger = fixture.login("ada@example.com", PASSWORD).await.unwrap();
+    fixture.members(&owners[1]).create_membership(request("b", "")).await.unwrap_err();
+    fixture.come_in(&fake, &ada("ada@example.com", &[])).await.unwrap();
+    // Whoever made them up is out.
+    assert!(fixture.login("ada@example.com", PASSWORD).await.is_err());
+    assert!(fixture.refresh(&stranger.refresh_token).await.is_err());
+    fixture.members(&owners[1]).create_membership(request("b", "")).await.unwrap();
 }
 
 async fn what_is_under_way_shows_no_secret_and_is_forgotten(db: TestDb) {

@@ -12,7 +12,7 @@ use crate::config::{OidcProvider, RoleMapping};
 use crate::draft::Draft;
 use crate::people::membership::MAX_MEMBERSHIPS;
 use crate::people::model::{Membership, User};
-use crate::people::{store, user, void_and_update, written};
+use crate::people::{store, user, void_and_update, vouch, written};
 
 /// The user who may go on. `new_id` is that of one who is made.
 pub(super) async fn admit(
@@ -52,11 +52,12 @@ async fn meet(
         return Err(refused("the login provider does not vouch for an e-mail address of the account"));
     };
     let user = match store::user_with_email(draft.reading(), email).await? {
-        Some(user) if policy.links() => {
+        Some(mut user) if policy.links() => {
             // Addresses are given to others in time: this is another person than the one who had it before.
             if store::has_identity(draft.reading(), &provider.issuer, &user.id).await? {
                 return Err(refused("the user with this e-mail address has another account at the provider"));
             }
+            vouch::proved(draft, &mut user).await?;
             user
         }
         Some(_) => {

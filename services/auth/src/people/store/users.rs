@@ -20,6 +20,7 @@ pub(super) struct UserRow {
     last_login_at_unix_ms: Option<i64>,
     revision: i64,
     super_admin_issuer: Option<String>,
+    vouched_by: Option<String>,
 }
 
 impl UserRow {
@@ -38,6 +39,7 @@ impl UserRow {
             super_admin_issuer: self.super_admin_issuer,
             generation: u64::try_from(self.generation).map_err(Failure::internal)?,
             password: self.password_hash.map(PasswordHash),
+            vouched_by: self.vouched_by,
             created_ms: self.created_at_unix_ms,
             last_login_ms: self.last_login_at_unix_ms,
             revision: self.revision,
@@ -143,8 +145,9 @@ pub(crate) async fn insert_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
     execute!(tx.conn(), conn => {
         sqlx::query(
             "INSERT INTO users (id, email, name, status, super_admin, generation, password_hash,
-                 created_at_unix_ms, last_login_at_unix_ms, revision, name_folded, super_admin_issuer)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                 created_at_unix_ms, last_login_at_unix_ms, revision, name_folded, super_admin_issuer,
+                 vouched_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(&user.id)
         .bind(&user.email)
@@ -158,6 +161,7 @@ pub(crate) async fn insert_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
         .bind(user.revision)
         .bind(user.name.to_lowercase())
         .bind(&user.super_admin_issuer)
+        .bind(&user.vouched_by)
         .execute(conn)
     })
     .map(drop)
@@ -169,7 +173,7 @@ pub(crate) async fn update_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
     execute!(tx.conn(), conn => {
         sqlx::query(
             "UPDATE users SET name = $2, status = $3, super_admin = $4, generation = $5, password_hash = $6,
-                 revision = $7, name_folded = $8, super_admin_issuer = $9
+                 revision = $7, name_folded = $8, super_admin_issuer = $9, vouched_by = $10
              WHERE id = $1",
         )
         .bind(&user.id)
@@ -181,6 +185,7 @@ pub(crate) async fn update_user(tx: &mut Tx, user: &User) -> Result<(), Failure>
         .bind(user.revision)
         .bind(user.name.to_lowercase())
         .bind(&user.super_admin_issuer)
+        .bind(&user.vouched_by)
         .execute(conn)
     })
     .map(drop)
