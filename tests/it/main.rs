@@ -53,6 +53,7 @@ mod redis_keys;
 mod request_defaults;
 mod request_ids;
 mod rest;
+mod rest_truth;
 mod rights;
 mod rows;
 mod secrets;
