@@ -111,10 +111,8 @@ async fn a_disabled_model_is_404_and_a_new_price_is_charged_from_then_on() {
     let found = models.get_model(GetModelRequest { name: "m".into() }).await.unwrap().into_inner();
     let mut model = found.model.unwrap();
     model.enabled = false;
-    models
-        .update_model(UpdateModelRequest { model: Some(model.clone()), etag: String::new() })
-        .await
-        .unwrap();
+    let disable = UpdateModelRequest { model: Some(model), etag: String::new() };
+    let mut model = models.update_model(disable).await.unwrap().into_inner().model.unwrap();
     let client = headgate.client();
     let refused = [
         chat_until(&client, "m", 404).await,

@@ -157,10 +157,15 @@ async fn a_model_with_slashes_in_its_name_is_made_priced_used_and_removed() {
     assert_eq!(changed["price"]["cached_input_nano_usd_per_1k_tokens"], "0");
 
     let path = format!("/admin/tenants/{TENANT}/models");
-    assert_eq!(admin.get(&path).await, json!({"restricted": false, "models": []}));
-    let allowed = json!({"restricted": true, "models": ["org/m"]});
-    assert_eq!(admin.put(&path, allowed.clone()).await, allowed);
-    assert_eq!(admin.get(&path).await, allowed);
+    let mut allowed = admin.get(&path).await;
+    assert_eq!(allowed, json!({"restricted": false, "models": [], "etag": "0"}));
+    (allowed["restricted"], allowed["models"]) = (json!(true), json!(["org/m"]));
+    let set = admin.put(&path, allowed.clone()).await;
+    assert_eq!((&set["restricted"], &set["models"]), (&json!(true), &json!(["org/m"])));
+    assert_eq!(admin.get(&path).await, set);
+    assert_eq!(admin.send(Method::PUT, &path, &allowed).await.expect(409).error_code(), "conflict");
+    assert_eq!(admin.delete(&path).await, json!({}));
+    admin.0.send_json(Method::DELETE, &path, &Value::Null).await.expect(404);
 
     let held = admin.send(Method::DELETE, "/admin/providers/mock", &Value::Null).await.expect(409);
     assert_eq!(held.error_code(), "conflict");
