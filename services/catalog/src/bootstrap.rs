@@ -1,5 +1,6 @@
 //! Providers, models and allowlists that the configuration names.
 
+mod entries;
 mod form;
 mod plan;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use headgate_access::Author;
 use headgate_kit::Failure;
 use headgate_kit::money::Usd;
+use headgate_kit::seeds::{Applied, Due};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -17,7 +19,9 @@ use crate::price::UsdPerMillionTokens;
 use crate::registry::Registry;
 use crate::state::State;
 
-/// What shall exist after a start.
+/// What a start makes or changes. What is said of a provider, a model, a tenant's allowlist or the default model is applied
+/// when it is new here or says something else than it did; otherwise what was changed or removed by call since stands. A
+/// database of an earlier version, which does not know what was applied, has everything applied once more.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bootstrap {
@@ -181,12 +185,15 @@ fn redacted<S: Serializer>(_secret: &Option<SecretString>, serializer: S) -> Res
     serializer.serialize_str("[redacted]")
 }
 
-/// Brings the catalog to what the bootstrap says.
+/// Brings the catalog to what is new in the bootstrap.
 pub(crate) async fn apply(registry: &Arc<Registry>, bootstrap: &Bootstrap) -> Result<(), Failure> {
     let (wanted, faults) = form::check(bootstrap);
     faults.first()?;
     let (master_key, clock) = (registry.master_key.clone(), registry.clock.clone());
-    let plan =
-        move |state: &State, stamp: &Stamp| Ok((plan::plan(state, wanted, &master_key, &clock, stamp)?, ()));
-    registry.change(Author::own("bootstrap"), plan).await
+    let entries = entries::of(bootstrap)?;
+    let plan = move |state: &State, applied: &[Applied], stamp: &Stamp| {
+        let due = Due::of(&entries, applied, &master_key)?;
+        plan::plan(state, wanted, due, &master_key, &clock, stamp)
+    };
+    registry.seed(Author::own("bootstrap"), plan).await
 }

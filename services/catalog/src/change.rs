@@ -1,5 +1,6 @@
 //! What a change consists of: the same facts are written, taken into memory and published.
 
+use headgate_kit::seeds::Due;
 use headgate_proto::adapter::v1::SealedSecret;
 use headgate_proto::catalog::v1::{
     self as proto, DefaultModel, Model, ProviderRecord, TenantModels, WatchCatalogResponse,
@@ -57,6 +58,8 @@ pub(crate) struct Change {
     pub default_model: Option<DefaultModel>,
     /// How providers are, by their ids. By itself it makes no revision.
     pub health: Vec<(String, Health)>,
+    /// What the bootstrap applied with it. By itself it makes no revision either.
+    pub seeded: Due,
 }
 
 impl Change {
@@ -72,9 +75,9 @@ impl Change {
         *self == Self::default()
     }
 
-    /// Whether it is about health alone.
-    pub(crate) fn is_health_only(&self) -> bool {
-        *self == Self { health: self.health.clone(), ..Self::default() }
+    /// Whether it changes anything that whoever watches is told of, but for health.
+    pub(crate) fn makes_revision(&self) -> bool {
+        *self != Self { health: self.health.clone(), seeded: self.seeded.clone(), ..Self::default() }
     }
 
     /// How the watch tells it, but for health.

@@ -178,8 +178,8 @@ impl Catalog {
         self.registry.tell_audit_log(auth);
     }
 
-    /// Makes what the bootstrap names, or brings it to what the bootstrap says. All of it or nothing, as one
-    /// revision; doing it again changes nothing. What it does not name stays.
+    /// Makes what is new in the bootstrap, or brings it to what the bootstrap says. All of it or nothing, as one
+    /// revision. What it does not name stays, and so does what was changed by call since the bootstrap said the same.
     ///
     /// # Errors
     /// INVALID_REQUEST for bad values, ALREADY_EXISTS where a name belongs to another, UNAVAILABLE when the database

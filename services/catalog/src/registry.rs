@@ -12,6 +12,7 @@ use headgate_kit::conn::Conn;
 use headgate_kit::db::Follower;
 use headgate_kit::scope::carried;
 use headgate_kit::seal::MasterKey;
+use headgate_kit::seeds::Applied;
 use headgate_kit::tasks::Tasks;
 use headgate_kit::watch::Feed;
 use headgate_proto::catalog::v1::{Model, ModelPrice, WatchCatalogResponse};
@@ -24,7 +25,7 @@ use crate::audit;
 use crate::change::{Change, Stamp};
 use crate::metrics::Metrics;
 use crate::state::{Revisions, State};
-use crate::store::{Missed, Store};
+use crate::store::{Missed, Store, Writing};
 
 /// The catalog, and all that depends on the order of its changes.
 pub(crate) struct Registry {
@@ -140,11 +141,28 @@ impl Registry {
         T: Send + 'static,
         P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
         let (this, by) = (Arc::clone(self), by.into());
+        self.carry_out(Box::pin(async move { this.change_now(&by, beyond, plan).await })).await
+    }
+
+    /// Makes the bootstrap's change. `plan` also sees what the bootstrap applied before.
+    pub(crate) async fn seed<P>(self: &Arc<Self>, by: Author, plan: P) -> Result<(), Failure>
+    where
+        P: FnOnce(&State, &[Applied], &Stamp) -> Result<Change, Failure> + Send + 'static,
+    {
+        let this = Arc::clone(self);
+        self.carry_out(Box::pin(async move { this.seed_now(&by, plan).await })).await
+    }
+
+    /// Does work to its end, even if the caller goes away.
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
         self.tasks.spawn(carried(async move {
             // An error means that the caller went away; the change stands.
-            let _gone = answer.send(this.change_now(&by, beyond, plan).await);
+            let _gone = answer.send(change.await);
         }));
         answered.await.unwrap_or_else(|_| Err(Failure::internal("a change of the catalog broke off")))
     }
@@ -154,19 +172,53 @@ impl Registry {
         P: FnOnce(&State, &Stamp) -> Result<(Change, T), Failure>,
     {
         let _writing = self.writing.lock().await;
+        let mut writing = self.begin().await?;
+        writing.leap(beyond)?;
+        let stamp = self.stamp(&writing);
+        let (change, answer) = plan(&self.read(), &stamp)?;
+        self.put(by, writing, &stamp, &change).await?;
+        Ok(answer)
+    }
+
+    async fn seed_now<P>(&self, by: &Author, plan: P) -> Result<(), Failure>
+    where
+        P: FnOnce(&State, &[Applied], &Stamp) -> Result<Change, Failure>,
+    {
+        let _writing = self.writing.lock().await;
+        let mut writing = self.begin().await?;
+        let applied = writing.applied().await?;
+        let stamp = self.stamp(&writing);
+        let change = plan(&self.read(), &applied, &stamp)?;
+        self.put(by, writing, &stamp, &change).await
+    }
+
+    /// Begins a change of what is as it is known here.
+    async fn begin(&self) -> Result<Writing, Failure> {
         let mut writing = self.store.begin().await?;
         let known = self.read().revisions();
         let missed = writing.missed(known).await?;
         self.take_in(missed);
-        writing.leap(beyond)?;
-        let stamp = Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() };
-        let (change, answer) = plan(&self.read(), &stamp)?;
+        Ok(writing)
+    }
+
+    fn stamp(&self, writing: &Writing) -> Stamp {
+        Stamp { revision: writing.revision(), unix_ms: self.clock.unix_millis() }
+    }
+
+    /// Writes a change, unless it is none, then takes it in.
+    async fn put(
+        &self,
+        by: &Author,
+        writing: Writing,
+        stamp: &Stamp,
+        change: &Change,
+    ) -> Result<(), Failure> {
         if !change.is_empty() {
-            let entries = audit::entries(by, stamp.unix_ms, &self.read(), &change)?;
-            let revisions = writing.put(&change, &self.before(&change), &entries).await?;
-            self.publish(&change, revisions);
+            let entries = audit::entries(by, stamp.unix_ms, &self.read(), change)?;
+            let revisions = writing.put(change, &self.before(change), &entries).await?;
+            self.publish(change, revisions);
         }
-        Ok(answer)
+        Ok(())
     }
 
     /// The models that a change is about, as they are.

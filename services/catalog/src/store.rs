@@ -12,6 +12,7 @@ use std::time::Duration;
 use headgate_audit::{Entry, outbox};
 use headgate_kit::db::{self, Db, Tx};
 use headgate_kit::error::ErrorReason;
+use headgate_kit::seeds::{self, Applied};
 use headgate_kit::{Failure, execute, fetch};
 use headgate_proto::catalog::v1::{Model, ModelPrice};
 
@@ -155,6 +156,11 @@ impl Writing {
         missed.map_err(|cause| Failure::unavailable("the catalog's store", cause))
     }
 
+    /// What the bootstrap applied before.
+    pub(crate) async fn applied(&mut self) -> Result<Vec<Applied>, Failure> {
+        seeds::applied(&mut self.tx).await.map_err(away)
+    }
+
     /// Writes a change and the revisions it makes, which are returned: all of it, or nothing. `before` has the models
     /// that it changes, as they are, `entries` what the audit log is told.
     pub(crate) async fn put(
@@ -181,7 +187,7 @@ impl Writing {
         entries: &[Entry],
     ) -> Result<Revisions, sqlx::Error> {
         let revisions = Revisions {
-            catalog: if change.is_health_only() { self.last.catalog } else { self.revision() },
+            catalog: if change.makes_revision() { self.revision() } else { self.last.catalog },
             health: self.last.health + u64::from(!change.health.is_empty()),
         };
         let tx = &mut self.tx;
@@ -211,6 +217,7 @@ impl Writing {
         for (provider_id, health) in &change.health {
             health::put(tx, provider_id, health).await?;
         }
+        change.seeded.write(tx).await?;
         outbox::write(tx, entries).await?;
         execute!(tx.conn(), conn => {
             sqlx::query("UPDATE meta SET revision = $1, health_revision = $2")

@@ -15,6 +15,7 @@ mod providers;
 mod registrations;
 mod replicas;
 mod rights;
+mod seeds;
 mod watch;
 
 use headgate_kit::conn::{Conn, local};

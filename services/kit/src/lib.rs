@@ -26,6 +26,7 @@ pub mod request_id;
 pub mod scope;
 pub mod seal;
 pub mod secret_file;
+pub mod seeds;
 pub mod seldom;
 pub mod server;
 pub mod snapshot;

@@ -1,10 +1,12 @@
-//! What a bootstrap changes, given the catalog as it is: nothing where all is as it shall be.
+//! What a bootstrap changes, given the catalog as it is: nothing where nothing is due, or all is as it shall be.
 
 use headgate_kit::Failure;
 use headgate_kit::clock::Clock;
 use headgate_kit::seal::MasterKey;
+use headgate_kit::seeds::Due;
 use secrecy::ExposeSecret as _;
 
+use super::entries::{DEFAULT_MODEL, MODEL, PROVIDER, TENANT_MODELS};
 use super::form::{Wanted, WantedProvider};
 use crate::allowlist;
 use crate::change::{Change, Provider, Stamp};
@@ -16,11 +18,13 @@ use crate::state::State;
 
 pub(super) fn plan(
     state: &State,
-    wanted: Wanted,
+    mut wanted: Wanted,
+    due: Due,
     master_key: &MasterKey,
     clock: &Clock,
     stamp: &Stamp,
 ) -> Result<Change, Failure> {
+    wanted.providers.retain(|provider| due.has(PROVIDER, &provider.shown.id));
     let named: Vec<String> = wanted.providers.iter().map(|provider| provider.shown.id.clone()).collect();
     let exists = |id: &str| state.provider(id).is_some() || named.iter().any(|name| name == id);
     let mut change = Change::default();
@@ -28,7 +32,8 @@ pub(super) fn plan(
         let provider = complete(state, provider, master_key, stamp)?;
         change.providers.extend(put_provider(state, provider, stamp)?.0.providers);
     }
-    for (i, model) in wanted.models.into_iter().enumerate() {
+    let models = wanted.models.into_iter().enumerate();
+    for (i, model) in models.filter(|(_, model)| due.has(MODEL, &model.name)) {
         check_providers(&format!("bootstrap.models[{i}]"), &model, exists)?;
         let old = state.model_named(&model.name);
         let mut model = with_ids(model, old, clock);
@@ -38,13 +43,14 @@ pub(super) fn plan(
         }
         change.models.extend(put_model(state, model, stamp)?.0.models);
     }
-    for list in wanted.tenant_models {
+    for list in wanted.tenant_models.into_iter().filter(|list| due.has(TENANT_MODELS, &list.tenant_id)) {
         change.tenant_models.extend(allowlist::put(state, list, stamp).0.tenant_models);
     }
-    if let Some(name) = wanted.default_model {
+    if let Some(name) = wanted.default_model.filter(|_| due.has(DEFAULT_MODEL, DEFAULT_MODEL)) {
         let field = "bootstrap.default_model";
         change.default_model = default_model::put(state, &change.models, field, &name, stamp)?;
     }
+    change.seeded = due;
     Ok(change)
 }
 
