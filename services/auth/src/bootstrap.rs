@@ -1,5 +1,6 @@
 //! Tenants, keys and people that the configuration names.
 
+mod entries;
 mod form;
 mod people;
 
@@ -14,18 +15,23 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::directory::{Batch, Directory};
+use crate::draft::Draft;
 use crate::key::{self, SecretHmac};
 use crate::model::{Key, Tenant};
 use crate::people::People;
 use crate::pepper::Pepper;
 use crate::registry::Registry;
 
+use self::entries::{API_KEY, TENANT};
+pub(crate) use entries::Entries;
 pub use people::{BootstrapAdmin, BootstrapMembership};
 
 /// What the audit log calls it.
 const ACTION: &str = "bootstrap";
 
-/// What shall exist after a start.
+/// What a start makes or changes. What is said of a tenant, a key or a membership is applied when it is new here or says
+/// something else than it did; otherwise what was changed or removed by call since stands. Super admins are made so at each
+/// start. A database of an earlier version, which does not know what was applied, has everything applied once more.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bootstrap {
@@ -35,7 +41,7 @@ pub struct Bootstrap {
     pub api_keys: Vec<BootstrapKey>,
     /// Super admins to make, or existing users to make super admins.
     pub admin_users: Vec<BootstrapAdmin>,
-    /// Memberships to make, or to give another role. None is ended.
+    /// Memberships to make, or to give another role, each an entry of its tenant and address. None is ended.
     pub memberships: Vec<BootstrapMembership>,
 }
 
@@ -128,25 +134,32 @@ struct Wanted {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-/// Brings everything to what the bootstrap says.
+/// Brings everything to what is new in the bootstrap.
 pub(crate) async fn apply(people: &People, bootstrap: &Bootstrap) -> Result<(), Failure> {
     let (keys, seeds, faults) = form::check(bootstrap);
     faults.first()?;
-    apply_keys(&people.registry, bootstrap, keys).await?;
-    people.seed(Author::own(ACTION), seeds).await
+    let entries = Entries::of(bootstrap, &people.registry.pepper)?;
+    apply_keys(&people.registry, bootstrap, keys, entries.clone()).await?;
+    people.seed(Author::own(ACTION), seeds, entries).await
 }
 
 async fn apply_keys(
     registry: &Arc<Registry>,
     bootstrap: &Bootstrap,
     keys: Vec<form::Sound<'_>>,
+    entries: Entries,
 ) -> Result<(), Failure> {
-    let keys = keys.into_iter().map(|key| Wanted::new(key, &registry.pepper)).collect();
-    let tenants = bootstrap.tenants.clone();
-    let now_ms = registry.clock.unix_millis();
-    registry
-        .change(Author::own(ACTION), move |directory| Ok((plan(directory, &tenants, keys, now_ms)?, ())))
-        .await
+    let mut keys: Vec<_> = keys.into_iter().map(|key| Wanted::new(key, &registry.pepper)).collect();
+    let mut tenants = bootstrap.tenants.clone();
+    let work = async move |draft: &mut Draft| {
+        let due = entries.due(draft, &[TENANT, API_KEY]).await?;
+        tenants.retain(|tenant| due.has(TENANT, &tenant.id));
+        keys.retain(|key| due.has(API_KEY, &key.id));
+        let batch = plan(&draft.directory(), &tenants, keys, draft.now_ms)?;
+        draft.batch = batch;
+        Ok(())
+    };
+    registry.draft(Author::own(ACTION), move |draft| Box::pin(async move { work(draft).await })).await
 }
 
 impl Wanted {
@@ -165,7 +178,7 @@ impl Wanted {
     }
 }
 
-/// What has to be written; nothing where all is as it shall be.
+/// What has to be written for these; nothing where all is as it shall be.
 fn plan(
     directory: &Directory,
     tenants: &[BootstrapTenant],

@@ -181,8 +181,8 @@ impl Auth {
         self.quotas.set_at(budget);
     }
 
-    /// Makes what the bootstrap names, or brings it to what the bootstrap says: tenants and keys, all or nothing, then
-    /// people, all or nothing. Doing it again changes nothing. It never activates a tenant or user that was suspended,
+    /// Makes what is new in the bootstrap, or brings it to what the bootstrap says: tenants and keys, all or nothing, then
+    /// people, all or nothing. What was changed by call since the bootstrap said the same stays. It never activates a tenant or user that was suspended,
     /// restores a key that was revoked, nor sets a password where there is one.
     ///
     /// # Errors

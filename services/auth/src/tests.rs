@@ -13,6 +13,7 @@ mod personal_keys;
 mod quotas;
 mod replicas;
 mod rights;
+mod seeds;
 mod sessions;
 mod tenants;
 mod users;

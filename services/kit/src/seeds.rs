@@ -253,6 +253,8 @@ mod tests {
         let (old, new) = (key("5a"), key("c3").with_previous(vec![key("5a")]));
         let a = [entry("a", &json!({"x": 1}))];
         let (_, first) = due(&a, &[], &old);
+        let digest = a[0].digest.as_bytes();
+        assert!(!first.noted[0].sealed.ciphertext.windows(digest.len()).any(|window| window == digest));
         let (names, rotated) = due(&a, &first.noted, &new);
         assert!(names.is_empty() && new.sealed(&rotated.noted[0].sealed));
         assert!(due(&a, &rotated.noted, &key("c3")).1.is_empty());

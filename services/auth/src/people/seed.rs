@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::model::{PasswordHash, User};
 use super::{People, log_out_and_update, membership, store, void_and_update, written};
+use crate::bootstrap::Entries;
 use crate::draft::Draft;
 
 /// Someone who shall exist.
@@ -34,9 +35,9 @@ struct Ready {
 }
 
 impl People {
-    /// Makes people, or brings them to what is said of them; all of it or nothing. It takes no right away, sets no
-    /// password of who has one that is theirs, and lets nobody in again who is suspended.
-    pub(crate) async fn seed(&self, by: Author, seeds: Vec<Seed>) -> Result<(), Failure> {
+    /// Makes people, or brings them to what is said of them, of memberships as far as they are due; all of it or nothing. It
+    /// takes no right away, sets no password of who has one that is theirs, and lets nobody in again who is suspended.
+    pub(crate) async fn seed(&self, by: Author, seeds: Vec<Seed>, entries: Entries) -> Result<(), Failure> {
         let mut ready = Vec::with_capacity(seeds.len());
         for mut seed in seeds {
             let known = store::user_with_email(&mut self.reading().await?, &seed.email).await?;
@@ -50,7 +51,12 @@ impl People {
         }
         let clock = self.registry.clock.clone();
         let work = async move |draft: &mut Draft| {
-            for Ready { seed, hash } in ready {
+            let due = entries.due_memberships(draft).await?;
+            for Ready { mut seed, hash } in ready {
+                seed.roles.retain(|(tenant_id, _)| due.has(tenant_id, &seed.email));
+                if !seed.super_admin && seed.roles.is_empty() {
+                    continue;
+                }
                 let id = ids::prefixed("user", &clock);
                 plant(draft, id, seed, hash).await?;
             }
