@@ -83,8 +83,8 @@ async fn what_is_changed_while_auth_is_away_is_told_afterwards_and_once() {
     headgate.node_mut("catalog").kill();
     headgate.node_mut("catalog").restart().await;
     headgate.node_mut("auth").restart().await;
-    // That process brought the model back to what its configuration says.
-    let told = events(&headgate, "model", 4).await;
+    // That process left the model as it was, as its configuration says nothing new.
+    let told = events(&headgate, "model", 3).await;
     let price =
         |event: &Value, field: &str| event[field]["price"]["request_nano_usd"].as_str().map(str::to_owned);
     // Two of one moment are in no order.
@@ -92,7 +92,7 @@ async fn what_is_changed_while_auth_is_away_is_told_afterwards_and_once() {
         told.iter().map(|event| (price(event, "before"), price(event, "after"))).collect();
     steps.sort();
     let (first, second) = (Some("40000000".to_owned()), Some("50000000".to_owned()));
-    assert_eq!(steps, [(None, None), (None, first.clone()), (first, second.clone()), (second, None)]);
+    assert_eq!(steps, [(None, None), (None, first.clone()), (first, second)]);
     let patched = told.iter().filter(|event| event["action"] == "catalog.v1.ModelService.PatchModel");
-    assert_eq!((patched.count(), &told[0]["action"]), (2, &json!("bootstrap")));
+    assert_eq!(patched.count(), 2);
 }

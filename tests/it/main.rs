@@ -57,6 +57,7 @@ mod rest_truth;
 mod rights;
 mod rows;
 mod secrets;
+mod seeds;
 mod servers;
 mod strangers;
 mod streaming;

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod form;
+mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,9 @@ use crate::policy::{Budget, Limits, SlidingWindow};
 pub use crate::schedule::Schedule;
 use crate::terms::Terms;
 
-/// Limits and budgets to set at start. Setting them again changes nothing.
+/// Limits and budgets to set at start. What is said of the limits or the budget of a scope, or of the default budget, is set
+/// when it is new here or says something else than it did; otherwise what was set or removed by call since stands. A database
+/// of an earlier version, which does not know what was set, has everything set once more.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bootstrap {
@@ -125,17 +128,7 @@ impl BudgetTerms {
     }
 }
 
-/// Sets everything.
+/// Sets what is new.
 pub(crate) async fn apply(service: &Service, bootstrap: &Bootstrap) -> Result<(), Failure> {
-    let change = Change::of_bootstrap();
-    for said in bootstrap.all_limits() {
-        service.set_limits(&said.scope()?, said.what, &change).await?;
-    }
-    for said in bootstrap.all_budgets() {
-        service.set_budget(&said.scope()?, said.what.checked(&said.at)?, &change).await?;
-    }
-    if let Some(default) = &bootstrap.default_budget {
-        service.set_default_budget(default.checked(form::DEFAULT_BUDGET)?, &change).await?;
-    }
-    Ok(())
+    service.seed(bootstrap.wanted()?, &Change::of_bootstrap()).await
 }

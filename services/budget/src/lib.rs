@@ -320,10 +320,11 @@ impl Budget {
         });
     }
 
-    /// Sets what a configuration seeds. Idempotent.
+    /// Sets what is new in what a configuration seeds, all of it or nothing. What was set or removed by call since the
+    /// configuration said the same stays.
     ///
     /// # Errors
-    /// INVALID_REQUEST for a bad value, UNAVAILABLE when the database is away. What came before the bad value is set.
+    /// INVALID_REQUEST for a bad value, UNAVAILABLE when the database is away.
     pub async fn bootstrap(&self, bootstrap: &Bootstrap) -> Result<(), Failure> {
         bootstrap::apply(self, bootstrap).await
     }

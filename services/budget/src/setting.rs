@@ -4,6 +4,7 @@ use headgate_kit::Failure;
 
 use crate::change::Change;
 use crate::policy::{Budget, Limits, Scope};
+use crate::store::seed::{self, Wanted};
 use crate::store::{quota, set};
 use crate::terms::{Quota, Terms};
 use crate::{Budget as Service, unavailable};
@@ -105,6 +106,35 @@ impl Service {
         self.engine.policies().set_quota(key, limits, kept.map(|kept| kept.budget), revision);
         self.alerts.set(Some(key), kept.and_then(|kept| kept.alerts.shown()));
         Ok(quota)
+    }
+
+    /// Sets what a configuration seeds, as far as it is due: all of it or nothing.
+    pub(crate) async fn seed(&self, mut wanted: Wanted, change: &Change) -> Result<(), Failure> {
+        wanted.limits.iter().try_for_each(|(_, limits)| possible(limits))?;
+        for (_, terms) in &mut wanted.budgets {
+            terms.budget = self.sound(terms.budget)?;
+        }
+        let _order = self.policies.lock().await;
+        let writer = self.store.writer().await;
+        let now_ms = self.engine.clock().unix_millis();
+        let seeded = seed::seed(&writer, &self.vault, wanted, change, now_ms).await;
+        let seeded = seeded.map_err(unavailable)??;
+        let (policies, revision) = (self.engine.policies(), seeded.revision);
+        for (scope, limits) in seeded.limits {
+            policies.set_limits(&scope, limits);
+            policies.date_limits(&scope, revision);
+        }
+        for (scope, kept) in seeded.budgets {
+            self.alerts.set(scope.as_ref(), kept.alerts.shown());
+            match scope {
+                Some(scope) => {
+                    policies.set_budget(&scope, Some(kept.budget));
+                    policies.date_budget(&scope, revision);
+                }
+                None => policies.set_default_budget(Some((kept.budget, revision))),
+            }
+        }
+        Ok(())
     }
 
     /// A budget with nothing left open.

@@ -5,6 +5,7 @@ pub(crate) mod policies;
 pub(crate) mod quota;
 pub(crate) mod replays;
 mod rows;
+pub(crate) mod seed;
 pub(crate) mod set;
 pub(crate) mod spend;
 pub(crate) mod totals;

@@ -9,6 +9,7 @@ mod quotas;
 mod restart;
 mod rights;
 mod schedules;
+mod seeds;
 
 use std::path::Path;
 use std::sync::Arc;

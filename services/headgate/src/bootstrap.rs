@@ -1,4 +1,4 @@
-//! What exists after a start: what the configuration names, or the demo on a new folder.
+//! What a start makes or changes: what the configuration names, or the demo on a new folder.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::settings::Bootstrap;
 /// How long to wait for a database that went away.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Seeds every service of this process, waiting for databases that are away. Doing it again changes nothing.
+/// Seeds every service of this process, waiting for databases that are away. What was applied before is not applied again.
 ///
 /// # Errors
 /// What is wrong with the seed.

@@ -81,7 +81,7 @@ pub(crate) struct Shutdown {
     pub(crate) grace_ms: u64,
 }
 
-/// What exists after a start.
+/// What a start makes or changes, as far as it is new.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Bootstrap {

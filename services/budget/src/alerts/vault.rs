@@ -75,6 +75,11 @@ impl Vault {
         }
     }
 
+    /// What seals.
+    pub(crate) fn key(&self) -> &MasterKey {
+        &self.0
+    }
+
     /// Alerts as they are stored with the budget of a scope. `None` where nothing is set.
     pub(crate) fn seal(&self, place: (&str, &str), alerts: &Alerts) -> Result<Option<Vec<u8>>, SealError> {
         let sealed = alerts.told().map(|told| self.0.seal_bytes(&purpose(place), &told.encode_to_vec()));
