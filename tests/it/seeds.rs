@@ -74,7 +74,7 @@ async fn change_everything(headgate: &Headgate) {
         admin.send_json(method, path, &body).await.expect(200);
     }
     for path in [BUDGET, "/admin/models/o"] {
-        let status = admin.send_json(Method::DELETE, path, &Value::Null).await.status.as_u16();
+        let status = admin.send_json(Method::DELETE, path, &Value::Null).await.status;
         assert!([200, 204].contains(&status), "{path}: {status}");
     }
 }
