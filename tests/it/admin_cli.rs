@@ -43,7 +43,8 @@ impl Admin {
 #[tokio::test]
 async fn a_tenant_gets_a_model_and_a_key_from_the_command_line() {
     let upstream = Upstream::start().await;
-    let headgate = Headgate::start(&Setup::with_model("m", &upstream)).await;
+    let budget = json!({"tenant_id": TENANT, "limit_usd": "12.34"});
+    let headgate = Headgate::start(&Setup::with_model("m", &upstream).budget(budget)).await;
     let (auth, catalog) = (Admin::of(&headgate, "auth"), Admin::of(&headgate, "catalog"));
 
     let (code, printed) = auth.run(&["tenant", "create", "Umbra", "--id", "umbra"]).await;
@@ -51,6 +52,8 @@ async fn a_tenant_gets_a_model_and_a_key_from_the_command_line() {
     let (_, listed) = auth.run(&["tenant", "list"]).await;
     let line = listed.lines().find(|line| line.contains("Umbra")).expect("it is listed");
     assert!(listed.starts_with("ID ") && line.contains("TENANT_STATUS_ACTIVE"), "{listed}");
+    let line = listed.lines().find(|line| line.contains("Acme")).expect("it is listed");
+    assert!(line.contains(" 12.34 ") && line.contains(" 0.00 "), "{listed}");
 
     let base_url = upstream.url();
     let provider = ["provider", "create", "Mock", "--base-url", &base_url, "--api-key-file", "secret"];

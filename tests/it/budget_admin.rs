@@ -119,6 +119,16 @@ async fn tenants_are_listed_with_budget_and_usage_and_what_was_set_with_its_scop
     assert_eq!(spent["status"]["budget"]["limit_usd"], "10.00");
     assert!(spent["status"]["spent_usd"].as_str().unwrap().starts_with("0.0"), "{spent}");
 
+    let tenants = admin.get("/admin/tenants").await;
+    let rows = tenants["tenants"].as_array().unwrap();
+    let row = |id: &str| rows.iter().find(|row| row["id"] == id).unwrap();
+    let own = &row(TENANT)["budget"];
+    assert_eq!(
+        (&own["budget"]["limit_usd"], &own["spent_usd"]),
+        (&json!("10.00"), &spent["status"]["spent_usd"])
+    );
+    assert_eq!((&row("globex")["budget"], &tenants["budgets_unavailable"]), (&Value::Null, &json!(false)));
+
     let overrides = admin.get("/admin/budgets/overrides").await;
     let scope = json!({"tenant_id": TENANT});
     let rows = overrides["overrides"].as_array().unwrap();

@@ -168,6 +168,26 @@ async fn without_budget_keys_without_one_go_on_and_others_are_503() {
 }
 
 #[tokio::test]
+async fn without_budget_tenants_are_listed_without_theirs() {
+    let upstream = Upstream::start().await;
+    let mut headgate = split(&upstream).await;
+    let admin = headgate.anonymous().with_key(&headgate.operator_token());
+    // Whether budgets are told, and how many tenants.
+    let listed = async || {
+        let list = admin.get("/admin/tenants").await.expect(200).json();
+        (list["budgets_unavailable"] == false, list["tenants"].as_array().unwrap().len())
+    };
+    let told = async |wanted: bool| {
+        eventually(SOON, "the list", async || Some(listed().await).filter(|list| *list == (wanted, 2))).await;
+    };
+    told(true).await;
+    headgate.node_mut("budget").kill();
+    told(false).await;
+    headgate.node_mut("budget").restart().await;
+    told(true).await;
+}
+
+#[tokio::test]
 async fn a_budget_that_restarts_alone_knows_what_routers_hold() {
     const RUNNING: usize = 20;
     const LIMIT: i64 = 20 * CENT;

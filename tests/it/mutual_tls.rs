@@ -47,7 +47,7 @@ fn is_question(method: &Method) -> bool {
 
 /// Answers auth alone.
 fn is_quota(method: &Method) -> bool {
-    method.path.ends_with("/SetKeyQuota")
+    method.path.ends_with("/SetKeyQuota") || method.path.ends_with("/FindTenantStandings")
 }
 
 /// Answers those who serve people.

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 /// Answer services of the deployment only.
-pub(crate) const INTERNAL: [&str; 9] = [
+pub(crate) const INTERNAL: [&str; 10] = [
     "headgate.adapter.v1.AdapterService",
     "headgate.auth.v1.AccessWatchService",
     "headgate.auth.v1.AuditIngestService",
@@ -23,6 +23,7 @@ pub(crate) const INTERNAL: [&str; 9] = [
     "headgate.budget.v1.AdmissionService",
     "headgate.budget.v1.KeyQuotaService",
     "headgate.budget.v1.PolicyWatchService",
+    "headgate.budget.v1.TenantStandingService",
     "headgate.catalog.v1.CatalogWatchService",
     "headgate.router.v1.RoutingService",
 ];

@@ -29,6 +29,7 @@ mod quotas;
 mod registry;
 mod rpc;
 mod signing;
+mod standings;
 mod store;
 mod tenant_change;
 mod tenant_lookup;
@@ -75,6 +76,7 @@ use crate::people::People;
 use crate::pepper::Pepper;
 use crate::quotas::Quotas;
 use crate::registry::Registry;
+use crate::standings::Standings;
 use crate::store::Store;
 use crate::uses::Uses;
 
@@ -136,6 +138,7 @@ pub struct Auth {
     gate: Gate,
     uses: Arc<Uses>,
     quotas: Quotas,
+    standings: Standings,
 }
 
 impl Auth {
@@ -172,7 +175,15 @@ impl Auth {
         people.begin().await.map_err(BuildError::Start)?;
         registry.follow_others();
         people.keep_up_from_now_on();
-        Ok(Self { registry, people, metrics, gate, uses, quotas: Quotas::default() })
+        Ok(Self {
+            registry,
+            people,
+            metrics,
+            gate,
+            uses,
+            quotas: Quotas::default(),
+            standings: Standings::default(),
+        })
     }
 
     /// Has budget set from now on what keys are made with. Until then, keys with limits or a budget of their own cannot be
@@ -181,9 +192,14 @@ impl Auth {
         self.quotas.set_at(budget);
     }
 
+    /// Has budget asked from now on where tenants stand. Until then, they are listed without that.
+    pub fn ask_standings_at(&self, budget: Conn) {
+        self.standings.ask_at(budget);
+    }
+
     /// Makes what is new in the bootstrap, or brings it to what the bootstrap says: tenants and keys, all or nothing, then
-    /// people, all or nothing. What was changed by call since the bootstrap said the same stays. It never activates a tenant or user that was suspended,
-    /// restores a key that was revoked, nor sets a password where there is one.
+    /// people, all or nothing. What was changed by call since the bootstrap said the same stays. It never activates a
+    /// tenant or user that was suspended, restores a key that was revoked, nor sets a password where there is one.
     ///
     /// # Errors
     /// INVALID_REQUEST for bad values, ALREADY_EXISTS or CONFLICT where a name or key belongs to another, UNAVAILABLE
@@ -243,7 +259,8 @@ impl Auth {
     /// Serves tenants to their people.
     #[must_use]
     pub fn tenant_service(&self) -> TenantServiceServer<TenantApi> {
-        TenantServiceServer::new(TenantApi::new(Arc::clone(&self.registry), self.gate.clone()))
+        let (registry, standings) = (Arc::clone(&self.registry), self.standings.clone());
+        TenantServiceServer::new(TenantApi::new(registry, self.gate.clone(), standings))
     }
 
     /// Serves API keys to the people of their tenants.

@@ -60,6 +60,7 @@ impl Tenant {
             status: self.status.into(),
             create_time: Some(timestamp(self.created_ms)),
             etag: self.etag(),
+            budget: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod replicas;
 mod rights;
 mod seeds;
 mod sessions;
+mod standings;
 mod tenants;
 mod users;
 mod watch;

@@ -63,6 +63,7 @@ use headgate_proto::budget::v1::admission_service_server::AdmissionServiceServer
 use headgate_proto::budget::v1::budget_service_server::BudgetServiceServer;
 use headgate_proto::budget::v1::key_quota_service_server::KeyQuotaServiceServer;
 use headgate_proto::budget::v1::policy_watch_service_server::PolicyWatchServiceServer;
+use headgate_proto::budget::v1::tenant_standing_service_server::TenantStandingServiceServer;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +74,7 @@ pub use service::admission::Admissions;
 pub use service::budgets::Budgets;
 pub use service::policies::PolicyWatch;
 pub use service::quotas::KeyQuotas;
+pub use service::standings::TenantStandings;
 pub use shared::config::RedisConfig;
 
 use alerts::{Known, Vault, VaultError};
@@ -287,6 +289,12 @@ impl Budget {
     #[must_use]
     pub fn key_quota_service(&self) -> KeyQuotaServiceServer<KeyQuotas> {
         KeyQuotaServiceServer::new(KeyQuotas(self.clone()))
+    }
+
+    /// The service that tells where tenants stand. For auth only.
+    #[must_use]
+    pub fn tenant_standing_service(&self) -> TenantStandingServiceServer<TenantStandings> {
+        TenantStandingServiceServer::new(TenantStandings(self.clone()))
     }
 
     /// Books the records of a source from now on, until the process stops. Nothing that a budget covers is admitted

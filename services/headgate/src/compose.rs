@@ -127,7 +127,7 @@ impl Services {
             budget.ask_owners_at(services.conn(Service::Auth, &settings.peers, context)?);
         }
         if let Some(auth) = &services.auth {
-            auth.set_quotas_at(services.quotas(&settings.peers, context)?);
+            services.let_ask_budget(auth, &settings.peers, context)?;
         }
         services.tell_audit_log(&settings.peers, context)?;
         if context.here.runs(Service::Runtime) {
@@ -212,11 +212,23 @@ impl Services {
         Ok(())
     }
 
-    /// To where budget takes what keys are made with.
-    fn quotas(&self, peers: &Peers, context: &Context) -> Result<Conn, ComposeError> {
-        let here = self.budget.as_ref().map(|budget| local(budget.key_quota_service()));
-        let budget = here.or_else(|| context.elsewhere.conn(Service::Budget, peers, context));
-        budget.ok_or(ComposeError::Missing(Service::Budget.name()))
+    /// Lets auth tell budget what keys are made with, and ask it where tenants stand.
+    fn let_ask_budget(
+        &self,
+        auth: &headgate_auth::Auth,
+        peers: &Peers,
+        context: &Context,
+    ) -> Result<(), ComposeError> {
+        if let Some(budget) = &self.budget {
+            auth.set_quotas_at(local(budget.key_quota_service()));
+            auth.ask_standings_at(local(budget.tenant_standing_service()));
+            return Ok(());
+        }
+        let budget = context.elsewhere.conn(Service::Budget, peers, context);
+        let budget = budget.ok_or(ComposeError::Missing(Service::Budget.name()))?;
+        auth.set_quotas_at(budget.clone());
+        auth.ask_standings_at(budget);
+        Ok(())
     }
 
     /// Builds the router, which ends what an earlier process left open, and then lets the consumers read.

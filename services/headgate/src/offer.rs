@@ -57,7 +57,8 @@ impl Services {
                 .add_service(budget.budget_service())
                 .add_service(budget.admission_service())
                 .add_service(budget.policy_watch_service())
-                .add_service(budget.key_quota_service());
+                .add_service(budget.key_quota_service())
+                .add_service(budget.tenant_standing_service());
         }
         if let Some(usage) = &self.usage {
             routes = routes.add_service(usage.usage_service());

@@ -16,6 +16,7 @@ use super::no_such;
 use crate::directory::Directory;
 use crate::model::Tenant;
 use crate::registry::Registry;
+use crate::standings::Standings;
 use crate::{tenant_change, tenant_lookup, validate};
 use headgate_kit::page::Page;
 
@@ -24,11 +25,12 @@ use headgate_kit::page::Page;
 pub struct TenantApi {
     registry: Arc<Registry>,
     gate: Gate,
+    standings: Standings,
 }
 
 impl TenantApi {
-    pub(crate) fn new(registry: Arc<Registry>, gate: Gate) -> Self {
-        Self { registry, gate }
+    pub(crate) fn new(registry: Arc<Registry>, gate: Gate, standings: Standings) -> Self {
+        Self { registry, gate, standings }
     }
 }
 
@@ -68,11 +70,19 @@ impl TenantService for TenantApi {
         let caller = self.gate.check_across(&request)?;
         let ListTenantsRequest { page_size, page_token } = request.into_inner();
         let page = Page::parse(page_size, &page_token)?;
-        let directory = self.registry.read();
-        let own = directory.tenants_after(&page.after).filter(|tenant| caller.sees(&tenant.id));
-        let (rows, next_page_token) = page.cut(own, |tenant| &tenant.id);
-        let tenants = rows.into_iter().map(Tenant::to_proto).collect();
-        Ok(Response::new(ListTenantsResponse { tenants, next_page_token }))
+        let (mut tenants, next_page_token) = {
+            let directory = self.registry.read();
+            let own = directory.tenants_after(&page.after).filter(|tenant| caller.sees(&tenant.id));
+            let (rows, next_page_token) = page.cut(own, |tenant| &tenant.id);
+            (rows.into_iter().map(Tenant::to_proto).collect::<Vec<_>>(), next_page_token)
+        };
+        let known = self.standings.of(tenants.iter().map(|tenant| tenant.id.clone()).collect()).await;
+        let budgets_unavailable = known.is_none();
+        let mut standings = known.unwrap_or_default();
+        for tenant in &mut tenants {
+            tenant.budget = standings.remove(&tenant.id);
+        }
+        Ok(Response::new(ListTenantsResponse { tenants, next_page_token, budgets_unavailable }))
     }
 
     async fn set_tenant_status(

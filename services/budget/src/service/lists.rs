@@ -48,10 +48,7 @@ pub(super) async fn tenants(
     sees: impl Fn(&str) -> bool,
 ) -> Result<pb::ListTenantBudgetsResponse, Failure> {
     let page = Page::parse(request.page_size, &request.page_token)?;
-    if request.tenant_ids.len() > NAMED_AT_MOST {
-        let text = format!("tenant_ids must be at most {NAMED_AT_MOST}");
-        return Err(Failure::invalid("tenant_ids", text));
-    }
+    check_named(&request.tenant_ids)?;
     let ids: BTreeSet<String> = match request.tenant_ids {
         named if named.is_empty() => known(service).await?,
         named => named.into_iter().filter(|id| !id.is_empty()).collect(),
@@ -66,6 +63,14 @@ pub(super) async fn tenants(
     Ok(pb::ListTenantBudgetsResponse { tenants, next_page_token })
 }
 
+/// Refuses to be asked for too many tenants by id.
+pub(super) fn check_named(tenant_ids: &[String]) -> Result<(), Failure> {
+    if tenant_ids.len() <= NAMED_AT_MOST {
+        return Ok(());
+    }
+    Err(Failure::invalid("tenant_ids", format!("tenant_ids must be at most {NAMED_AT_MOST}")))
+}
+
 /// Tenants that have a budget of their own, or spent something.
 async fn known(service: &Service) -> Result<BTreeSet<String>, Failure> {
     let window = service.engine.months().at(service.engine.clock().unix_millis());
@@ -73,7 +78,8 @@ async fn known(service: &Service) -> Result<BTreeSet<String>, Failure> {
     Ok(service.engine.policies().tenants_with_budget().into_iter().chain(spenders).collect())
 }
 
-async fn standing(service: &Service, tenant_id: &str) -> Result<pb::BudgetStatus, Failure> {
+/// Where a tenant stands, whether or not a budget covers it.
+pub(super) async fn standing(service: &Service, tenant_id: &str) -> Result<pb::BudgetStatus, Failure> {
     let scope = Scope::Tenant(tenant_id.to_owned());
     if let Some(status) = status(service, &scope).await? {
         return Ok(status);

@@ -2,6 +2,8 @@
 
 use headgate_access::Role;
 use headgate_access::testing::{Issuer, bearing};
+use headgate_proto::budget::v1::tenant_standing_service_client::TenantStandingServiceClient;
+use headgate_proto::budget::v1::tenant_standing_service_server::TenantStandingService as _;
 use tonic::Status;
 
 use super::*;
@@ -14,6 +16,7 @@ on_both_engines!(
     amounts_are_given_and_shown_in_usd,
     what_was_set_is_listed_in_pages,
     tenants_are_listed_with_what_they_spent,
+    auth_learns_where_tenants_stand,
 );
 
 fn dollars(scope: Option<pb::Scope>, limit_usd: &str) -> pb::Budget {
@@ -283,4 +286,31 @@ async fn tenants_are_listed_with_what_they_spent(db: TestDb) {
     let viewer = issuer.token("ada", &[("tenant", Role::Viewer)]);
     assert_eq!(list(&viewer, &[]).await, [covered]);
     assert!(list(&viewer, &["rich", "new"]).await.is_empty(), "what is of others is not there");
+}
+
+async fn auth_learns_where_tenants_stand(db: TestDb) {
+    let service = Service::start(&db, &clock()).await;
+    service.apply(&[service.record(1, 25 * CENT, Outcome::Succeeded)]).await;
+    service.set(dollars(Some(of_tenant("rich")), "5.00"), "").await.unwrap();
+    let conn = local(service.budget.tenant_standing_service());
+    let find = async |tenant_ids: Vec<String>| {
+        let request = pb::FindTenantStandingsRequest { tenant_ids };
+        let mut peers = TenantStandingServiceClient::new(conn.clone());
+        peers.find_tenant_standings(request).await.map(|answer| answer.into_inner().standings)
+    };
+    let standings = find(["rich", "tenant", "none"].map(str::to_owned).to_vec()).await.unwrap();
+    let shown = |id: &str| {
+        let status = standings.get(id)?;
+        let limit = status.budget.as_ref().map(|budget| budget.limit_usd.clone());
+        Some((limit, status.spent_usd.clone()))
+    };
+    assert_eq!(shown("rich"), Some((Some("5.00".into()), "0.00".into())));
+    assert_eq!(shown("tenant"), Some((None, "0.25".into())));
+    assert_eq!(shown("none"), None);
+    let many = (0..=1_000).map(|n| n.to_string()).collect();
+    let failure = Failure::from_status(&find(many).await.unwrap_err());
+    assert_eq!(failure.metadata["field"], "tenant_ids");
+    let stranger = crate::TenantStandings(service.budget.clone());
+    let status = stranger.find_tenant_standings(tonic::Request::new(Default::default())).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unauthenticated);
 }

@@ -48,6 +48,8 @@ const COLUMNS: &[Column] = &[
     Column { title: "ID", at: "/id" },
     Column { title: "NAME", at: "/name" },
     Column { title: "STATUS", at: "/status" },
+    Column { title: "BUDGET USD", at: "/budget/budget/limit_usd" },
+    Column { title: "SPENT USD", at: "/budget/spent_usd" },
     Column { title: "CREATED", at: "/create_time" },
 ];
 
