@@ -133,7 +133,10 @@ pub(crate) fn put_model(state: &State, mut model: Model, stamp: &Stamp) -> Resul
         }
     }
     model.etag = stamp.etag();
-    model.update_time = Some(stamp.time());
+    // It may have been drawn up a moment after the change began.
+    let now = stamp.time();
+    let later = model.create_time.filter(|made| (made.seconds, made.nanos) > (now.seconds, now.nanos));
+    model.update_time = Some(later.unwrap_or(now));
     Ok((Change::model(model.clone()), model))
 }
 
@@ -145,4 +148,19 @@ pub(crate) fn delete_model(state: &State, name: &str, etag: &str) -> Result<Chan
         return Err(Failure::new(ErrorReason::Conflict, "it is the default model"));
     }
     Ok(Change { removed_model_ids: vec![model.id.clone()], ..Change::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_model_was_changed_before_it_was_made() {
+        let stamp = Stamp { revision: 1, unix_ms: 5 };
+        for (made, changed) in [(6, 6), (5, 5), (4, 5)] {
+            let model = Model { create_time: Some(timestamp(made)), ..Default::default() };
+            let (_, put) = put_model(&State::default(), model, &stamp).unwrap();
+            assert_eq!(put.update_time, Some(timestamp(changed)));
+        }
+    }
 }
