@@ -21,7 +21,7 @@ fn said() -> Bootstrap {
                 { "id": "k", "tenant_id": "a", "name": "first", "key": "sk-one.planted-secret" },
                 { "id": "l", "tenant_id": "b", "name": "second", "key": "sk-two.planted-secret" }
             ],
-            "admin_users": [{ "email": "root", "password": "planted root password" }],
+            "admin_users": [{ "email": "root", "password": "planted root password" }, { "email": "other" }],
             "memberships": [
                 { "tenant_id": "a", "email": "Ada", "role": "viewer", "password": "planted ada password" },
                 { "tenant_id": "b", "email": "ada", "role": "owner" }

@@ -32,8 +32,8 @@ impl Service {
     /// The limits in USD of the tenant, the key and all others; 0 where there is no budget.
     async fn all_budgets(&self) -> [i64; 3] {
         let limit = |budget: Option<pb::Budget>| budget.map_or(0, |budget| budget.limit_nano_usd / USD);
-        let default = self.budgets().get_default_budget(pb::GetDefaultBudgetRequest {}).await.unwrap();
-        let mut all = [0, 0, limit(default.into_inner().budget)];
+        let default = self.budgets().get_default_budget(pb::GetDefaultBudgetRequest {}).await;
+        let mut all = [0, 0, default.map_or(0, |default| limit(default.into_inner().budget))];
         for (at, scope) in [tenant(), key()].into_iter().enumerate() {
             let request = pb::GetBudgetRequest { scope: Some(scope), ..Default::default() };
             let found = self.budgets().get_budget(request).await;
