@@ -56,7 +56,7 @@ async fn change_everything(fixture: &Fixture) {
     let price = Some(Price { input_nano_usd_per_1k_tokens: 7, ..Default::default() });
     let model = PatchModelRequest { name: "m".into(), enabled: Some(false), price, ..Default::default() };
     fixture.models().patch_model(model).await.unwrap();
-    let list = SetTenantModelsRequest { tenant_id: "t".into(), ..Default::default() };
+    let list = SetTenantModelsRequest { restricted: Some(false), ..restrict("t", &[]) };
     fixture.models().set_tenant_models(list).await.unwrap();
     let default = SetDefaultModelRequest { model: "n".into(), ..Default::default() };
     fixture.default_models().set_default_model(default).await.unwrap();
