@@ -88,7 +88,8 @@ async fn what_was_set_by_call_stands_over_a_start_unless_its_entry_changed() {
     headgate.terminate().await;
     headgate.restart().await;
     assert_eq!(all(&headgate).await, changed, "the same file undoes nothing, not even an etag");
-    admin(&headgate).get(BUDGET).await.expect(404);
+    let budget = admin(&headgate).get(BUDGET).await.expect(200).json();
+    assert_eq!(budget["status"]["is_default"], true, "what was removed is not back");
     headgate.client().chat(&prompts::chat("m")).await.expect(200);
     headgate.client().chat(&prompts::chat("n")).await.expect(404);
     let last = upstream.journal().pop().unwrap();
