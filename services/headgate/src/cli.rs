@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -79,10 +80,12 @@ pub(crate) fn complain(line: impl std::fmt::Display) {
     eprintln!("{line}");
 }
 
-/// Writes what was asked for to standard output.
-#[expect(clippy::print_stdout, reason = "a command line speaks to a person")]
+/// Writes what was asked for to standard output. That its reader has had enough, as `head` does, is no fault.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    println!("{text}");
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => complain(format!("standard output: {cause}")),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
